@@ -1,0 +1,73 @@
+"""Make coarse resampling grids and their masks dense, strip by strip, on rasters of any size.
+
+Public names are imported when they are first used (PEP 562), so that ``import gridr_numba`` loads neither numba
+nor rasterio.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+# Public name -> the module that defines it.
+_HOMES = {
+    "build_grid": "grid",
+    "build_grid_mask_chain": "chain",
+    "build_mask": "mask",
+    "build_mask_chain": "chain",
+    "dense_transform": "georef",
+    "grid_full_resolution_shape": "strips",
+    "grid_rasterize": "rasterize",
+    "grid_resolution_window": "strips",
+    "map_to_pixel": "georef",
+    "pixel_to_map": "georef",
+    "DEFAULT_CPU_TILE_SHAPE": "types",
+    "DEFAULT_IO_STRIP_SIZE": "types",
+    "DEFAULT_NCPU": "types",
+    "MASK_BINARY_THRESHOLD": "types",
+    "GeometryType": "types",
+    "GridRIOMode": "types",
+    "GridRasterizeAlg": "types",
+    "ShapelyPredicate": "types",
+    "Validity": "types",
+    "DatasetError": "errors",
+    "DtypeError": "errors",
+    "GridrError": "errors",
+    "GridrTypeError": "errors",
+    "GridrValueError": "errors",
+    "InvalidGeometryError": "errors",
+}
+
+__all__ = ["__version__", *_HOMES]  # noqa: PLE0604 - the mapping above is the one list of public names
+
+if TYPE_CHECKING:
+    from .chain import build_grid_mask_chain, build_mask_chain
+    from .errors import DatasetError, DtypeError, GridrError, GridrTypeError, GridrValueError, InvalidGeometryError
+    from .georef import dense_transform, map_to_pixel, pixel_to_map
+    from .grid import build_grid
+    from .mask import build_mask
+    from .rasterize import grid_rasterize
+    from .strips import grid_full_resolution_shape, grid_resolution_window
+    from .types import (
+        DEFAULT_CPU_TILE_SHAPE,
+        DEFAULT_IO_STRIP_SIZE,
+        DEFAULT_NCPU,
+        MASK_BINARY_THRESHOLD,
+        GeometryType,
+        GridRasterizeAlg,
+        GridRIOMode,
+        ShapelyPredicate,
+        Validity,
+    )
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f".{_HOMES[name]}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,289 @@
+"""Normalise and validate arguments. The only gate to the kernels.
+
+Every function takes a value as the caller gave it and the argument's name, and returns the value as the package wants
+it or raises one error that names the argument, what was expected and what came. Wrong values are `GridrValueError`,
+wrong kinds of thing `GridrTypeError`.
+
+Datasets are known by what they can do, so that rasterio need not be imported here.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from enum import IntEnum
+from fractions import Fraction
+from numbers import Integral, Real
+from typing import Any, TypeVar
+
+import numpy as np
+
+from .errors import DtypeError, GridrTypeError, GridrValueError
+from .types import GridRasterizeAlg, RasterizeOptions, ShapelyPredicate, Validity
+
+EnumT = TypeVar("EnumT", bound=IntEnum)
+
+
+def integer(value: Any, name: str, *, minimum: int) -> int:
+    """Take an integer, or a float that is one, of at least `minimum`."""
+    if isinstance(value, bool | np.bool_) or not isinstance(value, Real):
+        raise GridrTypeError(f"{name} must be an integer, not {value!r}")
+    if not isinstance(value, Integral) and (not math.isfinite(value) or value != math.floor(value)):
+        raise GridrValueError(f"{name} must be an integer, not {value!r}")
+    if value < minimum:
+        raise GridrValueError(f"{name} must be at least {minimum}, not {value!r}")
+    return int(value)
+
+
+def _pair(value: Any, name: str, what: str) -> tuple[Any, Any]:
+    if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable):
+        raise GridrTypeError(f"{name} must be a pair of {what}, not {value!r}")
+    items = tuple(value)
+    if len(items) != 2:
+        raise GridrValueError(f"{name} must be a pair of {what}, not {len(items)} of them: {value!r}")
+    return items
+
+
+def integer_pair(value: Any, name: str, *, minimum: int) -> tuple[int, int]:
+    """Take (row, column) integers of at least `minimum`, in any sequence."""
+    first, second = _pair(value, name, "integers (row, column)")
+    return integer(first, f"{name}[0]", minimum=minimum), integer(second, f"{name}[1]", minimum=minimum)
+
+
+def output_resolution(value: Any) -> None:
+    """Refuse an output resolution other than (1, 1), the only one there is."""
+    if value is None:
+        raise GridrValueError("resolution must be given, and be (1, 1); it came as None")
+    if integer_pair(value, "resolution", minimum=1) != (1, 1):
+        raise GridrValueError(f"resolution of the output must be (1, 1), not {value!r}")
+
+
+def real_pair(value: Any, name: str) -> tuple[float, float]:
+    """Take a pair (row, column) of finite numbers."""
+    numbers = _pair(value, name, "numbers (row, column)")
+    for number in numbers:
+        if isinstance(number, bool | np.bool_) or not isinstance(number, Real):
+            raise GridrTypeError(f"{name} must be a pair of numbers (row, column), not {value!r}")
+        if not math.isfinite(number):
+            raise GridrValueError(f"{name} must be finite, not {value!r}")
+    return float(numbers[0]), float(numbers[1])
+
+
+def geometry_origin(value: Any, *, needed: bool) -> tuple[float, float]:
+    """Take the (row, column) of pixel (0, 0) in the polygons' coordinates; only geometry needs one."""
+    if value is None:
+        if needed:
+            raise GridrValueError("geometry_origin must be given with geometry_pair, as (row, column) of pixel (0, 0)")
+        return 0.0, 0.0
+    return real_pair(value, "geometry_origin")
+
+
+def member(enum: type[EnumT], value: Any, name: str) -> EnumT:
+    """Take a member of an enumeration, or anything with its integer value (GRIDR's own enumerations)."""
+    known = ", ".join(f"{item.name} ({item.value})" for item in enum)
+    if isinstance(value, bool | np.bool_) or not isinstance(value, Integral):
+        raise GridrTypeError(f"{name} must be a {enum.__name__}, one of {known}, not {value!r}")
+    try:
+        return enum(int(value))
+    except ValueError:
+        raise GridrValueError(f"{name} must be a {enum.__name__}, one of {known}, not {value!r}") from None
+
+
+def floating_dtype(value: Any, name: str, *, optional: bool = False) -> np.dtype[Any] | None:
+    """Take a floating data type, or None where the signature has it."""
+    if value is None and optional:
+        return None
+    dtype = _dtype(value, name)
+    if dtype.kind != "f":
+        raise DtypeError(f"{name} must be a floating data type, not {dtype}")
+    return dtype
+
+
+def integer_dtype(value: Any, name: str) -> np.dtype[Any]:
+    """Take an integer data type, or bool."""
+    dtype = _dtype(value, name)
+    if dtype.kind not in "iub":
+        raise DtypeError(f"{name} must be an integer data type, not {dtype}")
+    return dtype
+
+
+def _dtype(value: Any, name: str) -> np.dtype[Any]:
+    if value is None:
+        raise GridrTypeError(f"{name} must be a data type, not None")
+    try:
+        return np.dtype(value)
+    except TypeError:
+        raise GridrTypeError(f"{name} must be a data type, not {value!r}") from None
+
+
+def array(value: Any, name: str, ndim: int, kinds: str) -> np.ndarray[Any, Any]:
+    """Take an array of so many dimensions, none empty, whose data type is of one of these kinds."""
+    if not isinstance(value, np.ndarray):
+        raise GridrTypeError(f"{name} must be a numpy array, not {type(value).__name__}")
+    if value.ndim != ndim or 0 in value.shape:
+        raise GridrValueError(f"{name} must have {ndim} dimensions, none of them empty, not shape {value.shape}")
+    if value.dtype.kind not in kinds:
+        raise DtypeError(f"{name} must hold {_kind_names(kinds)}, not {value.dtype}")
+    return value
+
+
+def _kind_names(kinds: str) -> str:
+    names = {"b": "booleans", "i": "integers", "f": "floating-point numbers"}
+    return " or ".join(text for kind, text in names.items() if kind in kinds)
+
+
+def output_array(value: Any, name: str, shape: tuple[int, ...], kinds: str) -> np.ndarray[Any, Any]:
+    """Take a writable array of this shape."""
+    out = array(value, name, len(shape), kinds)
+    if out.shape != shape:
+        raise GridrValueError(f"{name} must have shape {shape}, not {out.shape}")
+    if not out.flags.writeable:
+        raise GridrValueError(f"{name} must be writable, and it is read-only")
+    return out
+
+
+def binary_threshold(value: Any) -> Fraction:
+    """Take `mask_in_binary_threshold` as the decimal that was written: 0.999 is 999/1000, not its nearest double."""
+    if value is None:
+        value = "0.999"
+    elif isinstance(value, bool | np.bool_) or not isinstance(value, Real):
+        raise GridrTypeError(f"mask_in_binary_threshold must be a number in [0, 1], not {value!r}")
+    elif not 0 <= value <= 1:
+        raise GridrValueError(f"mask_in_binary_threshold must be in [0, 1], not {value!r}")
+    return Fraction(str(value))
+
+
+def fits(value: Any, dtype: np.dtype[Any], name: str) -> None:
+    """Refuse a number that a data type cannot hold: out of range, or a fraction in an integer type."""
+    if isinstance(value, np.bool_) or not isinstance(value, Real):
+        raise GridrTypeError(f"{name} must be a number, not {value!r}")
+    if dtype.kind == "f":
+        if math.isfinite(value) and not np.isfinite(np.array(float(value)).astype(dtype)):
+            raise GridrValueError(f"{name} must fit in {dtype}, and {value!r} overflows it")
+        return
+    low, high = (0, 1) if dtype.kind == "b" else (np.iinfo(dtype).min, np.iinfo(dtype).max)
+    if not math.isfinite(value) or value != math.floor(value) or not low <= value <= high:
+        raise GridrValueError(f"{name} must be an integer that fits in {dtype} ({low} to {high}), not {value!r}")
+
+
+def mask_out_values(value: Any, dtypes: Iterable[np.dtype[Any]]) -> tuple[int, int]:
+    """Take the (valid, invalid) pair to write, each of which every data type on the way must hold."""
+    if value is None:
+        value = (Validity.VALID, Validity.INVALID)
+    valid, invalid = _pair(value, "mask_out_values", "integers (valid, invalid)")
+    for dtype in dtypes:
+        fits(valid, dtype, "mask_out_values[0]")
+        fits(invalid, dtype, "mask_out_values[1]")
+    if valid == invalid:
+        raise GridrValueError(f"mask_out_values must differ, or the mask says nothing; both are {valid!r}")
+    return int(valid), int(invalid)
+
+
+def thread_count(ncpu: Any, cpu_tile_shape: Any) -> int | None:
+    """Take GRIDR's `ncpu` and `cpu_tile_shape` as a number of threads; None is as many as the process may use.
+
+    Without a tile shape GRIDR does not run in parallel, so neither does this. The tile's size changes nothing else.
+    """
+    threads = None if ncpu is None else integer(ncpu, "ncpu", minimum=1)
+    if cpu_tile_shape is None:
+        return 1
+    integer_pair(cpu_tile_shape, "cpu_tile_shape", minimum=1)
+    return threads
+
+
+def strip_size(value: Any) -> int:
+    """Take `io_strip_size`: rows, 0 or None for the whole raster."""
+    return 0 if value is None else integer(value, "io_strip_size", minimum=0)
+
+
+def rasterize_options(rasterize_kwargs: Any) -> RasterizeOptions:
+    """Take GRIDR's `rasterize_kwargs`: ``{'alg': A, 'kwargs_alg': {'shapely_predicate': P}}``, any part left out."""
+    options = _mapping(rasterize_kwargs, "rasterize_kwargs", ("alg", "kwargs_alg"))
+    alg = options.get("alg")
+    return algorithm_options(
+        GridRasterizeAlg.SHAPELY if alg is None else alg,
+        options.get("kwargs_alg"),
+        "rasterize_kwargs['alg']",
+        "rasterize_kwargs['kwargs_alg']",
+    )
+
+
+def algorithm_options(alg: Any, kwargs_alg: Any, alg_name: str, kwargs_name: str) -> RasterizeOptions:
+    """Take an algorithm and its own options. RASTERIO_RASTERIZE has none: a predicate given with it has no effect."""
+    options = _mapping(kwargs_alg, kwargs_name, ("shapely_predicate",))
+    predicate = options.get("shapely_predicate")
+    return RasterizeOptions(
+        member(GridRasterizeAlg, alg, alg_name),
+        member(
+            ShapelyPredicate,
+            ShapelyPredicate.COVERS if predicate is None else predicate,
+            f"{kwargs_name}['shapely_predicate']",
+        ),
+    )
+
+
+def _mapping(value: Any, name: str, known: tuple[str, ...]) -> Mapping[str, Any]:
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        raise GridrTypeError(f"{name} must be a dict, not {value!r}")
+    for key in value:
+        if key not in known:
+            raise GridrValueError(f"{name} has an unknown key {key!r}; the known ones are {', '.join(known)}")
+    return value
+
+
+def geometry_pair(value: Any) -> tuple[Any, Any]:
+    """Take the pair (valid polygons, invalid polygons), each as it came; None is (None, None)."""
+    what = "geometry_pair must be None or a pair (valid polygons, invalid polygons), either of which may be None"
+    if value is None:
+        return None, None
+    if isinstance(value, np.ndarray):
+        value = list(value)
+    if isinstance(value, str | bytes) or not isinstance(value, Sequence):
+        raise GridrTypeError(f"{what}, not a {type(value).__name__}")
+    if len(value) != 2:
+        raise GridrValueError(f"{what}, not {len(value)} of them")
+    return value[0], value[1]
+
+
+# -- datasets -----------------------------------------------------------------------------------------------------
+
+
+def readable(dataset: Any, name: str) -> Any:
+    """Take an open dataset that can be read."""
+    return _dataset(dataset, name, "an open dataset to read", lambda mode: mode != "w")
+
+
+def writable(dataset: Any, name: str) -> Any:
+    """Take an open dataset that can be written."""
+    return _dataset(dataset, name, "a dataset open for writing", lambda mode: mode != "r")
+
+
+def _dataset(dataset: Any, name: str, expected: str, allows: Any) -> Any:
+    if not all(hasattr(dataset, attribute) for attribute in ("read", "mode", "closed", "dtypes", "shape")):
+        raise GridrTypeError(f"{name} must be {expected}, not {dataset!r}")
+    if dataset.closed:
+        raise GridrValueError(f"{name} must be {expected}, and {dataset.name!r} is closed")
+    if not allows(dataset.mode):
+        raise GridrValueError(f"{name} must be {expected}, and {dataset.name!r} is open in mode {dataset.mode!r}")
+    return dataset
+
+
+def dataset_shape(dataset: Any, name: str, shape: tuple[int, int], why: str) -> None:
+    """Refuse a dataset of another shape."""
+    if tuple(dataset.shape) != shape:
+        raise GridrValueError(f"{name} must have {shape} rows and columns, {why}, and it has {tuple(dataset.shape)}")
+
+
+def band(value: Any, dataset: Any, band_name: str, dataset_name: str, *, kinds: str) -> tuple[int, np.dtype[Any]]:
+    """Take a band number (from 1) of a dataset, of a data type of one of these kinds; return both."""
+    if value is None:
+        raise GridrTypeError(f"{band_name} must be a band number, not None")
+    index = integer(value, band_name, minimum=1)
+    if index > dataset.count:
+        raise GridrValueError(f"{band_name} must be a band of {dataset_name}, 1 to {dataset.count}, not {index}")
+    dtype = np.dtype(dataset.dtypes[index - 1])
+    if dtype.kind not in kinds:
+        raise DtypeError(f"{band_name} must hold {_kind_names(kinds)}, and band {index} of {dataset_name} is {dtype}")
+    return index, dtype

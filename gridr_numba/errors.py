@@ -1,0 +1,31 @@
+"""The errors that the package raises on purpose.
+
+Each is a `GridrError` and also the builtin that fits, so that a caller may catch either.
+"""
+
+
+class GridrError(Exception):
+    """Root of the package's errors."""
+
+
+class GridrValueError(GridrError, ValueError):
+    """An argument of the right kind has a wrong value."""
+
+
+class GridrTypeError(GridrError, TypeError):
+    """An argument is the wrong kind of thing."""
+
+
+class DtypeError(GridrTypeError, ValueError):
+    """A data type that cannot hold what it should, such as an integer output for coordinates.
+
+    GRIDR raises ``ValueError`` for some of these; programs that catch it there are served here too.
+    """
+
+
+class InvalidGeometryError(GridrValueError):
+    """A polygon that is not valid by the OGC's rules, or has a vertex that is not finite."""
+
+
+class DatasetError(GridrError, OSError):
+    """A dataset could not be read or written."""

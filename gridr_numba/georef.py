@@ -1,0 +1,96 @@
+"""Map coordinates <-> pixel centres. The only file with a 0.5.
+
+Integer pixel coordinates are pixel centres (GRIDR's convention and this package's), while GDAL's affine transforms put
+integers on pixel corners. The half pixel between the two is applied here and nowhere else.
+
+A transform is any sequence that starts with the six coefficients ``(a, b, c, d, e, f)`` of ``x = a*col + b*row + c``,
+``y = d*col + e*row + f``, as `affine.Affine` does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .errors import GridrValueError
+
+TransformT = TypeVar("TransformT", bound=Sequence[float])
+
+
+def map_to_pixel(
+    transform: Sequence[float], xs: ArrayLike, ys: ArrayLike
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Convert map coordinates to pixel coordinates, integers being centres.
+
+    ``(col, row) = ~transform * (x, y) - (0.5, 0.5)``
+
+    Parameters
+    ----------
+    transform : affine.Affine
+        From pixel corners to the map, as `rasterio` datasets give it.
+    xs, ys : array_like
+        Map coordinates, of shapes that broadcast.
+
+    Returns
+    -------
+    rows, cols : ndarray of float64
+        Note the order: rows first, as everywhere in this package.
+
+    Raises
+    ------
+    GridrValueError
+        If the transform cannot be inverted.
+    """
+    a, b, c, d, e, f = (float(value) for value in transform[:6])
+    determinant = a * e - b * d
+    if determinant == 0.0:
+        raise GridrValueError(f"transform must be invertible, and {tuple(transform[:6])} is not")
+    dx = np.asarray(xs, dtype=np.float64) - c
+    dy = np.asarray(ys, dtype=np.float64) - f
+    cols = (e * dx - b * dy) / determinant - 0.5
+    rows = (a * dy - d * dx) / determinant - 0.5
+    return rows, cols
+
+
+def pixel_to_map(
+    transform: Sequence[float], rows: ArrayLike, cols: ArrayLike
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Convert pixel coordinates, integers being centres, to map coordinates: the inverse of `map_to_pixel`.
+
+    Returns
+    -------
+    xs, ys : ndarray of float64
+    """
+    a, b, c, d, e, f = (float(value) for value in transform[:6])
+    col_corner = np.asarray(cols, dtype=np.float64) + 0.5
+    row_corner = np.asarray(rows, dtype=np.float64) + 0.5
+    return a * col_corner + b * row_corner + c, d * col_corner + e * row_corner + f
+
+
+def dense_transform(transform: TransformT, resolution_row_col: tuple[int, int]) -> TransformT:
+    """Return the transform of the dense raster whose coarse nodes have this one.
+
+    Node centres stay where they are: ``T * translation(0.5, 0.5) * scale(1/rc, 1/rr) * translation(-0.5, -0.5)``.
+
+    Parameters
+    ----------
+    transform : affine.Affine
+        The coarse raster's, from pixel corners to the map.
+    resolution_row_col : tuple of int
+        Dense pixels a node, along rows and columns.
+
+    Returns
+    -------
+    affine.Affine
+        Of the same type as `transform`.
+    """
+    a, b, c, d, e, f = (float(value) for value in transform[:6])
+    rr, rc = resolution_row_col
+    x_node, y_node = a * 0.5 + b * 0.5 + c, d * 0.5 + e * 0.5 + f  # the centre of node (0, 0)
+    a, b, d, e = a / rc, b / rr, d / rc, e / rr
+    build: Any = type(transform)
+    dense: TransformT = build(a, b, x_node - 0.5 * (a + b), d, e, y_node - 0.5 * (d + e))
+    return dense

@@ -1,0 +1,89 @@
+"""Windows: frozen, integer, half-open. The only file that converts them.
+
+Axis order is always (row, column). GRIDR's windows are inclusive pairs ``((first_row, last_row), (first_col,
+last_col))``; they are converted at the door and never travel further.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import GridrTypeError, GridrValueError
+
+
+@dataclass(frozen=True)
+class Window:
+    """Rows ``row_start <= row < row_stop`` and columns ``col_start <= col < col_stop`` of a raster."""
+
+    row_start: int
+    row_stop: int
+    col_start: int
+    col_stop: int
+
+    @classmethod
+    def whole(cls, shape_row_col: tuple[int, int]) -> Window:
+        """Cover a raster of this shape."""
+        return cls(0, shape_row_col[0], 0, shape_row_col[1])
+
+    @classmethod
+    def from_inclusive(cls, pairs: Any, name: str) -> Window:
+        """Convert GRIDR's inclusive pairs, given as tuples, lists or an array.
+
+        Raises
+        ------
+        GridrTypeError
+            If `pairs` is not two pairs of integers.
+        GridrValueError
+            If a pair is negative or its last is before its first.
+        """
+        expected = f"{name} must be inclusive pairs of integers ((first_row, last_row), (first_col, last_col))"
+        try:
+            array = np.asarray(pairs)
+        except ValueError as error:  # ragged sequences
+            raise GridrValueError(f"{expected}, not {pairs!r}") from error
+        if array.dtype.kind not in "iuf":
+            raise GridrTypeError(f"{expected}, not {pairs!r}")
+        if array.shape != (2, 2):
+            raise GridrValueError(f"{expected}, not something of shape {array.shape}")
+        if array.dtype.kind == "f" and not (np.isfinite(array).all() and (array == np.floor(array)).all()):
+            raise GridrValueError(f"{expected}, not {pairs!r}")
+        (row_first, row_last), (col_first, col_last) = ((int(first), int(last)) for first, last in array)
+        if row_first < 0 or col_first < 0:
+            raise GridrValueError(f"{name} must not start before 0, and {pairs!r} does")
+        if row_last < row_first or col_last < col_first:
+            raise GridrValueError(f"{expected}, each last >= its first, not {pairs!r}")
+        return cls(row_first, row_last + 1, col_first, col_last + 1)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+        return self.row_stop - self.row_start, self.col_stop - self.col_start
+
+    def within(self, shape_row_col: tuple[int, int]) -> bool:
+        """Say whether a raster of this shape holds the window."""
+        return (
+            0 <= self.row_start < self.row_stop <= shape_row_col[0]
+            and 0 <= self.col_start < self.col_stop <= shape_row_col[1]
+        )
+
+    def to_inclusive(self) -> NDArray[np.int64]:
+        """Convert to GRIDR's inclusive pairs, an array of shape (2, 2)."""
+        return np.array(
+            [[self.row_start, self.row_stop - 1], [self.col_start, self.col_stop - 1]],
+            dtype=np.int64,
+        )
+
+    def to_slices(self) -> tuple[slice, slice]:
+        """Convert to the slices that cut the window out of an array."""
+        return slice(self.row_start, self.row_stop), slice(self.col_start, self.col_stop)
+
+    def to_rasterio(self) -> Any:
+        """Convert to a `rasterio.windows.Window`."""
+        from rasterio.windows import Window as RasterioWindow
+
+        height, width = self.shape
+        return RasterioWindow(self.col_start, self.row_start, width, height)
