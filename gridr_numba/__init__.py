@@ -38,7 +38,7 @@ _HOMES = {
     "InvalidGeometryError": "errors",
 }
 
-__all__ = ["__version__", *_HOMES]  # noqa: PLE0604 - the mapping above is the one list of public names
+__all__ = ["__version__", *_HOMES]
 
 if TYPE_CHECKING:
     from .chain import build_grid_mask_chain, build_mask_chain

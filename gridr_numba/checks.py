@@ -9,6 +9,7 @@ Datasets are known by what they can do, so that rasterio need not be imported he
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from enum import IntEnum
@@ -30,9 +31,10 @@ def integer(value: Any, name: str, *, minimum: int) -> int:
         raise GridrTypeError(f"{name} must be an integer, not {value!r}")
     if not isinstance(value, Integral) and (not math.isfinite(value) or value != math.floor(value)):
         raise GridrValueError(f"{name} must be an integer, not {value!r}")
-    if value < minimum:
+    number = int(value)  # type: ignore[call-overload]
+    if number < minimum:
         raise GridrValueError(f"{name} must be at least {minimum}, not {value!r}")
-    return int(value)
+    return number  # type: ignore[no-any-return]
 
 
 def _pair(value: Any, name: str, what: str) -> tuple[Any, Any]:
@@ -50,6 +52,14 @@ def integer_pair(value: Any, name: str, *, minimum: int) -> tuple[int, int]:
     return integer(first, f"{name}[0]", minimum=minimum), integer(second, f"{name}[1]", minimum=minimum)
 
 
+def input_resolution(value: Any, name: str) -> tuple[int, int]:
+    """Take the (row, column) resolution of nodes; a cell's pixels must be countable in float64, see the kernel."""
+    rr, rc = integer_pair(value, name, minimum=1)
+    if rr * rc >= 2**53:
+        raise GridrValueError(f"{name} must make cells of less than 2**53 pixels, not {rr} x {rc}")
+    return rr, rc
+
+
 def output_resolution(value: Any) -> None:
     """Refuse an output resolution other than (1, 1), the only one there is."""
     if value is None:
@@ -60,13 +70,17 @@ def output_resolution(value: Any) -> None:
 
 def real_pair(value: Any, name: str) -> tuple[float, float]:
     """Take a pair (row, column) of finite numbers."""
-    numbers = _pair(value, name, "numbers (row, column)")
-    for number in numbers:
-        if isinstance(number, bool | np.bool_) or not isinstance(number, Real):
-            raise GridrTypeError(f"{name} must be a pair of numbers (row, column), not {value!r}")
-        if not math.isfinite(number):
-            raise GridrValueError(f"{name} must be finite, not {value!r}")
-    return float(numbers[0]), float(numbers[1])
+    row, col = _pair(value, name, "numbers (row, column)")
+    return finite(row, f"{name}[0]"), finite(col, f"{name}[1]")
+
+
+def finite(value: Any, name: str) -> float:
+    """Take a finite number."""
+    if isinstance(value, bool | np.bool_) or not isinstance(value, Real):
+        raise GridrTypeError(f"{name} must be a number, not {value!r}")
+    if not math.isfinite(value):
+        raise GridrValueError(f"{name} must be finite, not {value!r}")
+    return float(value)
 
 
 def geometry_origin(value: Any, *, needed: bool) -> tuple[float, float]:
@@ -111,9 +125,10 @@ def _dtype(value: Any, name: str) -> np.dtype[Any]:
     if value is None:
         raise GridrTypeError(f"{name} must be a data type, not None")
     try:
-        return np.dtype(value)
+        dtype: np.dtype[Any] = np.dtype(value)
     except TypeError:
         raise GridrTypeError(f"{name} must be a data type, not {value!r}") from None
+    return dtype
 
 
 def array(value: Any, name: str, ndim: int, kinds: str) -> np.ndarray[Any, Any]:
@@ -148,7 +163,7 @@ def binary_threshold(value: Any) -> Fraction:
         value = "0.999"
     elif isinstance(value, bool | np.bool_) or not isinstance(value, Real):
         raise GridrTypeError(f"mask_in_binary_threshold must be a number in [0, 1], not {value!r}")
-    elif not 0 <= value <= 1:
+    elif not 0 <= float(value) <= 1:
         raise GridrValueError(f"mask_in_binary_threshold must be in [0, 1], not {value!r}")
     return Fraction(str(value))
 
@@ -157,12 +172,15 @@ def fits(value: Any, dtype: np.dtype[Any], name: str) -> None:
     """Refuse a number that a data type cannot hold: out of range, or a fraction in an integer type."""
     if isinstance(value, np.bool_) or not isinstance(value, Real):
         raise GridrTypeError(f"{name} must be a number, not {value!r}")
+    exact = int(value) if isinstance(value, Integral) else float(value)
     if dtype.kind == "f":
-        if math.isfinite(value) and not np.isfinite(np.array(float(value)).astype(dtype)):
+        with np.errstate(over="ignore"):
+            overflows = math.isfinite(exact) and not np.isfinite(np.array(float(exact)).astype(dtype))
+        if overflows:
             raise GridrValueError(f"{name} must fit in {dtype}, and {value!r} overflows it")
         return
-    low, high = (0, 1) if dtype.kind == "b" else (np.iinfo(dtype).min, np.iinfo(dtype).max)
-    if not math.isfinite(value) or value != math.floor(value) or not low <= value <= high:
+    low, high = (0, 1) if dtype.kind == "b" else (int(np.iinfo(dtype).min), int(np.iinfo(dtype).max))
+    if not low <= exact <= high or exact != math.floor(exact):
         raise GridrValueError(f"{name} must be an integer that fits in {dtype} ({low} to {high}), not {value!r}")
 
 
@@ -180,15 +198,26 @@ def mask_out_values(value: Any, dtypes: Iterable[np.dtype[Any]]) -> tuple[int, i
 
 
 def thread_count(ncpu: Any, cpu_tile_shape: Any) -> int | None:
-    """Take GRIDR's `ncpu` and `cpu_tile_shape` as a number of threads; None is as many as the process may use.
+    """Take GRIDR's `ncpu` as a number of threads; None is as many as the process may use.
 
-    Without a tile shape GRIDR does not run in parallel, so neither does this. The tile's size changes nothing else.
+    Without a tile shape GRIDR does not run in parallel, so neither does this.
     """
     threads = None if ncpu is None else integer(ncpu, "ncpu", minimum=1)
-    if cpu_tile_shape is None:
-        return 1
-    integer_pair(cpu_tile_shape, "cpu_tile_shape", minimum=1)
-    return threads
+    return 1 if cpu_tile_shape is None else threads
+
+
+def tile_shape(value: Any) -> tuple[int, int] | None:
+    """Take `cpu_tile_shape`."""
+    return None if value is None else integer_pair(value, "cpu_tile_shape", minimum=1)
+
+
+def logger(value: Any, default: str) -> logging.Logger:
+    """Take a logger, or anything that logs like one; None is the module's own."""
+    if value is None:
+        return logging.getLogger(default)
+    if not all(callable(getattr(value, level, None)) for level in ("debug", "info", "warning")):
+        raise GridrTypeError(f"logger must be a logging.Logger or None, not {value!r}")
+    return value  # type: ignore[no-any-return]
 
 
 def strip_size(value: Any) -> int:

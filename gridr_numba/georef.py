@@ -94,3 +94,20 @@ def dense_transform(transform: TransformT, resolution_row_col: tuple[int, int]) 
     build: Any = type(transform)
     dense: TransformT = build(a, b, x_node - 0.5 * (a + b), d, e, y_node - 0.5 * (d + e))
     return dense
+
+
+def centres(origin: float, step: float, start: int, stop: int) -> NDArray[np.float64]:
+    """Return one coordinate of the centres of pixels `start` to `stop` along an axis: ``fl(origin + fl(step * j))``.
+
+    `j` counts from the whole raster's first pixel, so that a centre does not depend on the strip or window it is in.
+    """
+    centre: NDArray[np.float64] = origin + step * np.arange(start, stop, dtype=np.float64)
+    return centre
+
+
+def lattice_transform(
+    origin_row_col: tuple[float, float], step_row_col: tuple[float, float]
+) -> tuple[float, float, float, float, float, float]:
+    """Return the coefficients that take GDAL's pixel corners to the frame in which `origin_row_col` is a centre."""
+    (origin_row, origin_col), (step_row, step_col) = origin_row_col, step_row_col
+    return step_col, 0.0, origin_col - 0.5 * step_col, 0.0, step_row, origin_row - 0.5 * step_row

@@ -48,9 +48,7 @@ def grid_full_resolution_shape(shape: tuple[int, int], resolution: tuple[int, in
     return (node_rows - 1) * rr + 1, (node_cols - 1) * rc + 1
 
 
-def grid_resolution_window(
-    resolution: tuple[int, int], win: Any
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def grid_resolution_window(resolution: tuple[int, int], win: Any) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return the nodes that a dense window needs, and the window as seen from the first of them.
 
     GRIDR's name and convention: windows are inclusive pairs ``((first_row, last_row), (first_col, last_col))``.
@@ -74,9 +72,7 @@ def grid_resolution_window(
     GridrTypeError, GridrValueError
         If an argument is not as described.
     """
-    nodes, relative = node_window(
-        Window.from_inclusive(win, "win"), integer_pair(resolution, "resolution", minimum=1)
-    )
+    nodes, relative = node_window(Window.from_inclusive(win, "win"), integer_pair(resolution, "resolution", minimum=1))
     return nodes.to_inclusive(), relative.to_inclusive()
 
 

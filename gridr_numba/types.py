@@ -46,9 +46,6 @@ class Cause(IntFlag):
     INSIDE_INVALID = 8
 
 
-#: Every combination of causes is below this: the length of a table that recodes them.
-CAUSE_COUNT = 16
-
 MASK_BINARY_THRESHOLD = 0.999
 DEFAULT_IO_STRIP_SIZE = 1000
 DEFAULT_CPU_TILE_SHAPE = (1000, 1000)
@@ -59,7 +56,7 @@ class SupportsGeoInterface(Protocol):
     """Anything that can show itself as GeoJSON."""
 
     @property
-    def __geo_interface__(self) -> dict[str, Any]: ...  # noqa: D105
+    def __geo_interface__(self) -> dict[str, Any]: ...
 
 
 #: What counts as polygons: shapely polygons, multipolygons and collections of these, GeoJSON-like mappings and objects,

@@ -1,0 +1,252 @@
+"""What a chain is to do, checked: frozen descriptions of its inputs and outputs, made before anything is read."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import combinations
+from numbers import Real
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import checks
+from .dense import compiled_for, largest_float64_in
+from .errors import GridrTypeError, GridrValueError
+from .io import Band
+from .rasterize import PolygonMask
+from .types import GridRIOMode, Validity
+
+
+@dataclass(frozen=True)
+class MaskIn:
+    """The coarse mask: a band, its data type, and the value in it that is valid."""
+
+    band: Band
+    dtype: np.dtype[Any]
+    valid_value: int | float
+
+    @classmethod
+    def of(
+        cls, dataset: Any, valid_value: Any, band: Any, node_shape: tuple[int, int], why_shape: str
+    ) -> MaskIn | None:
+        """Check GRIDR's arguments for a coarse mask; None where there is none."""
+        if dataset is None:
+            return None
+        checks.readable(dataset, "mask_in_ds")
+        checks.dataset_shape(dataset, "mask_in_ds", node_shape, why_shape)
+        index, dtype = checks.band(band, dataset, "mask_in_band", "mask_in_ds", kinds="biuf")
+        value = int(Validity.VALID) if valid_value is None else valid_value
+        if value != value:  # NaN
+            raise GridrValueError("mask_in_unmasked_value must be a number, and nothing equals nan")
+        checks.fits(value, dtype, "mask_in_unmasked_value")
+        return cls((dataset, index), dtype, value)
+
+
+@dataclass(frozen=True)
+class MaskOut:
+    """The dense mask: a dataset whose band 1 is written, its data type, and the values for valid and invalid."""
+
+    dataset: Any
+    dtype: np.dtype[Any]
+    values: tuple[int, int]
+
+    @classmethod
+    def of(cls, dataset: Any, dtype: Any, values: Any, full_shape: tuple[int, int]) -> MaskOut:
+        """Check GRIDR's arguments for a dense mask."""
+        checks.writable(dataset, "mask_out_ds")
+        checks.dataset_shape(dataset, "mask_out_ds", full_shape, "the full resolution shape")
+        _, own = checks.band(1, dataset, "band 1", "mask_out_ds", kinds="biu")
+        return cls(dataset, own, checks.mask_out_values(values, (own, checks.integer_dtype(dtype, "mask_out_dtype"))))
+
+    @property
+    def one_byte(self) -> bool:
+        """Whether the kernel can write the output's own bytes; wider values are looked up from 0 and 1."""
+        return self.dtype.itemsize == 1
+
+    @property
+    def codes(self) -> tuple[int, int]:
+        """The bytes for valid and invalid pixels."""
+        return (self.values[0] & 0xFF, self.values[1] & 0xFF) if self.one_byte else (1, 0)
+
+
+@dataclass(frozen=True)
+class GridIn:
+    """The coarse grid: its two bands in the order of the output's, and for each the values that mean no data.
+
+    Attributes
+    ----------
+    bands : tuple of Band
+    shape : tuple of int
+        Rows and columns of nodes.
+    nodata : ndarray of float64 (2, values)
+        As the band's own data type holds them; the first is the dataset's tag, NaN where there is none.
+    """
+
+    bands: tuple[Band, Band]
+    shape: tuple[int, int]
+    nodata: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, row_ds: Any, col_ds: Any, row_band: Any, col_band: Any, grid_nodata: Any) -> GridIn:
+        """Check GRIDR's arguments for a coarse grid."""
+        bands, dtypes = _coordinate_bands("grid_in", checks.readable, row_ds, col_ds, row_band, col_band, "biuf")
+        shape = (int(row_ds.shape[0]), int(row_ds.shape[1]))
+        checks.dataset_shape(bands[1][0], "grid_in_col_ds", shape, "as grid_in_ds has")
+        nodata = [
+            [_as_held(value, dtype) for value in _nodata_values(dataset.nodatavals[index - 1], grid_nodata)]
+            for (dataset, index), dtype in zip(bands, dtypes, strict=True)
+        ]
+        return cls(bands, shape, np.array(nodata, dtype=np.float64))
+
+    def in_order_of(self, grid_out: GridOut) -> GridIn:
+        """Return the bands swapped where the output's are, so that one buffer serves both."""
+        return GridIn((self.bands[1], self.bands[0]), self.shape, self.nodata[::-1]) if grid_out.swapped else self
+
+
+@dataclass(frozen=True)
+class GridOut:
+    """The dense grid: its two bands, in the order of the file where they share one.
+
+    Attributes
+    ----------
+    bands : tuple of Band
+    swapped : bool
+        Whether columns come before rows.
+    dtype : numpy.dtype
+        In which the kernel computes them.
+    dtypes : tuple of numpy.dtype
+        The bands' own.
+    """
+
+    bands: tuple[Band, Band]
+    swapped: bool
+    dtype: np.dtype[Any]
+    dtypes: tuple[np.dtype[Any], np.dtype[Any]]
+
+    @classmethod
+    def of(cls, row_ds: Any, col_ds: Any, row_band: Any, col_band: Any, full_shape: tuple[int, int]) -> GridOut:
+        """Check GRIDR's arguments for a dense grid."""
+        bands, dtypes = _coordinate_bands("grid_out", checks.writable, row_ds, col_ds, row_band, col_band, "f")
+        for name, (dataset, _) in zip(("grid_out_ds", "grid_out_col_ds"), bands, strict=True):
+            checks.dataset_shape(dataset, name, full_shape, "the full resolution shape")
+        swapped = bands[0][0] is bands[1][0] and bands[0][1] > bands[1][1]
+        if swapped:
+            bands, dtypes = (bands[1], bands[0]), (dtypes[1], dtypes[0])
+        return cls(bands, swapped, compiled_for(set(dtypes)), dtypes)
+
+    @property
+    def limits(self) -> tuple[float, float]:
+        """The largest magnitude that each band can hold."""
+        return largest_float64_in(self.dtypes[0]), largest_float64_in(self.dtypes[1])
+
+    def checked_fill(self, fill: Any) -> float | None:
+        """Take `merge_mask_grid`."""
+        if fill is None:
+            return None
+        for dtype in self.dtypes:
+            checks.fits(fill, dtype, "merge_mask_grid")
+        return float(fill)
+
+
+def _coordinate_bands(
+    prefix: str, check: Any, row_ds: Any, col_ds: Any, row_band: Any, col_band: Any, kinds: str
+) -> tuple[tuple[Band, Band], tuple[np.dtype[Any], np.dtype[Any]]]:
+    """Take the row and the column band of a grid, from one dataset or two."""
+    check(row_ds, f"{prefix}_ds")
+    col_name = f"{prefix}_ds" if col_ds is None else f"{prefix}_col_ds"
+    col_ds = row_ds if col_ds is None else check(col_ds, col_name)
+    row_index, row_dtype = checks.band(row_band, row_ds, f"{prefix}_row_coords_band", f"{prefix}_ds", kinds=kinds)
+    col_index, col_dtype = checks.band(col_band, col_ds, f"{prefix}_col_coords_band", col_name, kinds=kinds)
+    if row_ds is col_ds and row_index == col_index:
+        raise GridrValueError(
+            f"{prefix}_row_coords_band and {prefix}_col_coords_band must differ in one dataset; both are {row_index}"
+        )
+    return ((row_ds, row_index), (col_ds, col_index)), (row_dtype, col_dtype)
+
+
+def _nodata_values(tag: Any, grid_nodata: Any) -> list[Any]:
+    """Return a band's tag and the values beside it: a number adds one, a sequence replaces the tag."""
+    tag = np.nan if tag is None else tag
+    if grid_nodata is None:
+        return [tag]
+    if isinstance(grid_nodata, Sequence | np.ndarray) and not isinstance(grid_nodata, str | bytes):
+        return [np.nan, *(_number(value) for value in grid_nodata)]
+    return [tag, _number(grid_nodata)]
+
+
+def _number(value: Any) -> Any:
+    if isinstance(value, bool | np.bool_) or not isinstance(value, Real):
+        raise GridrTypeError(f"grid_nodata must be a number, a sequence of numbers or None, not {value!r}")
+    return value
+
+
+def _as_held(value: Any, dtype: np.dtype[Any]) -> float:
+    """Return a nodata value as a band of this type holds it, in float64; NaN where the type cannot hold it."""
+    if value != value:
+        return float("nan")
+    if dtype.kind == "f":
+        with np.errstate(over="ignore"):
+            return float(np.array(float(value)).astype(dtype))
+    try:
+        checks.fits(value, dtype, "grid_nodata")
+    except GridrValueError:
+        return float("nan")
+    return float(value)
+
+
+@dataclass(frozen=True)
+class Job:
+    """All that the strip loop needs to know. At least one of `grid_out` and `mask_out` is there."""
+
+    name: str
+    node_shape: tuple[int, int]
+    resolution: tuple[int, int]
+    full_shape: tuple[int, int]
+    strip_size: int
+    strip_target: GridRIOMode
+    threads: int | None
+    tile_shape: tuple[int, int] | None
+    logger: logging.Logger
+    threshold: Fraction
+    polygons: PolygonMask | None = None
+    mask_in: MaskIn | None = None
+    mask_out: MaskOut | None = None
+    grid_in: GridIn | None = None
+    grid_out: GridOut | None = None
+    fill: float | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse outputs that would overwrite an input or one another."""
+        for dataset, _ in self.targets:
+            if any(_same_file(dataset, source) for source, _ in self._sources):
+                raise GridrValueError(f"an output must not be an input, and {dataset.name!r} is both")
+        for (dataset, index), (other, other_index) in combinations(self.targets, 2):
+            if dataset is other and index == other_index:
+                raise GridrValueError(f"two outputs must not share band {index} of {dataset.name!r}")
+            if dataset is not other and _same_file(dataset, other):
+                raise GridrValueError(f"two open datasets must not write to one file, {dataset.name!r}")
+
+    @property
+    def _sources(self) -> tuple[Band, ...]:
+        return (*(self.grid_in.bands if self.grid_in else ()), *((self.mask_in.band,) if self.mask_in else ()))
+
+    @property
+    def targets(self) -> tuple[Band, ...]:
+        """The bands that are written."""
+        return (
+            *(self.grid_out.bands if self.grid_out else ()),
+            *(((self.mask_out.dataset, 1),) if self.mask_out else ()),
+        )
+
+    @property
+    def wants_mask(self) -> bool:
+        """Whether it matters which pixels the masks make invalid."""
+        return self.mask_out is not None or self.fill is not None
+
+
+def _same_file(dataset: Any, other: Any) -> bool:
+    return dataset is other or bool(dataset.name and dataset.name == other.name)

@@ -1,0 +1,66 @@
+"""How kernels are compiled and launched.
+
+Never fork a process that has launched a kernel: the OpenMP threading layer hangs in the child. The package itself
+starts no processes.
+"""
+
+from __future__ import annotations
+
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import numba
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+# The workqueue threading layer aborts the process when two threads launch parallel kernels at the same time; the other
+# layers would only run more threads than there are cores. So one launch at a time, whatever the layer.
+_LAUNCH_LOCK = threading.Lock()
+
+
+def kernel(*, parallel: bool = False) -> Callable[[Function], Function]:
+    """Compile a function without the GIL, kept in numba's cache; with one warning, uncached where no cache can be.
+
+    Helpers stand in the same file as the kernels that call them: a cached caller would keep the old code of a helper
+    that was edited elsewhere.
+    """
+
+    def compile_lazily(function: Function) -> Function:
+        try:
+            return numba.njit(parallel=parallel, nogil=True, cache=True, error_model="numpy")(function)  # type: ignore[no-any-return]
+        except RuntimeError as error:
+            # Numba finds no writable place for its cache. It is not pointed to a world-writable one: a cache entry is
+            # a pickle, and whoever can write it can run code.
+            warnings.warn(
+                f"numba's cache cannot be used ({error}): kernels are compiled anew in each process. "
+                "Set NUMBA_CACHE_DIR to a folder that only you can write.",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+            return numba.njit(parallel=parallel, nogil=True, error_model="numpy")(function)  # type: ignore[no-any-return]
+
+    return compile_lazily
+
+
+@contextmanager
+def launch(threads: int | None) -> Iterator[None]:
+    """Launch kernels inside with so many threads (None: all that the process may use), one caller at a time.
+
+    Numba's thread count belongs to the calling thread: it is as before when the block ends.
+    """
+    with _LAUNCH_LOCK:
+        before = numba.get_num_threads()
+        numba.set_num_threads(usable_threads(threads))
+        try:
+            yield
+        finally:
+            numba.set_num_threads(before)
+
+
+def usable_threads(threads: int | None) -> int:
+    """Return how many threads `launch` uses where so many are asked for."""
+    available: int = numba.config.NUMBA_NUM_THREADS
+    return available if threads is None else min(threads, available)

@@ -1,0 +1,295 @@
+"""Polygons and a lattice of pixel centres -> pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from types import EllipsisType
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from . import checks
+from .errors import DtypeError, GridrTypeError, GridrValueError
+from .georef import centres, lattice_transform
+from .polygons import PolygonSet, inside_points, polygon_set
+from .types import Cause, GeometryType, GridRasterizeAlg, RasterizeOptions
+from .window import Window
+
+#: GRIDR dilates polygons by this before GDAL burns them, so that centres on the boundary are burned.
+RASTERIO_DILATION = 1e-6
+
+
+@dataclass(frozen=True)
+class Lattice:
+    """The pixel centres of a regular raster: centre ``(i, j)`` is ``origin + step * (i, j)``, rows first."""
+
+    shape_row_col: tuple[int, int]
+    origin_row_col: tuple[float, float]
+    step_row_col: tuple[float, float] = (1.0, 1.0)
+
+    def centres(self, window: Window) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return the x of a window's columns and the y of its rows."""
+        (origin_row, origin_col), (step_row, step_col) = self.origin_row_col, self.step_row_col
+        return (
+            centres(origin_col, step_col, window.col_start, window.col_stop),
+            centres(origin_row, step_row, window.row_start, window.row_stop),
+        )
+
+
+def inside_window(
+    polygons: PolygonSet, lattice: Lattice, window: Window, options: RasterizeOptions
+) -> NDArray[np.bool_]:
+    """Say of each pixel of a window whether its centre is in the set. For RASTERIO_RASTERIZE the set comes dilated."""
+    xs, ys = lattice.centres(window)
+    inside = np.zeros(window.shape, dtype=np.bool_)
+    if options.alg is GridRasterizeAlg.SHAPELY:
+        polygons.mark_inside(xs, ys, options.predicate, inside)
+    else:
+        _burn(polygons, xs, ys, lattice.step_row_col, options, inside)
+    return inside
+
+
+def _burn(
+    polygons: PolygonSet,
+    xs: NDArray[np.float64],
+    ys: NDArray[np.float64],
+    step_row_col: tuple[float, float],
+    options: RasterizeOptions,
+    out: NDArray[np.bool_],
+) -> None:
+    """Let GDAL burn the polygons that come near the window; it takes those that it cannot reach to the exact answer."""
+    from rasterio import Affine
+    from rasterio.features import rasterize
+
+    step_row, step_col = step_row_col
+    low_x, high_x = sorted((xs[0], xs[-1]))
+    low_y, high_y = sorted((ys[0], ys[-1]))
+    margin_x, margin_y = 2 * abs(step_col), 2 * abs(step_row)
+    near = polygons.touching(low_x - margin_x, low_y - margin_y, high_x + margin_x, high_y + margin_y)
+    within_reach, beyond_reach = near.split_by_reach()
+    if len(within_reach.polygons):
+        burned = np.zeros(out.shape, dtype=np.uint8)
+        transform = Affine(*lattice_transform((ys[0], xs[0]), step_row_col))
+        rasterize(list(within_reach.polygons), out=burned, transform=transform, all_touched=False, default_value=1)
+        out |= burned.view(np.bool_)
+    if len(beyond_reach.polygons):
+        beyond_reach.mark_inside(xs, ys, options.predicate, out)
+
+
+def prepared_for(polygons: PolygonSet | None, options: RasterizeOptions) -> PolygonSet | None:
+    """Return the set as the algorithm wants it: dilated once a job where GDAL burns it."""
+    if polygons is None or options.alg is GridRasterizeAlg.SHAPELY:
+        return polygons
+    return polygons.dilated(RASTERIO_DILATION)
+
+
+@dataclass(frozen=True, eq=False)
+class PolygonMask:
+    """The polygons of a job, and what they say of each pixel of its raster."""
+
+    valid: PolygonSet | None
+    invalid: PolygonSet | None
+    lattice: Lattice
+    options: RasterizeOptions
+
+    @classmethod
+    def of(
+        cls,
+        geometry_pair: Any,
+        geometry_origin: Any,
+        rasterize_kwargs: Any,
+        shape_row_col: tuple[int, int],
+        *,
+        repair: bool = False,
+    ) -> PolygonMask | None:
+        """Check GRIDR's arguments for polygons; None where there is no polygon."""
+        options = checks.rasterize_options(rasterize_kwargs)
+        pair = checks.geometry_pair(geometry_pair)
+        valid, invalid = (
+            prepared_for(polygon_set(geometry, f"geometry_pair[{index}] ({kind})", repair=repair), options)
+            for index, (geometry, kind) in enumerate(zip(pair, ("valid", "invalid"), strict=True))
+        )
+        given = valid is not None or invalid is not None
+        origin = checks.geometry_origin(geometry_origin, needed=given)
+        return cls(valid, invalid, Lattice(shape_row_col, origin), options) if given else None
+
+    def write_causes(self, window: Window, out: NDArray[np.uint8]) -> None:
+        """Write for each pixel of a window which of its sets make it invalid, as bits of `types.Cause`."""
+        out[:] = 0
+        if self.valid is not None:
+            outside = ~inside_window(self.valid, self.lattice, window, self.options)
+            out |= outside.view(np.uint8) * np.uint8(Cause.OUTSIDE_VALID)
+        if self.invalid is not None:
+            inside = inside_window(self.invalid, self.lattice, window, self.options)
+            out |= inside.view(np.uint8) * np.uint8(Cause.INSIDE_INVALID)
+
+
+def grid_rasterize(
+    grid_coords: Sequence[NDArray[Any]] | NDArray[Any] | None,
+    shape: tuple[int, int] | None,
+    origin: tuple[float, float] | None,
+    resolution: tuple[float, float] | None,
+    win: Any,
+    inner_value: int,
+    outer_value: int,
+    default_value: int,
+    geometry: GeometryType | None,
+    geometry_buffer_dst: float | EllipsisType | None = ...,
+    alg: GridRasterizeAlg = GridRasterizeAlg.RASTERIO_RASTERIZE,
+    output: NDArray[Any] | None = None,
+    dtype: DTypeLike | None = None,
+    reduce: bool = False,
+    **kwargs_alg: Any,
+) -> NDArray[Any] | int | float | None:
+    """Rasterize polygons on a lattice of pixel centres. GRIDR's name and signature.
+
+    Law 6. SHAPELY gives what shapely's predicate answers for each centre and each polygon; RASTERIO_RASTERIZE what
+    `rasterio.features.rasterize(all_touched=False)` burns of the dilated polygons.
+
+    Parameters
+    ----------
+    grid_coords : pair of arrays, array (2, rows, columns), or None
+        The centres, columns (x) first: two 1-D arrays (x of the columns, y of the rows) or two 2-D ones. Irregular
+        lattices only for SHAPELY.
+    shape, origin, resolution : pairs (row, column), or None
+        The lattice instead of `grid_coords`: its shape, the centre of pixel (0, 0), and the step, any positive number.
+    win : inclusive pairs ``((first_row, last_row), (first_col, last_col))`` or None
+        The part of the lattice to rasterize; None is all.
+    inner_value, outer_value, default_value : int
+        For pixels inside, outside, and all of them where no geometry was given.
+    geometry : GeometryType or None
+        Polygons, in the frame of the centres: x along columns, y along rows.
+    geometry_buffer_dst : float or None, optional
+        Grow (shrink, where negative) the polygons by so much first. By default 1e-6 for RASTERIO_RASTERIZE, as in
+        GRIDR, and None for SHAPELY (GRIDR: 1e-6 too).
+    alg : GridRasterizeAlg
+        Or its integer value.
+    output : ndarray, optional
+        Where to write; any strides, the window's shape. Exactly one of `output` and `dtype` must be given.
+    dtype : data type, optional
+        Of the array to return. `bool` only for SHAPELY.
+    reduce : bool
+        Return the value alone where the whole window has one. Not with `output`.
+    **kwargs_alg
+        For SHAPELY: `shapely_predicate`, a ShapelyPredicate (COVERS).
+
+    Returns
+    -------
+    ndarray, number or None
+        None where `output` was given.
+
+    Raises
+    ------
+    GridrValueError
+        For a window outside the lattice, both or neither of `output` and `dtype`, a wrong shape, values that do not
+        fit, an irregular lattice with RASTERIO_RASTERIZE, an unknown algorithm or option.
+    GridrTypeError
+        For arguments that are the wrong kind of thing, such as a line among the polygons.
+    """
+    options = checks.algorithm_options(alg, kwargs_alg, "alg", "kwargs_alg")
+    lattice, points = _lattice(grid_coords, shape, origin, resolution)
+    whole = lattice.shape_row_col if lattice is not None else points[0].shape
+    window = Window.whole(whole) if win is None else Window.from_inclusive(win, "win")
+    if not window.within(whole):
+        raise GridrValueError(f"win must lie within the lattice's {whole} rows and columns, not {win!r}")
+    result = _result_array(output, dtype, window.shape, options, reduce)
+    for value, name in ((inner_value, "inner_value"), (outer_value, "outer_value"), (default_value, "default_value")):
+        checks.fits(value, result.dtype, name)
+
+    polygons = polygon_set(geometry, "geometry")
+    if polygons is None:
+        result[...] = default_value
+        return default_value if reduce else (None if output is not None else result)
+    if geometry_buffer_dst is ...:
+        geometry_buffer_dst = RASTERIO_DILATION if options.alg is GridRasterizeAlg.RASTERIO_RASTERIZE else None
+    if geometry_buffer_dst is not None:
+        polygons = polygons.dilated(checks.finite(geometry_buffer_dst, "geometry_buffer_dst"))
+
+    if lattice is not None:
+        inside = inside_window(polygons, lattice, window, options)
+    else:
+        inside = _inside_coordinates(polygons, points, window, options)
+    if reduce and (inside.all() or not inside.any()):
+        return inner_value if inside.flat[0] else outer_value
+    result[...] = np.where(inside, np.asarray(inner_value, result.dtype), np.asarray(outer_value, result.dtype))
+    return None if output is not None else result
+
+
+def _result_array(
+    output: Any, dtype: Any, shape: tuple[int, int], options: RasterizeOptions, reduce: bool
+) -> NDArray[Any]:
+    if (output is None) == (dtype is None):
+        raise GridrValueError(f"exactly one of output and dtype must be given, not {'both' if dtype else 'neither'}")
+    if output is not None and reduce:
+        raise GridrValueError("reduce must be False with output: there is nothing to return")
+    result = np.empty(shape, dtype) if output is None else checks.output_array(output, "output", shape, "biuf")
+    if result.dtype.kind == "b" and options.alg is GridRasterizeAlg.RASTERIO_RASTERIZE:
+        raise DtypeError("bool is not a data type that RASTERIO_RASTERIZE can burn; use uint8, or SHAPELY")
+    if result.dtype.kind not in "biuf":
+        raise DtypeError(f"dtype must be a real number type, not {result.dtype}")
+    return result
+
+
+Points = tuple[NDArray[np.float64], NDArray[np.float64]]
+
+
+def _lattice(grid_coords: Any, shape: Any, origin: Any, resolution: Any) -> tuple[Lattice | None, Points]:
+    """Take the lattice in either of its forms: a regular one, or the x and y of each centre (2-D, columns first)."""
+    described = (shape, origin, resolution)
+    if grid_coords is None and not any(part is None for part in described):
+        step = checks.real_pair(resolution, "resolution")
+        if not (step[0] > 0 and step[1] > 0):
+            raise GridrValueError(f"resolution must be positive, not {resolution!r}")
+        shape_row_col = checks.integer_pair(shape, "shape", minimum=1)
+        nothing = np.empty((0, 0))
+        return Lattice(shape_row_col, checks.real_pair(origin, "origin"), step), (nothing, nothing)
+    if grid_coords is None or any(part is not None for part in described):
+        raise GridrValueError("the lattice must be given either as grid_coords or as shape, origin and resolution")
+    if not isinstance(grid_coords, np.ndarray | Sequence):
+        raise GridrTypeError(f"grid_coords must be two arrays, columns first, not {grid_coords!r}")
+    if len(grid_coords) != 2:
+        raise GridrValueError(f"grid_coords must be two arrays, columns first, not {len(grid_coords)}")
+    xs, ys = (np.asarray(part) for part in grid_coords)
+    if xs.dtype.kind not in "iuf" or ys.dtype.kind not in "iuf":
+        raise GridrTypeError(f"grid_coords must hold real numbers, not {xs.dtype} and {ys.dtype}")
+    xs, ys = xs.astype(np.float64), ys.astype(np.float64)
+    if xs.ndim == ys.ndim == 1:
+        xs, ys = np.meshgrid(xs, ys)
+    if xs.ndim != 2 or xs.shape != ys.shape or xs.size == 0:
+        raise GridrValueError(
+            f"grid_coords must be two 1-D arrays, or two 2-D ones of one shape, not of shapes {xs.shape} and {ys.shape}"
+        )
+    if not (np.isfinite(xs).all() and np.isfinite(ys).all()):
+        raise GridrValueError("grid_coords must be finite")
+    return None, (xs, ys)
+
+
+def _inside_coordinates(
+    polygons: PolygonSet, points: Points, window: Window, options: RasterizeOptions
+) -> NDArray[np.bool_]:
+    """Rasterize on centres given one by one: shapely is asked each; GDAL needs them to be regular."""
+    whole_xs, whole_ys = points
+    xs, ys = (part[window.to_slices()] for part in points)
+    separable = (whole_xs == whole_xs[:1]).all() and (whole_ys == whole_ys[:, :1]).all()
+    inside = np.zeros(window.shape, dtype=np.bool_)
+    if options.alg is GridRasterizeAlg.RASTERIO_RASTERIZE:
+        step_col, step_row = _regular_step(whole_xs[0]), _regular_step(whole_ys[:, 0])
+        if step_col is None or step_row is None or not separable:
+            raise GridrValueError("grid_coords must be a regular lattice for RASTERIO_RASTERIZE; SHAPELY takes any")
+        _burn(polygons, xs[0], ys[:, 0], (step_row, step_col), options, inside)
+    elif separable and (np.diff(xs[0]) > 0).all() and (np.diff(ys[:, 0]) > 0).all():
+        polygons.mark_inside(xs[0], ys[:, 0], options.predicate, inside)
+    else:
+        inside = inside_points(polygons, xs, ys, options.predicate)
+    return inside
+
+
+def _regular_step(values: NDArray[np.float64]) -> float | None:
+    """Return the step of equally spaced values (1 for a single one), or None where they are not."""
+    if len(values) == 1:
+        return 1.0
+    step = float((values[-1] - values[0]) / (len(values) - 1))
+    expected = values[0] + step * np.arange(len(values))
+    return step if step != 0 and float(np.abs(values - expected).max()) <= 1e-6 * abs(step) else None
