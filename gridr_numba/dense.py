@@ -104,5 +104,6 @@ def largest_float64_in(dtype: np.dtype[Any]) -> float:
     if dtype.itemsize >= 8:
         return float(np.finfo(np.float64).max)
     largest = np.finfo(dtype).max
-    # Half a unit beyond the largest number is a tie, which rounds to the even neighbour: infinity.
-    return float(np.nextafter(float(largest) + float(np.spacing(largest)) / 2, 0.0))
+    step = float(largest) - float(np.nextafter(largest, dtype.type(0)))
+    # Half a step beyond the largest number is a tie, which rounds to the even neighbour: infinity.
+    return float(np.nextafter(float(largest) + step / 2, 0.0))

@@ -1,0 +1,77 @@
+"""Shared fixtures, and hypothesis profiles: `default`, `ci` (the same cases in each run), `small`, `long`."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+import pytest
+import rasterio
+from hypothesis import HealthCheck, settings
+
+_common = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow, HealthCheck.data_too_large]}
+settings.register_profile("default", max_examples=60, **_common)
+settings.register_profile("ci", max_examples=60, derandomize=True, **_common)
+settings.register_profile("small", max_examples=8, derandomize=True, **_common)
+settings.register_profile("long", max_examples=3000, **_common)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.get("CI") else "default"))
+
+
+class Rasters:
+    """Makes GeoTIFFs in a folder and keeps them open for the length of a test."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.count = 0
+        self.opened = []
+
+    def path(self):
+        self.count += 1
+        return self.folder / f"raster{self.count}.tif"
+
+    def reader(self, array, **profile):
+        """Write an array of (bands, rows, cols) or (rows, cols) and open it for reading."""
+        bands = array if array.ndim == 3 else array[np.newaxis]
+        path = self.path()
+        with rasterio.open(path, "w", **self._profile(bands.shape, bands.dtype, profile)) as dataset:
+            dataset.write(bands)
+        return self.keep(rasterio.open(path))
+
+    def writer(self, shape, dtype, bands=1, **profile):
+        """Open a new file for writing."""
+        return self.keep(rasterio.open(self.path(), "w", **self._profile((bands, *shape), dtype, profile)))
+
+    def keep(self, dataset):
+        self.opened.append(dataset)
+        return dataset
+
+    def content(self, writer):
+        """Close a writer and read all of it."""
+        writer.close()
+        with rasterio.open(writer.name) as dataset:
+            return dataset.read()
+
+    @staticmethod
+    def _profile(shape, dtype, profile):
+        bands, height, width = shape
+        dtype = np.dtype(dtype).name
+        return {"driver": "GTiff", "count": bands, "height": height, "width": width, "dtype": dtype, **profile}
+
+    def close(self):
+        for dataset in self.opened:
+            dataset.close()
+
+
+@pytest.fixture
+def rasters(tmp_path):
+    made = Rasters(tmp_path)
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def shared_rasters(tmp_path_factory):
+    """As `rasters`, for hypothesis, which runs many examples in one test function."""
+    made = Rasters(tmp_path_factory.mktemp("rasters"))
+    yield made
+    made.close()

@@ -1,0 +1,99 @@
+"""Slow, readable twins of what the package does fast. Exact where the law is exact: Python integers and fractions."""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+
+import numpy as np
+import shapely
+
+
+def full_shape(node_shape, resolution):
+    """Law: ((R-1)*rr + 1, (C-1)*rc + 1)."""
+    return tuple((n - 1) * r + 1 for n, r in zip(node_shape, resolution, strict=True))
+
+
+def contributing(i, j, resolution):
+    """Return {(node row, node column): weight}, the 1, 2 or 4 nodes whose bilinear weight is not zero."""
+    rows, cols = (
+        {index // r: Fraction(r - index % r, r), index // r + 1: Fraction(index % r, r)}
+        for index, r in zip((i, j), resolution, strict=True)
+    )
+    return {(r, c): wr * wc for r, wr in rows.items() for c, wc in cols.items() if wr * wc != 0}
+
+
+def node_is_void(nodes, r, c, nodata=()):
+    """Law 5: NaN, infinite or nodata, in either band. `nodata` holds a collection of values a band."""
+    values = [float(band[r, c]) for band in nodes]
+    if not all(math.isfinite(value) for value in values):
+        return True
+    return any(value in band_nodata for value, band_nodata in zip(values, nodata, strict=False))
+
+
+def exact_pixel(nodes, i, j, resolution):
+    """Return the exact bilinear value of each band, for nodes that all are finite."""
+    weights = contributing(i, j, resolution)
+    return [sum(Fraction(float(band[r, c])) * w for (r, c), w in weights.items()) for band in nodes]
+
+
+def dense_grid(nodes, resolution, *, nodata=()):
+    """Return exact values (a list of fractions a band) or None for each pixel, as an object array of the full shape."""
+    shape = full_shape(nodes.shape[1:], resolution)
+    dense = np.empty(shape, dtype=object)
+    for i, j in np.ndindex(shape):
+        void = any(node_is_void(nodes, r, c, nodata) for r, c in contributing(i, j, resolution))
+        dense[i, j] = None if void else exact_pixel(nodes, i, j, resolution)
+    return dense
+
+
+def raster_valid(valid_nodes, resolution, threshold):
+    """Law 4: the summed weight of the valid contributing nodes against the decimal that was written."""
+    bound = Fraction(str(threshold))
+    dense = np.empty(full_shape(valid_nodes.shape, resolution), dtype=bool)
+    for i, j in np.ndindex(dense.shape):
+        dense[i, j] = sum(w for node, w in contributing(i, j, resolution).items() if valid_nodes[node]) >= bound
+    return dense
+
+
+def ulp(value):
+    """Return the spacing of float64 at a magnitude."""
+    return Fraction(math.ulp(float(value)))
+
+
+def half_ulp_float32(value):
+    """Return half the spacing of float32 at a magnitude."""
+    return Fraction(2) ** max(math.frexp(float(value))[1] - 25, -150)
+
+
+def centres(shape, origin=(0.0, 0.0), step=(1.0, 1.0)):
+    """Law 6: x = fl(origin_col + fl(step*j)), y = fl(origin_row + fl(step*i))."""
+    ys = [origin[0] + step[0] * float(i) for i in range(shape[0])]
+    xs = [origin[1] + step[1] * float(j) for j in range(shape[1])]
+    return np.meshgrid(np.array(xs), np.array(ys))
+
+
+def inside_shapely(polygons, shape, predicate, origin=(0.0, 0.0), step=(1.0, 1.0)):
+    """Ask the installed shapely's predicate of each centre and each polygon, one by one."""
+    xs, ys = centres(shape, origin, step)
+    inside = np.zeros(shape, dtype=bool)
+    ask = {1: shapely.covers, 2: shapely.contains, 3: shapely.intersects}[int(predicate)]
+    for index in np.ndindex(shape):
+        point = shapely.Point(xs[index], ys[index])
+        inside[index] = any(bool(ask(polygon, point)) for polygon in polygons)
+    return inside
+
+
+def inside_exact(rings, x, y, boundary):
+    """Point in polygon in rational arithmetic, by crossing parity: `boundary` says what a point on an edge is."""
+    x, y = Fraction(x), Fraction(y)
+    odd = False
+    for ring in rings:
+        for (x0, y0), (x1, y1) in zip(ring[:-1], ring[1:], strict=True):
+            x0, y0, x1, y1 = (Fraction(value) for value in (x0, y0, x1, y1))
+            side = (x1 - x0) * (y - y0) - (x - x0) * (y1 - y0)
+            if side == 0 and min(x0, x1) <= x <= max(x0, x1) and min(y0, y1) <= y <= max(y0, y1):
+                return boundary
+            if (y0 > y) != (y1 > y) and (side < 0) == (y1 < y0):
+                odd = not odd
+    return odd
