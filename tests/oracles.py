@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from fractions import Fraction
+from itertools import pairwise
 
 import numpy as np
 import shapely
@@ -89,7 +90,7 @@ def inside_exact(rings, x, y, boundary):
     x, y = Fraction(x), Fraction(y)
     odd = False
     for ring in rings:
-        for (x0, y0), (x1, y1) in zip(ring[:-1], ring[1:], strict=True):
+        for (x0, y0), (x1, y1) in pairwise(ring):
             x0, y0, x1, y1 = (Fraction(value) for value in (x0, y0, x1, y1))
             side = (x1 - x0) * (y - y0) - (x - x0) * (y1 - y0)
             if side == 0 and min(x0, x1) <= x <= max(x0, x1) and min(y0, y1) <= y <= max(y0, y1):

@@ -57,11 +57,12 @@ def test_accuracy_contagion_and_overflow(nodes, resolution, dtype):
     for i, j in np.ndindex(exact.shape):
         values = exact[i, j]
         got = out[:, i, j]
-        weights = oracles.contributing(i, j, resolution)
-        tolerances = [4 * oracles.ulp(max(abs(band[node]) for node in weights)) for band in nodes]
         if values is None:
             assert np.isnan(got).all()
-        elif np.isnan(got).any():
+            continue
+        weights = oracles.contributing(i, j, resolution)
+        tolerances = [4 * oracles.ulp(max(abs(band[node]) for node in weights)) for band in nodes]
+        if np.isnan(got).any():
             assert np.isnan(got).all()
             # Some band is too large for the type, or within the rounding error of being so.
             assert any(abs(v) + t >= limit + half_step for v, t in zip(values, tolerances, strict=True))
@@ -318,8 +319,8 @@ def test_indifference(shared_rasters, data):
 
 
 @given(st.data())
-def test_both_algorithms_agree_away_from_edges_whatever_the_strips(shared_rasters, data):
-    """RASTERIO_RASTERIZE: what rasterio burns of the dilated polygons, for centres not within 1e-9 of their boundary."""
+def test_the_other_algorithm_is_rasterio_whatever_the_strips(shared_rasters, data):
+    """RASTERIO_RASTERIZE: what rasterio burns of the dilated polygons, for centres off their boundary."""
     from rasterio.features import rasterize
     from rasterio.transform import Affine
 

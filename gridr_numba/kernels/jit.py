@@ -20,6 +20,8 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 # layers would only run more threads than there are cores. So one launch at a time, whatever the layer.
 _LAUNCH_LOCK = threading.Lock()
 
+_warned = False
+
 
 def kernel(*, parallel: bool = False) -> Callable[[Function], Function]:
     """Compile a function without the GIL, kept in numba's cache; with one warning, uncached where no cache can be.
@@ -29,20 +31,29 @@ def kernel(*, parallel: bool = False) -> Callable[[Function], Function]:
     """
 
     def compile_lazily(function: Function) -> Function:
+        options = {"parallel": parallel, "nogil": True, "error_model": "numpy"}
         try:
-            return numba.njit(parallel=parallel, nogil=True, cache=True, error_model="numpy")(function)  # type: ignore[no-any-return]
+            return numba.njit(cache=True, **options)(function)  # type: ignore[no-any-return]
         except RuntimeError as error:
-            # Numba finds no writable place for its cache. It is not pointed to a world-writable one: a cache entry is
-            # a pickle, and whoever can write it can run code.
-            warnings.warn(
-                f"numba's cache cannot be used ({error}): kernels are compiled anew in each process. "
-                "Set NUMBA_CACHE_DIR to a folder that only you can write.",
-                RuntimeWarning,
-                stacklevel=2,
-            )
-            return numba.njit(parallel=parallel, nogil=True, error_model="numpy")(function)  # type: ignore[no-any-return]
+            _warn_once(str(error))
+            return numba.njit(**options)(function)  # type: ignore[no-any-return]
 
     return compile_lazily
+
+
+def _warn_once(reason: str) -> None:
+    global _warned
+    if _warned:
+        return
+    _warned = True
+    # Numba finds no writable place for its cache. It is not pointed to a world-writable one: a cache entry is a pickle,
+    # and whoever can write it can run code.
+    warnings.warn(
+        f"numba's cache cannot be used ({reason}): kernels are compiled anew in each process. "
+        "Set NUMBA_CACHE_DIR to a folder that only you can write.",
+        RuntimeWarning,
+        stacklevel=4,
+    )
 
 
 @contextmanager

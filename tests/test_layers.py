@@ -1,0 +1,91 @@
+"""Layers import only downwards. The order is written down here, lowest first, and held."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import gridr_numba
+
+PACKAGE = Path(gridr_numba.__file__).parent
+LAYERS = [
+    {"errors", "types"},
+    {"window", "georef", "checks", "exact", "kernels.jit"},
+    {"strips", "kernels.bilinear", "polygons", "io"},
+    {"dense", "rasterize"},
+    {"grid", "job"},
+    {"mask", "chain"},
+    {"demo"},
+    {"cli"},
+]
+# Who may import what from outside: the libraries that a module is there to keep from the others.
+KEEPERS = {
+    "numba": {"kernels.jit", "kernels.bilinear"},
+    "shapely": {"polygons", "demo"},
+    "rasterio": {"window", "io", "rasterize", "demo"},
+    "click": {"cli"},
+}
+
+
+def imports_of(path):
+    """Return the package's own modules, and the other packages, that a file imports anywhere in it."""
+    own, foreign = set(), set()
+    folder = path.relative_to(PACKAGE).parent.parts
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            foreign |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            foreign.add(node.module.split(".")[0])
+        elif isinstance(node, ast.ImportFrom):
+            base = [*folder[: len(folder) - node.level + 1], *(node.module or "").split(".")]
+            stem = ".".join(part for part in base if part)
+            for alias in node.names:
+                deeper = f"{stem}.{alias.name}" if stem else alias.name
+                is_module = (PACKAGE / (deeper.replace(".", "/") + ".py")).exists()
+                own.add(deeper if is_module else stem)
+    return own - {""}, foreign
+
+
+MODULES = {
+    ".".join(path.relative_to(PACKAGE).with_suffix("").parts): path
+    for path in PACKAGE.rglob("*.py")
+    if path.name != "__init__.py"
+}
+
+
+def test_every_module_has_a_layer():
+    assert set(MODULES) == set().union(*LAYERS)
+
+
+@pytest.mark.parametrize("name", sorted(MODULES))
+def test_a_layer_imports_only_lower_ones(name):
+    height = next(index for index, layer in enumerate(LAYERS) if name in layer)
+    lower = set().union(*LAYERS[:height])
+    own, foreign = imports_of(MODULES[name])
+    assert own <= lower, f"{name} imports {own - lower}, which is not below it"
+    for library, keepers in KEEPERS.items():
+        assert library not in foreign or name in keepers, f"{name} imports {library}"
+
+
+def test_the_package_and_its_help_import_neither_numba_nor_rasterio():
+    code = (
+        "import sys, gridr_numba\n"
+        "from gridr_numba.cli import main\n"
+        "try: main(['--help'])\n"
+        "except SystemExit: pass\n"
+        "heavy = {'numba', 'rasterio', 'shapely', 'scipy'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60, stdout=subprocess.DEVNULL)
+
+
+def test_public_names_are_there_and_nothing_else_is_promised():
+    for name in gridr_numba.__all__:
+        assert getattr(gridr_numba, name) is not None
+        assert name in dir(gridr_numba)
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        _ = gridr_numba.nonsense

@@ -1,0 +1,240 @@
+"""Every form in which polygons may come, and the ways in which they may be wrong."""
+
+from __future__ import annotations
+
+import numpy as np
+import oracles
+import pytest
+import shapely
+from hypothesis import given
+from hypothesis import strategies as st
+from rasterio.features import rasterize
+from rasterio.transform import Affine
+from shapely.geometry import mapping
+
+import gridr_numba as gn
+
+SQUARE = shapely.box(1, 1, 4, 3)
+OTHER = shapely.box(5, 0, 7, 7)
+BOWTIE = shapely.Polygon([(0, 0), (6, 6), (6, 0), (0, 6)])
+SHAPE = (9, 10)
+
+
+def mask(valid=None, invalid=None, **kwargs):
+    return gn.build_mask(SHAPE, (1, 1), None, (0.0, 0.0), (valid, invalid), **kwargs)
+
+
+def unchecked(*vertices):
+    with np.errstate(invalid="ignore"):  # shapely looks at each vertex
+        return shapely.Polygon(vertices)
+
+
+class WithInterface:
+    def __init__(self, mapping):
+        self.__geo_interface__ = mapping
+
+
+COLLECTION = {
+    "type": "FeatureCollection",
+    "features": [
+        {"type": "Feature", "properties": {}, "geometry": mapping(SQUARE)},
+        {"type": "Feature", "properties": {}, "geometry": None},
+        {"type": "Feature", "properties": {}, "geometry": mapping(shapely.GeometryCollection([OTHER]))},
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        [SQUARE, OTHER],
+        (OTHER, SQUARE),
+        np.array([SQUARE, OTHER], dtype=object),
+        [[SQUARE], [[OTHER], []], None],
+        shapely.MultiPolygon([SQUARE, OTHER]),
+        shapely.GeometryCollection([SQUARE, shapely.MultiPolygon([OTHER])]),
+        [shapely.MultiPolygon([OTHER]), mapping(SQUARE)],
+        mapping(shapely.MultiPolygon([SQUARE, OTHER])),
+        COLLECTION,
+        WithInterface(COLLECTION),
+        [WithInterface(mapping(SQUARE)), COLLECTION["features"][2]],
+        [shapely.Polygon([(x, y, 7.0) for x, y in SQUARE.exterior.coords]), OTHER],
+        [SQUARE, OTHER, shapely.Polygon()],
+        [SQUARE, SQUARE, OTHER],
+    ],
+    ids=range(14),
+)
+def test_forms(form):
+    expected = oracles.inside_shapely([SQUARE, OTHER], SHAPE, gn.ShapelyPredicate.COVERS)
+    assert np.array_equal(mask(valid=form), expected)
+    assert np.array_equal(mask(invalid=form), ~expected)
+
+
+@pytest.mark.parametrize(
+    "empty", [None, [], (), [[], [None]], shapely.Polygon(), shapely.MultiPolygon(), shapely.GeometryCollection(),
+              {"type": "FeatureCollection", "features": []}, np.array([], dtype=object)]
+)  # fmt: skip
+def test_empty_means_none(empty):
+    assert mask(valid=empty, invalid=empty).all()
+    assert np.array_equal(mask(valid=SQUARE, invalid=empty), mask(valid=SQUARE))
+    assert gn.build_mask(SHAPE, (1, 1), None, None, (empty, empty)).all()  # no origin needed either
+
+
+def test_a_valid_geometry_of_which_nothing_is_left_makes_all_invalid():
+    assert not mask(valid=shapely.box(100, 100, 110, 110)).any()
+    assert not mask(valid=shapely.box(0.2, 0.2, 0.8, 0.8)).any()
+    for alg in gn.GridRasterizeAlg:
+        assert not mask(valid=shapely.box(100, 100, 110, 110), rasterize_kwargs={"alg": alg}).any()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "kind", "message"),
+    [
+        (shapely.Point(1, 1), TypeError, r"geometry_pair\[0\] \(valid\) must be polygons, not a Point"),
+        (shapely.Point(), TypeError, "not a Point"),
+        ([SQUARE, shapely.LinearRing([(0, 0), (1, 0), (1, 1)])], TypeError, r"\(valid\)\[1\] must .* LinearRing"),
+        ("POLYGON EMPTY", TypeError, "must be polygons, not 'POLYGON EMPTY'"),
+        (7, TypeError, "must be polygons, not 7"),
+        ({"type": "Point", "coordinates": (0, 0)}, TypeError, "not a GeoJSON-like 'Point'"),
+        ({"type": "Polygon", "coordinates": [[[0, 0], [1]]]}, ValueError, "not a well-formed GeoJSON Polygon"),
+        ({"type": "Polygon"}, ValueError, "not a well-formed GeoJSON Polygon"),
+        ({}, TypeError, "not a GeoJSON-like None"),
+        ([SQUARE, {"type": "FeatureCollection", "features": [COLLECTION["features"][0], {"type": "Feature",
+          "geometry": mapping(shapely.Point(0, 0))}]}], TypeError, r"\[1\]\['features'\]\[1\]\['geometry'\] must be"),
+        (unchecked((0, 0), (1, np.nan), (1, 1)), ValueError, r"vertex that is not finite: \(x, y\) = \(1.0, nan"),
+        ([SQUARE, unchecked((0, 0), (np.inf, 0), (1, 1))], ValueError, r"\[1\] has a vertex that is not finite"),
+        ([OTHER, BOWTIE], ValueError, r"\(valid\)\[1\] is not a valid polygon: Self-intersection.*repair_geometry=True"),
+        (shapely.Polygon([(0, 0), (1e300, 1e300), (1e300, 0), (0, 1e300)]), ValueError, "not a valid polygon: Self-inter"),
+    ],
+    ids=range(14),
+)  # fmt: skip
+def test_wrong_geometry(wrong, kind, message):
+    with pytest.raises(kind, match=message) as caught:
+        mask(valid=wrong)
+    assert isinstance(caught.value, gn.GridrError)
+
+
+@pytest.mark.parametrize("predicate", gn.ShapelyPredicate)
+def test_repair_is_make_valid(rasters, predicate):
+    out = rasters.writer((9, 9), np.uint8)
+    collapsed = shapely.Polygon([(0, 0), (5, 0), (0, 0)])  # make_valid leaves a line, which has no inside
+    gn.build_mask_chain(
+        (9, 9), (1, 1), out, np.uint8, None, None, None, np.float64, (0.0, 0.0), ([BOWTIE, collapsed], None),
+        {"kwargs_alg": {"shapely_predicate": predicate}}, repair_geometry=True,
+    )  # fmt: skip
+    mended = list(shapely.make_valid(BOWTIE).geoms)
+    assert np.array_equal(rasters.content(out)[0], oracles.inside_shapely(mended, (9, 9), predicate))
+
+
+def test_repair_leaves_nothing_of_a_collapsed_polygon_and_that_is_not_none(rasters):
+    out = rasters.writer((3, 3), np.uint8)
+    collapsed = shapely.Polygon([(0, 0), (5, 0), (0, 0)])
+    gn.build_mask_chain(
+        (3, 3), (1, 1), out, np.uint8, None, None, None, np.float64, (0.0, 0.0), (collapsed, None), repair_geometry=True
+    )
+    assert not rasters.content(out).any()
+
+
+def test_repair_beyond_the_reach_of_geos(rasters):
+    out = rasters.writer((4, 4), np.uint8)
+    bowtie = shapely.Polygon([(-1e200, -1e200), (1e200, 1e200), (1e200, -1e200), (-1e200, 1e200)])
+    gn.build_mask_chain(
+        (4, 4), (1, 1), out, np.uint8, None, None, None, np.float64, (1.0, 2.0), (bowtie, None), repair_geometry=True
+    )
+    xs, ys = oracles.centres((4, 4), (1.0, 2.0))
+    assert np.array_equal(rasters.content(out)[0], np.abs(xs) >= np.abs(ys))
+
+
+# -- the predicates on edges --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("predicate", gn.ShapelyPredicate)
+def test_edges_along_the_lattice_and_edges_that_polygons_share(predicate):
+    """CONTAINS is asked polygon by polygon: a centre on an edge that two polygons share is in neither."""
+    polygons = [shapely.box(1, 1, 4, 4), shapely.box(4, 1, 7, 4), shapely.Polygon([(1, 4), (7, 4), (4, 8)])]
+    got = mask(valid=polygons, rasterize_kwargs={"kwargs_alg": {"shapely_predicate": predicate}})
+    assert np.array_equal(got, oracles.inside_shapely(polygons, SHAPE, predicate))
+    assert got[2, 4] == (predicate is not gn.ShapelyPredicate.CONTAINS)
+
+
+@given(st.integers(0, 2), st.sampled_from([1, 2, 3]))
+def test_enumerations_of_gridr_are_taken_by_value(alg_index, predicate_value):
+    theirs = pytest.importorskip("gridr.core.grid.grid_rasterize")
+    alg = [theirs.GridRasterizeAlg.SHAPELY, 2, np.int64(2)][alg_index]
+    predicate = theirs.ShapelyPredicate(predicate_value)
+    got = mask(valid=SQUARE, rasterize_kwargs={"alg": alg, "kwargs_alg": {"shapely_predicate": predicate}})
+    assert np.array_equal(got, oracles.inside_shapely([SQUARE], SHAPE, predicate_value))
+
+
+# -- grid_rasterize -----------------------------------------------------------------------------------------------
+
+LATTICE = {"shape": SHAPE, "origin": (0.0, 0.0), "resolution": (1, 1), "grid_coords": None, "win": None}
+VALUES = {"inner_value": 5, "outer_value": 2, "default_value": 9}
+
+
+@pytest.mark.parametrize("alg", gn.GridRasterizeAlg)
+def test_windows_outputs_and_reduce(alg):
+    call = {**LATTICE, **VALUES, "geometry": [SQUARE, OTHER], "alg": alg}
+    whole = gn.grid_rasterize(**call, dtype=np.int16)
+    assert whole.dtype == np.int16
+    inside = oracles.inside_shapely([SQUARE, OTHER], SHAPE, 1)
+    assert np.array_equal(whole, np.where(inside, 5, 2))
+    part = gn.grid_rasterize(**{**call, "win": np.array([[1, 5], [2, 8]])}, dtype=np.float32)
+    assert np.array_equal(part, whole[1:6, 2:9])
+    buffer = np.zeros((10, 14), np.uint8)
+    assert gn.grid_rasterize(**{**call, "win": [(1, 5), (2, 8)]}, output=buffer[::2, ::2]) is None
+    assert np.array_equal(buffer[::2, ::2], part)
+    assert not buffer[1::2].any()
+    inner = {**call, "win": ((2, 2), (2, 3))}
+    assert gn.grid_rasterize(**inner, dtype=np.uint8, reduce=True) == 5
+    assert gn.grid_rasterize(**{**call, "win": ((4, 4), (1, 4))}, dtype=np.uint8, reduce=True) == 2
+    assert gn.grid_rasterize(**call, dtype=np.uint8, reduce=True).shape == SHAPE
+    assert gn.grid_rasterize(**{**call, "geometry": []}, dtype=np.uint8, reduce=True) == 9
+    assert (gn.grid_rasterize(**{**call, "geometry": None}, dtype=np.uint8) == 9).all()
+
+
+def test_boolean_output_for_shapely():
+    call = {**LATTICE, "inner_value": 0, "outer_value": 1, "default_value": 1, "geometry": SQUARE, "alg": 2}
+    got = gn.grid_rasterize(**call, dtype=bool)
+    assert got.dtype == bool
+    assert np.array_equal(got, ~oracles.inside_shapely([SQUARE], SHAPE, 1))
+
+
+@pytest.mark.parametrize("alg", gn.GridRasterizeAlg)
+def test_lattices_by_coordinates(alg):
+    xs, ys = np.arange(10) * 0.5 + 0.25, np.arange(9) * 2.0 - 3
+    described = {**LATTICE, "origin": (-3.0, 0.25), "resolution": (2.0, 0.5)}
+    call = {**VALUES, "geometry": [SQUARE, OTHER], "alg": alg, "dtype": np.uint8}
+    expected = gn.grid_rasterize(**described, **call)
+    assert len(np.unique(expected)) == 2
+    for coords in ((xs, ys), tuple(np.meshgrid(xs, ys)), np.stack(np.meshgrid(xs, ys)), [xs, ys]):
+        got = gn.grid_rasterize(coords, None, None, None, None, **call)
+        assert np.array_equal(got, expected)
+        part = gn.grid_rasterize(coords, None, None, None, ((1, 4), (3, 7)), **call)
+        assert np.array_equal(part, expected[1:5, 3:8])
+
+
+@given(st.data(), st.sampled_from(list(gn.ShapelyPredicate)))
+def test_irregular_lattices_ask_shapely(data, predicate):
+    values = st.one_of(st.integers(0, 8).map(float), st.floats(-1, 9))
+    xs = np.array(data.draw(st.lists(values, min_size=12, max_size=12))).reshape(3, 4)
+    ys = np.array(data.draw(st.lists(values, min_size=12, max_size=12))).reshape(3, 4)
+    huge = shapely.Polygon([(2, 2), (1e250, 2), (2, 1e250)])
+    got = gn.grid_rasterize(
+        (xs, ys), None, None, None, None, 1, 0, 0, [SQUARE, huge], alg=2, dtype=np.uint8, shapely_predicate=predicate
+    )
+    boundary = predicate is not gn.ShapelyPredicate.CONTAINS
+    rings = [list(polygon.exterior.coords) for polygon in (SQUARE, huge)]
+    for index in np.ndindex(xs.shape):
+        expected = any(oracles.inside_exact([ring], xs[index], ys[index], boundary) for ring in rings)
+        assert got[index] == expected
+
+
+@pytest.mark.parametrize("distance", [1.0, -0.6, None])
+def test_a_buffer_grows_or_shrinks_polygons_first(distance):
+    call = {**LATTICE, **VALUES, "geometry": SQUARE, "geometry_buffer_dst": distance, "dtype": np.uint8}
+    grown = SQUARE if distance is None else SQUARE.buffer(distance, quad_segs=1)
+    got = gn.grid_rasterize(**call, alg=gn.GridRasterizeAlg.SHAPELY) == 5
+    assert np.array_equal(got, oracles.inside_shapely([grown], SHAPE, 1))
+    burned = rasterize([grown], SHAPE, transform=Affine(1, 0, -0.5, 0, 1, -0.5))
+    assert np.array_equal(gn.grid_rasterize(**call) == 5, burned)

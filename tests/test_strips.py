@@ -1,0 +1,88 @@
+"""Planning: shapes, windows and strips, against GRIDR's own functions and by counting."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import oracles
+import pytest
+import strategies as own
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gridr_numba import GridRIOMode, grid_full_resolution_shape, grid_resolution_window
+from gridr_numba.strips import plan_strips
+
+
+@given(own.node_shapes, own.resolutions)
+def test_the_full_shape(shape, resolution):
+    assert grid_full_resolution_shape(shape, resolution) == oracles.full_shape(shape, resolution)
+
+
+def test_shapes_beyond_32_bits():
+    assert grid_full_resolution_shape((2**31, 2**33), (3, 5)) == ((2**31 - 1) * 3 + 1, (2**33 - 1) * 5 + 1)
+
+
+@given(st.data(), own.resolutions)
+def test_the_nodes_of_a_window_are_those_that_contribute(data, resolution):
+    window = data.draw(own.windows_in((20, 30)))
+    nodes, relative = grid_resolution_window(resolution, own.inclusive(window))
+    touched = {
+        node
+        for i in (window[0], window[1] - 1)
+        for j in (window[2], window[3] - 1)
+        for node in oracles.contributing(i, j, resolution)
+    }
+    rows, cols = zip(*touched, strict=True)
+    assert nodes.tolist() == [[min(rows), max(rows)], [min(cols), max(cols)]]
+    offset = nodes[:, 0] * np.array(resolution)
+    assert (relative + offset[:, np.newaxis]).tolist() == [list(pair) for pair in own.inclusive(window)]
+
+
+@given(st.data(), own.resolutions)
+def test_windows_agree_with_gridr(data, resolution):
+    commons = pytest.importorskip("gridr.core.grid.grid_commons")
+    window = np.array(own.inclusive(data.draw(own.windows_in((40, 40)))))
+    for ours, theirs in zip(
+        grid_resolution_window(resolution, window), commons.grid_resolution_window(resolution, window), strict=True
+    ):
+        assert np.array_equal(ours, theirs)
+
+
+@given(
+    own.node_shapes,
+    own.resolutions,
+    st.integers(0, 12),
+    st.sampled_from(list(GridRIOMode)),
+    st.integers(1, 40),
+    st.integers(1, 20),
+)
+def test_strips_cover_the_raster_once_within_every_bound(node_shape, resolution, size, target, budget, block):
+    shape = oracles.full_shape(node_shape, resolution)
+    plan = plan_strips(
+        shape, resolution, strip_size=size, strip_target=target, rows_in_budget=budget, block_height=block
+    )
+    strips = list(plan)
+    assert len(strips) == len(plan)
+    rows = [row for strip in strips for row in range(strip.dense.row_start, strip.dense.row_stop)]
+    assert rows == list(range(shape[0]))
+    bound = size * (resolution[0] if target is GridRIOMode.INPUT else 1) if size else shape[0]
+    for strip in strips:
+        assert strip.dense.shape[0] <= min(bound, budget, plan.rows_per_strip)
+        assert strip.nodes.shape[0] <= plan.node_rows_at_most
+        assert strip.nodes.within(node_shape)
+        for i in (strip.dense.row_start, strip.dense.row_stop - 1):
+            touched = {r for r, _ in oracles.contributing(i, 0, resolution)}
+            assert strip.nodes.row_start <= min(touched) <= max(touched) < strip.nodes.row_stop
+    if block < plan.rows_per_strip < shape[0]:
+        assert plan.rows_per_strip % block == 0
+
+
+def test_a_raster_of_a_million_rows_and_columns_is_planned_at_once():
+    shape = grid_full_resolution_shape((100_001, 100_001), (10, 10))
+    start = time.perf_counter()
+    plan = plan_strips(shape, (10, 10), strip_size=1, strip_target=GridRIOMode.OUTPUT, rows_in_budget=4, block_height=1)
+    assert len(plan) == 1_000_001
+    assert next(iter(plan)).dense.shape == (1, 1_000_001)
+    assert time.perf_counter() - start < 1
