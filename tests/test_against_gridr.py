@@ -50,6 +50,7 @@ def test_build_grid(data, resolution):
 @given(st.data(), st.sampled_from([(2, 2), (4, 1), (2, 8), (1, 1)]))
 def test_build_mask(data, resolution):
     """At powers of two GRIDR's weights are exact, and so is its threshold."""
+    boxes = st.lists(shifted_boxes, min_size=1)
     shape = data.draw(gridr_shapes)
     mask = data.draw(own.masks_of_nodes(shape=shape))
     full = oracles.full_shape(shape, resolution)
@@ -96,12 +97,12 @@ def test_the_mask_chain_too(rasters):
     shape, resolution = (6, 7), (4, 8)
     mask_in = rasters.reader(rng.integers(0, 2, shape).astype(np.uint8))
     full = oracles.full_shape(shape, resolution)
+    pair = (None, shapely.box(3.3, 3.3, 9.9, 9.9))
     results = []
     for build in (gn.build_mask_chain, chain.build_mask_chain):
         out = rasters.writer(full, np.uint8)
         done = build(
-            shape, resolution, out, np.uint8, mask_in, 1, 1, np.float64, (0.0, 0.0), (None, shapely.box(3.3, 3.3, 9.9, 9.9)),
-            COVERS, io_strip_size=2,
+            shape, resolution, out, np.uint8, mask_in, 1, 1, np.float64, (0.0, 0.0), pair, COVERS, io_strip_size=2,
         )  # fmt: skip
         assert done == 1
         results.append(rasters.content(out))
@@ -117,18 +118,6 @@ def test_the_constants_are_gridrs():
 
 
 # -- what GRIDR does differently (rows of the README's table) -----------------------------------------------------
-
-
-def both_masks(rasters, mask, resolution, *, unmasked=1, nodes=None, **kwargs):
-    """Run both mask chains on a coarse mask; a chain that raises gives its error."""
-    full = oracles.full_shape(mask.shape, resolution)
-    mask_in = rasters.reader(mask)
-    results = []
-    for build in (gn.build_mask_chain, chain.build_mask_chain):
-        out = rasters.writer(full, np.uint8)
-        build(mask.shape, resolution, out, np.uint8, mask_in, unmasked, 1, np.float64, (0.0, 0.0), None, **kwargs)
-        results.append(rasters.content(out)[0])
-    return results
 
 
 def both_grids(nodes, resolution, dtype=np.float64):
@@ -165,17 +154,22 @@ def test_difference_without_a_mask_and_polygons_all_is_valid(rasters):
     for build in (gn.build_grid_mask_chain, chain.build_grid_mask_chain):
         grid_out, mask_out = rasters.writer((3, 3), np.float64, bands=2), rasters.writer((3, 3), np.uint8)
         build(
-            (2, 2), grid_in, None, 1, 2, grid_out, None, 1, 2, mask_out, np.uint8, None, None, None, np.float64, (0.0, 0.0),
-            None,
+            (2, 2), grid_in, None, 1, 2, grid_out, None, 1, 2, mask_out, np.uint8, None, None, None, np.float64,
+            (0.0, 0.0), None,
         )  # fmt: skip
         valid.append(int(rasters.content(mask_out)[0].sum()))
     assert valid == [9, 0]
 
 
 def test_difference_no_unmasked_value_means_one(rasters):
-    ours, theirs = both_masks(rasters, np.ones((2, 2), np.uint8), (2, 2), unmasked=None)
-    assert ours.all()
-    assert not theirs.all()
+    full = (3, 3)
+    mask_in = rasters.reader(np.ones((2, 2), np.uint8))
+    out, other = rasters.writer(full, np.uint8), rasters.writer(full, np.uint8)
+    rest = (np.uint8, mask_in, None, 1, np.float64, (0.0, 0.0), None)
+    gn.build_mask_chain((2, 2), (2, 2), out, *rest)
+    assert rasters.content(out).all()
+    with pytest.raises(TypeError):
+        chain.build_mask_chain((2, 2), (2, 2), other, *rest)
 
 
 def test_difference_the_predicate_is_honoured():
@@ -203,8 +197,8 @@ def test_difference_a_masked_node_value_is_not_a_coordinate(rasters):
         grid_out, mask_out = rasters.writer((3, 3), np.float64, bands=2), rasters.writer((3, 3), np.uint8)
         mask_in = rasters.reader(np.ones((2, 2), np.uint8))
         build(
-            (2, 2), grid_in, None, 1, 2, grid_out, None, 1, 2, mask_out, np.uint8, mask_in, 1, 1, np.float64, (0.0, 0.0),
-            None,
+            (2, 2), grid_in, None, 1, 2, grid_out, None, 1, 2, mask_out, np.uint8, mask_in, 1, 1, np.float64,
+            (0.0, 0.0), None,
         )  # fmt: skip
         valid.append(rasters.content(mask_out)[0].sum())
     assert valid == [5, 9]

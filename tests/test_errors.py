@@ -419,7 +419,7 @@ def test_a_file_that_cannot_be_read_is_named(call, rasters, tmp_path):
         file.truncate(700_000)
     broken = rasters.keep(rasterio.open(path))
     full = gn.grid_full_resolution_shape((300, 300), (2, 3))
-    with pytest.raises(OSError, match="cannot read '.*tif'") as caught:
+    with pytest.raises(OSError, match=r"cannot read '.*tif'") as caught:
         gn.build_grid_mask_chain(
             (2, 3), broken, None, 1, 2, rasters.writer(full, np.float64, bands=2), None, 1, 2, None, None, None, None,
             None, np.float64, None, None,

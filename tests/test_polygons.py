@@ -103,8 +103,8 @@ def test_a_valid_geometry_of_which_nothing_is_left_makes_all_invalid():
           "geometry": mapping(shapely.Point(0, 0))}]}], TypeError, r"\[1\]\['features'\]\[1\]\['geometry'\] must be"),
         (unchecked((0, 0), (1, np.nan), (1, 1)), ValueError, r"vertex that is not finite: \(x, y\) = \(1.0, nan"),
         ([SQUARE, unchecked((0, 0), (np.inf, 0), (1, 1))], ValueError, r"\[1\] has a vertex that is not finite"),
-        ([OTHER, BOWTIE], ValueError, r"\(valid\)\[1\] is not a valid polygon: Self-intersection.*repair_geometry=True"),
-        (shapely.Polygon([(0, 0), (1e300, 1e300), (1e300, 0), (0, 1e300)]), ValueError, "not a valid polygon: Self-inter"),
+        ([OTHER, BOWTIE], ValueError, r"\[1\] is not a valid polygon: Self-intersection.*repair_geometry=True"),
+        (shapely.Polygon([(0, 0), (1e300, 1e300), (1e300, 0), (0, 1e300)]), ValueError, "not a valid polygon: Self"),
     ],
     ids=range(14),
 )  # fmt: skip
