@@ -91,7 +91,7 @@ def _named_errors(dataset: Any, verb: str) -> Iterator[None]:
 
     try:
         yield
-    except RasterioError as error:
+    except (RasterioError, OSError) as error:  # before rasterio 1.4, its I/O errors are no RasterioError
         raise DatasetError(f"cannot {verb} {dataset.name!r}: {error}") from error
 
 

@@ -24,6 +24,9 @@ NODES = (20, 26)
 SHAPE = (19 * 32 + 1, 25 * 24 + 1)
 
 
+pytestmark = pytest.mark.large
+
+
 @pytest.fixture(scope="module")
 def true_job():
     return demo.make_job(node_shape_row_col=NODES)

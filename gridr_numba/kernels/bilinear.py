@@ -30,7 +30,7 @@ import numpy as np
 from numba import prange
 from numpy.typing import NDArray
 
-from .jit import kernel
+from .jit import helper, kernel
 
 Floats = NDArray[np.float64]
 Coordinates = NDArray[Any]  # float32 or float64
@@ -121,7 +121,7 @@ def densify(
         )
 
 
-@kernel()
+@helper
 def densify_tile(
     nodes: Floats,
     valid_nodes: Bytes,
@@ -197,21 +197,21 @@ def densify_tile(
 # memset and memcpy of them.
 
 
-@kernel()
+@helper
 def set_bytes(value: np.uint8, out: Bytes) -> None:
     """Set every byte."""
     for j in range(out.shape[0]):
         out[j] = value
 
 
-@kernel()
+@helper
 def copy_bytes(values: Bytes, out: Bytes) -> None:
     """Copy bytes, perhaps onto themselves."""
     for j in range(out.shape[0]):
         out[j] = values[j]
 
 
-@kernel()
+@helper
 def column_weights(first_col: int, n: int, rc: int) -> Floats:
     """Return (rc - b)/rc and b/rc for each column offset b that a row of n pixels can need."""
     size = min(rc, first_col % rc + n)
@@ -222,7 +222,7 @@ def column_weights(first_col: int, n: int, rc: int) -> Floats:
     return weights
 
 
-@kernel()
+@helper
 def spread_row(nodes: Floats, first_col: int, rc: int, weights: Floats, out: Floats) -> None:
     """Interpolate one node row of one band along its columns."""
     n = out.shape[0]
@@ -253,7 +253,7 @@ def spread_row(nodes: Floats, first_col: int, rc: int, weights: Floats, out: Flo
         b = 0
 
 
-@kernel()
+@helper
 def blend_row(upper: Floats, lower: Floats, a: int, rr: int, out: Coordinates) -> None:
     """Interpolate one dense row between two spread rows, `a` rows of `rr` below the upper one."""
     if a == 0:
@@ -272,7 +272,7 @@ def blend_row(upper: Floats, lower: Floats, a: int, rr: int, out: Coordinates) -
         out[j] = high if value > high else value
 
 
-@kernel()
+@helper
 def within(values: Coordinates, limit: float) -> bool:
     """Say whether all values are numbers of at most this magnitude."""
     beyond = 0
@@ -281,7 +281,7 @@ def within(values: Coordinates, limit: float) -> bool:
     return beyond == 0
 
 
-@kernel()
+@helper
 def spread_valid_row(valid_nodes: Bytes, first_col: int, rc: int, out: Floats) -> bool:
     """Write the sums of the column weights, in units of 1/rc, of one row's valid nodes; say whether all are valid."""
     n = out.shape[0]
@@ -290,7 +290,7 @@ def spread_valid_row(valid_nodes: Bytes, first_col: int, rc: int, out: Floats) -
     j = 0
     masked = 0
     while j < n:
-        left = valid_nodes[k]
+        left = float(valid_nodes[k])
         masked += left == 0
         if b == 0:
             out[j] = left * rc
@@ -298,7 +298,7 @@ def spread_valid_row(valid_nodes: Bytes, first_col: int, rc: int, out: Floats) -
             b = 1
         inside = min(rc - b, n - j)
         if inside > 0:
-            right = valid_nodes[k + 1]
+            right = float(valid_nodes[k + 1])
             masked += right == 0
             for t in range(inside):
                 out[j + t] = left * (rc - b - t) + right * (b + t)
@@ -308,7 +308,7 @@ def spread_valid_row(valid_nodes: Bytes, first_col: int, rc: int, out: Floats) -
     return masked == 0
 
 
-@kernel()
+@helper
 def mark_masked(
     upper: Floats,
     lower: Floats,
@@ -325,7 +325,7 @@ def mark_masked(
             mask[j] |= RASTER_MASK
 
 
-@kernel()
+@helper
 def mark_void(values: Coordinates, limit: float, mask: Bytes) -> None:
     """Mark the pixels of a dense row that are not numbers, or too large for their file."""
     for j in range(values.shape[0]):
@@ -333,7 +333,7 @@ def mark_void(values: Coordinates, limit: float, mask: Bytes) -> None:
             mask[j] |= NODE
 
 
-@kernel()
+@helper
 def fill_invalid(mask: Bytes, fill: float, fill_masked: bool, out: Coordinates) -> None:
     """Fill the void pixels of a dense row or, with `fill_masked`, all of its invalid ones."""
     filled = np.uint8(0xFF) if fill_masked else NODE
@@ -342,7 +342,7 @@ def fill_invalid(mask: Bytes, fill: float, fill_masked: bool, out: Coordinates) 
             out[j] = fill
 
 
-@kernel()
+@helper
 def recode(mask: Bytes, valid_code: np.uint8, invalid_code: np.uint8) -> None:
     """Turn causes into what the mask says: one code where there is none, the other where there is any."""
     for j in range(mask.shape[0]):

@@ -56,6 +56,15 @@ def _warn_once(reason: str) -> None:
     )
 
 
+def helper(function: Function) -> Function:
+    """Compile a function for kernels of the same file to call: without a cache, and without what Python calls need.
+
+    The cached kernel holds the code of its helpers; a cache and wrappers for each would triple the time to compile.
+    """
+    jit = numba.njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
+    return jit(function)  # type: ignore[no-any-return]
+
+
 @contextmanager
 def launch(threads: int | None) -> Iterator[None]:
     """Launch kernels inside with so many threads (None: all that the process may use), one caller at a time.
