@@ -150,8 +150,8 @@ def densify_tile(
     scratch = np.empty(n, np.uint8)
     spread = np.empty((2, bands, n))  # the node rows above and below, by parity of the node row
     valid_sums = np.empty((2, n))
-    whole = np.zeros(2, np.bool_)  # no pixel of the spread row is void
-    valid = np.ones(2, np.bool_)  # no pixel of the spread row is masked
+    void_slots = 0  # bit by slot: some pixel of that spread row is void
+    masked_slots = 0  # bit by slot: some pixel of it is masked
     spread_rows = 0  # node rows before this one are spread, or not needed
     for i in range(rows[0], rows[1]):
         r = (first[0] + i) // rr
@@ -159,12 +159,17 @@ def densify_tile(
         spread_rows = max(spread_rows, r)
         while spread_rows <= (r + 1 if a > 0 else r):
             slot = spread_rows % 2
-            whole[slot] = True
+            void_slots &= ~(1 << slot)
+            masked_slots &= ~(1 << slot)
             for band in range(bands):
-                spread_row(nodes[band, spread_rows], first[1] + start, rc, weights, spread[slot, band])
-                whole[slot] &= within(spread[slot, band], limits[band])
+                values = spread[slot, band]
+                spread_row(nodes[band, spread_rows], first[1] + start, rc, weights, values)
+                if not within(values, limits[band]):
+                    void_slots |= 1 << slot
             if has_raster_mask:
-                valid[slot] = spread_valid_row(valid_nodes[spread_rows], first[1] + start, rc, valid_sums[slot])
+                all_valid = spread_valid_row(valid_nodes[spread_rows], first[1] + start, rc, valid_sums[slot])
+                if not all_valid:
+                    masked_slots |= 1 << slot
             spread_rows += 1
         upper = r % 2
         lower = (r + 1) % 2 if a > 0 else upper
@@ -176,21 +181,18 @@ def densify_tile(
             copy_bytes(causes[i, start:stop], mask)
         else:
             set_bytes(NONE, mask)
-        all_whole = whole[upper] and whole[lower]
-        all_valid = valid[upper] and valid[lower]
-        if not all_valid:
+        slots = (1 << upper) | (1 << lower)
+        some_void = (void_slots & slots) != 0
+        some_masked = (masked_slots & slots) != 0
+        if some_masked:
             mark_masked(valid_sums[upper], valid_sums[lower], a, rr, threshold_sum, mask)
-        if not all_whole:
+        if some_void:
             for band in range(bands):
                 mark_void(out_grid[band, i, start:stop], limits[band], mask)
-        all_clear = all_whole and all_valid and not has_polygons
-        if not all_whole or (fill_masked and not all_clear):
+        if some_void or (fill_masked and (some_masked or has_polygons)):
             for band in range(bands):
                 fill_invalid(mask, fill, fill_masked, out_grid[band, i, start:stop])
-        if all_clear:
-            set_bytes(valid_code, mask)
-        else:
-            recode(mask, valid_code, invalid_code)
+        recode(mask, valid_code, invalid_code)
 
 
 # These two are loops in functions of their own, since numba takes seconds to compile assignments to slices; LLVM makes
