@@ -11,7 +11,6 @@ from . import checks
 from .dense import DenseOptions, compiled_for, densify_window, largest_float64_in
 from .errors import GridrTypeError, GridrValueError
 from .kernels.bilinear import void_nodes
-from .kernels.jit import launch
 from .strips import grid_full_resolution_shape, node_window
 from .window import Window
 
@@ -92,8 +91,7 @@ def interpolate(nodes: NDArray[Any], window: Window, resolution: tuple[int, int]
     needed, relative = node_window(window, resolution)
     contributing = np.array(nodes[(slice(None), *needed.to_slices())], dtype=np.float64, order="C")  # always a copy
     bands, rows, _ = contributing.shape
-    with launch(None):
-        void_nodes(contributing, np.full((bands, 1), np.nan), np.empty(rows, np.int64))
+    void_nodes(contributing, np.full((bands, 1), np.nan), np.empty(rows, np.int64))
     dtype = compiled_for({result.dtype})
     direct = result.dtype == dtype and result.flags.c_contiguous
     out_grid = result if direct else np.empty(result.shape, dtype)
