@@ -24,11 +24,13 @@ from .types import (
     MASK_BINARY_THRESHOLD,
     GeometryType,
     GridRIOMode,
+    Progress,
     Validity,
 )
+from .window import Window
 
-# What a strip's output buffers hold at most where nothing asks for more. Measured on two cores: below 16 MB the launches
-# of kernels count, above 48 MB there is nothing to gain, and memory to lose.
+# What a strip's output buffers hold at most where nothing asks for more. On two cores, below 16 MB the launches
+# of kernels were seen to count, and above 48 MB there was nothing to gain, and memory to lose.
 _STRIP_BYTES = 32 << 20
 # Tall blocks are not cut in two to stay below that, unless a row of them takes more than this.
 _STRIP_BYTES_AT_MOST = 256 << 20
@@ -55,6 +57,7 @@ def build_mask_chain(
     *,
     mask_in_binary_threshold: float | None = MASK_BINARY_THRESHOLD,
     repair_geometry: bool = False,
+    progress: Progress | None = None,
 ) -> int:
     """Merge a coarse raster mask and polygons into a dense mask, strip by strip. GRIDR's name and signature.
 
@@ -103,6 +106,8 @@ def build_mask_chain(
         contributing node must be valid. GRIDR's constant is 0.999.
     repair_geometry : bool
         Mend invalid polygons with `shapely.make_valid` instead of refusing them.
+    progress : callable, optional
+        Called with (rows done, rows in all) after each strip; what it raises ends the job.
 
     Returns
     -------
@@ -123,9 +128,8 @@ def build_mask_chain(
     _run(
         Job(
             name="build_mask_chain",
-            node_shape=node_shape,
             resolution=node_resolution,
-            full_shape=full_shape,
+            window=Window.whole(full_shape),
             strip_size=checks.strip_size(io_strip_size),
             strip_target=checks.member(GridRIOMode, io_strip_size_target, "io_strip_size_target"),
             threads=checks.thread_count(ncpu, cpu_tile_shape),
@@ -137,6 +141,7 @@ def build_mask_chain(
             ),
             mask_in=MaskIn.of(mask_in_ds, mask_in_unmasked_value, mask_in_band, node_shape, "as shape says"),
             mask_out=MaskOut.of(mask_out_ds, mask_out_dtype, mask_out_values, full_shape),
+            progress=checks.progress(progress),
         )
     )
     return 1
@@ -172,6 +177,7 @@ def build_grid_mask_chain(
     mask_in_binary_threshold: float | None = MASK_BINARY_THRESHOLD,
     repair_geometry: bool = False,
     grid_nodata: float | tuple[float, ...] | None = None,
+    progress: Progress | None = None,
 ) -> int:
     """Make a coarse grid and its mask dense, strip by strip. GRIDR's name and signature.
 
@@ -223,9 +229,8 @@ def build_grid_mask_chain(
     _run(
         Job(
             name="build_grid_mask_chain",
-            node_shape=grid_in.shape,
             resolution=node_resolution,
-            full_shape=full_shape,
+            window=Window.whole(full_shape),
             strip_size=checks.strip_size(io_strip_size),
             strip_target=checks.member(GridRIOMode, io_strip_size_target, "io_strip_size_target"),
             threads=checks.thread_count(ncpu, cpu_tile_shape),
@@ -242,6 +247,7 @@ def build_grid_mask_chain(
             grid_in=grid_in.in_order_of(grid_out),
             grid_out=grid_out,
             fill=grid_out.checked_fill(merge_mask_grid),
+            progress=checks.progress(progress),
         )
     )
     return 1
@@ -251,8 +257,8 @@ def _run(job: Job) -> None:
     """Read, compute and write strip after strip: the package's only such loop."""
     start = time.perf_counter()
     plan = _plan(job)
-    grid_nodes = None if job.grid_in is None else _GridNodes(job.grid_in, job, plan)
-    mask_nodes = _MaskNodes(job.mask_in, job, plan) if job.mask_in is not None and job.wants_mask else None
+    grid_nodes = None if job.grid_in is None else _GridNodes(job.grid_in, plan)
+    mask_nodes = _MaskNodes(job.mask_in, plan) if job.mask_in is not None and job.wants_mask else None
     grid = None if job.grid_out is None else _grid_writer(job.grid_out, plan)
     mask = _MaskBytes(job.mask_out, plan) if job.wants_mask else None
     options = DenseOptions(
@@ -281,30 +287,32 @@ def _run(job: Job) -> None:
             out_mask=out_mask,
         )
         if grid is not None:
-            grid.write(strip.dense)
+            grid.write(strip.target)
         if mask is not None:
             mask.write(strip)
         job.logger.debug("%s: rows %d to %d written", job.name, strip.dense.row_start, strip.dense.row_stop - 1)
+        if job.progress is not None:
+            job.progress(strip.target.row_stop, plan.window.shape[0])
     if grid_nodes is not None:
         grid_nodes.warn_of_tags(job.logger)
     job.logger.info(
         "%s: %d x %d pixels in %d strips, %d threads, %.1f Mpx/s",
         job.name,
-        *job.full_shape,
+        *job.window.shape,
         len(plan),
         usable_threads(job.threads),
-        job.full_shape[0] * job.full_shape[1] / 1e6 / (time.perf_counter() - start),
+        job.window.shape[0] * job.window.shape[1] / 1e6 / (time.perf_counter() - start),
     )
 
 
 def _plan(job: Job) -> StripPlan:
     """Choose strips that fit the caller's bound, the cache and the outputs' blocks, in this order."""
-    width = job.full_shape[1]
+    width = job.window.shape[1]
     bytes_per_row = width * ((2 * job.grid_out.dtype.itemsize if job.grid_out else 0) + job.wants_mask)
     tallest_block = block_height([dataset for dataset, _ in job.targets])
     rows = max(_STRIP_BYTES // bytes_per_row, min(tallest_block, _STRIP_BYTES_AT_MOST // bytes_per_row))
     return plan_strips(
-        job.full_shape,
+        job.window,
         job.resolution,
         strip_size=job.strip_size,
         strip_target=job.strip_target,
@@ -316,9 +324,9 @@ def _plan(job: Job) -> StripPlan:
 class _GridNodes:
     """The strip's nodes in float64, void ones NaN in both bands; counts those that a nodata tag made void."""
 
-    def __init__(self, grid_in: GridIn, job: Job, plan: StripPlan) -> None:
+    def __init__(self, grid_in: GridIn, plan: StripPlan) -> None:
         self._nodata = grid_in.nodata
-        shape = (plan.node_rows_at_most, job.node_shape[1])
+        shape = plan.node_shape
         self._reader = StripReader(grid_in.bands, shape, np.float64)
         self._tagged = 0
         self._rows_counted = 0
@@ -344,8 +352,8 @@ class _GridNodes:
 class _MaskNodes:
     """The strip's coarse mask as bytes, 1 where it is valid. It is compared in its own type: no value is rounded."""
 
-    def __init__(self, mask_in: MaskIn, job: Job, plan: StripPlan) -> None:
-        shape = (plan.node_rows_at_most, job.node_shape[1])
+    def __init__(self, mask_in: MaskIn, plan: StripPlan) -> None:
+        shape = plan.node_shape
         self._valid_value = mask_in.valid_value
         self._reader = StripReader([mask_in.band], shape, mask_in.dtype)
         self._bytes = StripBuffer(1, shape, np.uint8)
@@ -357,14 +365,14 @@ class _MaskNodes:
 
 
 def _grid_writer(grid_out: GridOut, plan: StripPlan) -> StripWriter:
-    return StripWriter(grid_out.bands, StripBuffer(2, (plan.rows_per_strip, plan.shape_row_col[1]), grid_out.dtype))
+    return StripWriter(grid_out.bands, StripBuffer(2, plan.strip_shape, grid_out.dtype))
 
 
 class _MaskBytes:
     """The strip's mask as the kernel writes it: the output's own bytes, or 0 and 1 to look wider values up with."""
 
     def __init__(self, mask_out: MaskOut | None, plan: StripPlan) -> None:
-        shape = (plan.rows_per_strip, plan.shape_row_col[1])
+        shape = plan.strip_shape
         self._bytes = StripBuffer(1, shape, np.uint8)
         self._wide_values = None
         self._writer = None
@@ -387,4 +395,4 @@ class _MaskBytes:
         if self._wide_values is not None:
             wide = self._writer.buffer(strip.dense.shape)[0]
             np.take(self._wide_values, self.of_strip(strip), out=wide, mode="clip")
-        self._writer.write(strip.dense)
+        self._writer.write(strip.target)

@@ -225,6 +225,13 @@ def strip_size(value: Any) -> int:
     return 0 if value is None else integer(value, "io_strip_size", minimum=0)
 
 
+def progress(value: Any) -> Any:
+    """Take a callable for progress, or None."""
+    if value is not None and not callable(value):
+        raise GridrTypeError(f"progress must be a callable (rows_done, rows_total) or None, not {value!r}")
+    return value
+
+
 def rasterize_options(rasterize_kwargs: Any) -> RasterizeOptions:
     """Take GRIDR's `rasterize_kwargs`: ``{'alg': A, 'kwargs_alg': {'shapely_predicate': P}}``, any part left out."""
     options = _mapping(rasterize_kwargs, "rasterize_kwargs", ("alg", "kwargs_alg"))

@@ -18,7 +18,8 @@ from .dense import compiled_for, largest_float64_in
 from .errors import GridrTypeError, GridrValueError
 from .io import Band
 from .rasterize import PolygonMask
-from .types import GridRIOMode, Validity
+from .types import GridRIOMode, Progress, Validity
+from .window import Window
 
 
 @dataclass(frozen=True)
@@ -200,12 +201,14 @@ def _as_held(value: Any, dtype: np.dtype[Any]) -> float:
 
 @dataclass(frozen=True)
 class Job:
-    """All that the strip loop needs to know. At least one of `grid_out` and `mask_out` is there."""
+    """All that the strip loop needs to know. At least one of `grid_out` and `mask_out` is there.
+
+    `window` is the part of the dense raster that is made.
+    """
 
     name: str
-    node_shape: tuple[int, int]
     resolution: tuple[int, int]
-    full_shape: tuple[int, int]
+    window: Window
     strip_size: int
     strip_target: GridRIOMode
     threads: int | None
@@ -218,6 +221,7 @@ class Job:
     grid_in: GridIn | None = None
     grid_out: GridOut | None = None
     fill: float | None = None
+    progress: Progress | None = None
 
     def __post_init__(self) -> None:
         """Refuse outputs that would overwrite an input or one another."""

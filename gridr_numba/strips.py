@@ -92,40 +92,58 @@ def node_window(dense: Window, resolution_row_col: tuple[int, int]) -> tuple[Win
 
 @dataclass(frozen=True)
 class Strip:
-    """One strip: its dense rows, the nodes that it reads, and where it lies in them."""
+    """One strip: its dense rows, the nodes that it reads, where it lies in them, and where it is written."""
 
     dense: Window
     nodes: Window
     relative: Window
+    target: Window
 
 
 @dataclass(frozen=True)
 class StripPlan:
-    """The strips of a job, in the order of their rows. They are made when iterated over, not before."""
+    """The strips of a job, in the order of their rows. They are made when iterated over, not before.
 
-    shape_row_col: tuple[int, int]
+    Attributes
+    ----------
+    window : Window
+        The part of the dense raster that is made; the output's first pixel is the window's.
+    resolution_row_col : tuple of int
+        Dense pixels a node.
+    rows_per_strip : int
+        Of all strips but perhaps the last.
+    """
+
+    window: Window
     resolution_row_col: tuple[int, int]
     rows_per_strip: int
 
     def __len__(self) -> int:
-        return -(-self.shape_row_col[0] // self.rows_per_strip)
+        return -(-self.window.shape[0] // self.rows_per_strip)
 
     def __iter__(self) -> Iterator[Strip]:
-        height, width = self.shape_row_col
-        for row_start in range(0, height, self.rows_per_strip):
-            dense = Window(row_start, min(row_start + self.rows_per_strip, height), 0, width)
-            yield Strip(dense, *node_window(dense, self.resolution_row_col))
+        window = self.window
+        for row_start in range(window.row_start, window.row_stop, self.rows_per_strip):
+            row_stop = min(row_start + self.rows_per_strip, window.row_stop)
+            dense = Window(row_start, row_stop, window.col_start, window.col_stop)
+            target = Window(row_start - window.row_start, row_stop - window.row_start, 0, window.shape[1])
+            yield Strip(dense, *node_window(dense, self.resolution_row_col), target)
 
     @property
-    def node_rows_at_most(self) -> int:
-        """A bound on the node rows that any strip reads."""
+    def strip_shape(self) -> tuple[int, int]:
+        """Rows and columns of the largest strip."""
+        return self.rows_per_strip, self.window.shape[1]
+
+    @property
+    def node_shape(self) -> tuple[int, int]:
+        """A bound on the rows and columns of nodes that any strip reads."""
+        nodes, _ = node_window(self.window, self.resolution_row_col)
         rr = self.resolution_row_col[0]
-        all_rows = (self.shape_row_col[0] - 1) // rr + 1
-        return min(all_rows, -(-(self.rows_per_strip + rr - 2) // rr) + 1)
+        return min(nodes.shape[0], -(-(self.rows_per_strip + rr - 2) // rr) + 1), nodes.shape[1]
 
 
 def plan_strips(
-    shape_row_col: tuple[int, int],
+    window: Window,
     resolution_row_col: tuple[int, int],
     *,
     strip_size: int,
@@ -137,8 +155,8 @@ def plan_strips(
 
     Parameters
     ----------
-    shape_row_col : tuple of int
-        Of the dense raster.
+    window : Window
+        The part of the dense raster to make.
     resolution_row_col : tuple of int
         Dense pixels a node.
     strip_size : int
@@ -151,10 +169,11 @@ def plan_strips(
         Of the output's blocks. A block that two strips share is written twice (measured: up to 1.5 times slower), so
         a strip that can hold a block holds whole ones.
     """
-    rows = shape_row_col[0]
+    height = window.shape[0]
+    rows = height
     if strip_size:
         rows = min(rows, strip_size * (resolution_row_col[0] if strip_target is GridRIOMode.INPUT else 1))
     rows = max(1, min(rows, rows_in_budget))
-    if block_height < rows < shape_row_col[0]:
+    if block_height < rows < height:
         rows -= rows % block_height
-    return StripPlan(shape_row_col, resolution_row_col, rows)
+    return StripPlan(window, resolution_row_col, rows)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum, IntFlag
 from typing import Any, Protocol, Union
@@ -45,6 +45,9 @@ class Cause(IntFlag):
     OUTSIDE_VALID = 4
     INSIDE_INVALID = 8
 
+
+#: Called with (rows done, rows in all).
+Progress = Callable[[int, int], object]
 
 MASK_BINARY_THRESHOLD = 0.999
 DEFAULT_IO_STRIP_SIZE = 1000

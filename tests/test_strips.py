@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from gridr_numba import GridRIOMode, grid_full_resolution_shape, grid_resolution_window
 from gridr_numba.strips import plan_strips
+from gridr_numba.window import Window
 
 
 @given(own.node_shapes, own.resolutions)
@@ -50,39 +51,43 @@ def test_windows_agree_with_gridr(data, resolution):
         assert np.array_equal(ours, theirs)
 
 
-@given(
-    own.node_shapes,
-    own.resolutions,
-    st.integers(0, 12),
-    st.sampled_from(list(GridRIOMode)),
-    st.integers(1, 40),
-    st.integers(1, 20),
-)
-def test_strips_cover_the_raster_once_within_every_bound(node_shape, resolution, size, target, budget, block):
-    shape = oracles.full_shape(node_shape, resolution)
+@given(st.data(), own.resolutions, st.integers(0, 12), st.sampled_from(list(GridRIOMode)), st.integers(1, 40))
+def test_strips_cover_the_window_once_within_every_bound(data, resolution, size, target, budget):
+    node_shape = data.draw(own.node_shapes)
+    block = data.draw(st.integers(1, 20))
+    row_start, row_stop, col_start, col_stop = data.draw(own.windows_in(oracles.full_shape(node_shape, resolution)))
+    window = Window(row_start, row_stop, col_start, col_stop)
     plan = plan_strips(
-        shape, resolution, strip_size=size, strip_target=target, rows_in_budget=budget, block_height=block
+        window, resolution, strip_size=size, strip_target=target, rows_in_budget=budget, block_height=block
     )
     strips = list(plan)
     assert len(strips) == len(plan)
     rows = [row for strip in strips for row in range(strip.dense.row_start, strip.dense.row_stop)]
-    assert rows == list(range(shape[0]))
-    bound = size * (resolution[0] if target is GridRIOMode.INPUT else 1) if size else shape[0]
+    assert rows == list(range(row_start, row_stop))
+    bound = size * (resolution[0] if target is GridRIOMode.INPUT else 1) if size else window.shape[0]
     for strip in strips:
-        assert strip.dense.shape[0] <= min(bound, budget, plan.rows_per_strip)
-        assert strip.nodes.shape[0] <= plan.node_rows_at_most
+        assert strip.dense.shape[0] <= min(bound, budget, plan.strip_shape[0])
+        assert strip.dense.shape == strip.target.shape == strip.relative.shape
+        assert strip.target.row_start == strip.dense.row_start - row_start
+        assert strip.target.col_start == 0
+        assert strip.nodes.shape[0] <= plan.node_shape[0]
+        assert strip.nodes.shape[1] == plan.node_shape[1]
         assert strip.nodes.within(node_shape)
         for i in (strip.dense.row_start, strip.dense.row_stop - 1):
-            touched = {r for r, _ in oracles.contributing(i, 0, resolution)}
-            assert strip.nodes.row_start <= min(touched) <= max(touched) < strip.nodes.row_stop
-    if block < plan.rows_per_strip < shape[0]:
+            for j in (col_start, col_stop - 1):
+                for r, c in oracles.contributing(i, j, resolution):
+                    assert strip.nodes.row_start <= r < strip.nodes.row_stop
+                    assert strip.nodes.col_start <= c < strip.nodes.col_stop
+    if block < plan.rows_per_strip < window.shape[0]:
         assert plan.rows_per_strip % block == 0
 
 
 def test_a_raster_of_a_million_rows_and_columns_is_planned_at_once():
-    shape = grid_full_resolution_shape((100_001, 100_001), (10, 10))
+    window = Window.whole(grid_full_resolution_shape((100_001, 100_001), (10, 10)))
     start = time.perf_counter()
-    plan = plan_strips(shape, (10, 10), strip_size=1, strip_target=GridRIOMode.OUTPUT, rows_in_budget=4, block_height=1)
+    plan = plan_strips(
+        window, (10, 10), strip_size=1, strip_target=GridRIOMode.OUTPUT, rows_in_budget=4, block_height=1
+    )
     assert len(plan) == 1_000_001
     assert next(iter(plan)).dense.shape == (1, 1_000_001)
     assert time.perf_counter() - start < 1
