@@ -16,6 +16,7 @@ _HOMES = {
     "build_mask": "mask",
     "build_mask_chain": "chain",
     "dense_transform": "georef",
+    "densify": "product",
     "grid_full_resolution_shape": "strips",
     "grid_rasterize": "rasterize",
     "grid_resolution_window": "strips",
@@ -30,6 +31,7 @@ _HOMES = {
     "GridRasterizeAlg": "types",
     "ShapelyPredicate": "types",
     "Validity": "types",
+    "DensifyReport": "product",
     "DatasetError": "errors",
     "DtypeError": "errors",
     "GridrError": "errors",
@@ -46,6 +48,7 @@ if TYPE_CHECKING:
     from .georef import dense_transform, map_to_pixel, pixel_to_map
     from .grid import build_grid
     from .mask import build_mask
+    from .product import DensifyReport, densify
     from .rasterize import grid_rasterize
     from .strips import grid_full_resolution_shape, grid_resolution_window
     from .types import (

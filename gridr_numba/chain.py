@@ -11,7 +11,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from . import checks
 from .dense import NO_BYTES, NO_GRID, DenseOptions, densify_window
-from .io import StripBuffer, StripReader, StripWriter, block_height
+from .io import StripBuffer, StripReader, StripWriter, Written, block_height
 from .job import GridIn, GridOut, Job, MaskIn, MaskOut
 from .kernels.bilinear import void_nodes
 from .kernels.jit import usable_threads
@@ -125,7 +125,7 @@ def build_mask_chain(
     node_resolution = checks.input_resolution(resolution, "resolution")
     full_shape = grid_full_resolution_shape(node_shape, node_resolution)
     checks.floating_dtype(computation_dtype, "computation_dtype")
-    _run(
+    run_strips(
         Job(
             name="build_mask_chain",
             resolution=node_resolution,
@@ -226,7 +226,7 @@ def build_grid_mask_chain(
     full_shape = grid_full_resolution_shape(grid_in.shape, node_resolution)
     grid_out = GridOut.of(grid_out_ds, grid_out_col_ds, grid_out_row_coords_band, grid_out_col_coords_band, full_shape)
     checks.floating_dtype(computation_dtype, "computation_dtype")
-    _run(
+    run_strips(
         Job(
             name="build_grid_mask_chain",
             resolution=node_resolution,
@@ -253,21 +253,21 @@ def build_grid_mask_chain(
     return 1
 
 
-def _run(job: Job) -> None:
+def run_strips(job: Job) -> None:
     """Read, compute and write strip after strip: the package's only such loop."""
     start = time.perf_counter()
     plan = _plan(job)
     grid_nodes = None if job.grid_in is None else _GridNodes(job.grid_in, plan)
     mask_nodes = _MaskNodes(job.mask_in, plan) if job.mask_in is not None and job.wants_mask else None
-    grid = None if job.grid_out is None else _grid_writer(job.grid_out, plan)
-    mask = _MaskBytes(job.mask_out, plan) if job.wants_mask else None
+    grid = None if job.grid_out is None else _grid_writer(job.grid_out, plan, job.written)
+    mask = _MaskBytes(job.mask_out, plan, job.written) if job.wants_mask else None
     options = DenseOptions(
         job.resolution,
         job.threshold,
         limits=() if job.grid_out is None else job.grid_out.limits,
         fill=np.nan if job.fill is None else job.fill,
         fill_masked=job.fill is not None,
-        codes=(1, 0) if job.mask_out is None else job.mask_out.codes,
+        codes=None if job.tally is not None else (1, 0) if job.mask_out is None else job.mask_out.codes,
         threads=job.threads,
         tile_shape=job.tile_shape,
     )
@@ -277,15 +277,18 @@ def _run(job: Job) -> None:
         if job.polygons is not None and mask is not None:
             causes = out_mask
             job.polygons.write_causes(strip.dense, causes)
+        out_grid = NO_GRID if grid is None else grid.buffer(strip.dense.shape)
         densify_window(
             options,
             strip.relative,
             nodes=NO_GRID if grid_nodes is None else grid_nodes.read(strip),
             valid_nodes=NO_BYTES if mask_nodes is None else mask_nodes.read(strip),
             causes=causes,
-            out_grid=NO_GRID if grid is None else grid.buffer(strip.dense.shape),
+            out_grid=out_grid,
             out_mask=out_mask,
         )
+        if job.tally is not None:
+            job.tally.add(out_grid, out_mask)
         if grid is not None:
             grid.write(strip.target)
         if mask is not None:
@@ -311,6 +314,13 @@ def _plan(job: Job) -> StripPlan:
     bytes_per_row = width * ((2 * job.grid_out.dtype.itemsize if job.grid_out else 0) + job.wants_mask)
     tallest_block = block_height([dataset for dataset, _ in job.targets])
     rows = max(_STRIP_BYTES // bytes_per_row, min(tallest_block, _STRIP_BYTES_AT_MOST // bytes_per_row))
+    if job.bytes_at_most is not None:
+        needed = bytes_per_row * min(tallest_block, job.window.shape[0])
+        if needed > job.bytes_at_most:
+            raise MemoryError(
+                f"a row of the outputs' blocks needs {needed} bytes, and the memory budget is {job.bytes_at_most}"
+            )
+        rows = min(rows, job.bytes_at_most // bytes_per_row)
     return plan_strips(
         job.window,
         job.resolution,
@@ -364,14 +374,14 @@ class _MaskNodes:
         return valid_nodes
 
 
-def _grid_writer(grid_out: GridOut, plan: StripPlan) -> StripWriter:
-    return StripWriter(grid_out.bands, StripBuffer(2, plan.strip_shape, grid_out.dtype))
+def _grid_writer(grid_out: GridOut, plan: StripPlan, written: Written | None) -> StripWriter:
+    return StripWriter(grid_out.bands, StripBuffer(2, plan.strip_shape, grid_out.dtype), written)
 
 
 class _MaskBytes:
     """The strip's mask as the kernel writes it: the output's own bytes, or 0 and 1 to look wider values up with."""
 
-    def __init__(self, mask_out: MaskOut | None, plan: StripPlan) -> None:
+    def __init__(self, mask_out: MaskOut | None, plan: StripPlan, written: Written | None) -> None:
         shape = plan.strip_shape
         self._bytes = StripBuffer(1, shape, np.uint8)
         self._wide_values = None
@@ -380,9 +390,9 @@ class _MaskBytes:
             return
         band = (mask_out.dataset, 1)
         if mask_out.one_byte:
-            self._writer = StripWriter([band], self._bytes.viewed(mask_out.dtype))
+            self._writer = StripWriter([band], self._bytes.viewed(mask_out.dtype), written)
         else:
-            self._writer = StripWriter([band], StripBuffer(1, shape, mask_out.dtype))
+            self._writer = StripWriter([band], StripBuffer(1, shape, mask_out.dtype), written)
             self._wide_values = np.array(mask_out.values[::-1], mask_out.dtype)
 
     def of_strip(self, strip: Strip) -> NDArray[np.uint8]:

@@ -37,8 +37,12 @@ def integer(value: Any, name: str, *, minimum: int) -> int:
     return number  # type: ignore[no-any-return]
 
 
+def _is_scalar_array(value: Any) -> bool:
+    return isinstance(value, np.ndarray) and value.ndim == 0
+
+
 def _pair(value: Any, name: str, what: str) -> tuple[Any, Any]:
-    if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable):
+    if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable) or _is_scalar_array(value):
         raise GridrTypeError(f"{name} must be a pair of {what}, not {value!r}")
     items = tuple(value)
     if len(items) != 2:
@@ -74,13 +78,28 @@ def real_pair(value: Any, name: str) -> tuple[float, float]:
     return finite(row, f"{name}[0]"), finite(col, f"{name}[1]")
 
 
-def finite(value: Any, name: str) -> float:
-    """Take a finite number."""
+def number(value: Any, name: str) -> float:
+    """Take a number, as float64."""
     if isinstance(value, bool | np.bool_) or not isinstance(value, Real):
         raise GridrTypeError(f"{name} must be a number, not {value!r}")
-    if not math.isfinite(value):
+    try:
+        return float(value)
+    except OverflowError:
+        raise GridrValueError(f"{name} must fit in float64, and an integer of {len(str(value))} digits came") from None
+
+
+def finite(value: Any, name: str) -> float:
+    """Take a finite number."""
+    given = number(value, name)
+    if not math.isfinite(given):
         raise GridrValueError(f"{name} must be finite, not {value!r}")
-    return float(value)
+    return given
+
+
+def finite_or_nan(value: Any, name: str) -> float:
+    """Take a finite number or NaN."""
+    given = number(value, name)
+    return given if math.isnan(given) else finite(value, name)
 
 
 def geometry_origin(value: Any, *, needed: bool) -> tuple[float, float]:
@@ -103,37 +122,38 @@ def member(enum: type[EnumT], value: Any, name: str) -> EnumT:
         raise GridrValueError(f"{name} must be a {enum.__name__}, one of {known}, not {value!r}") from None
 
 
+def dtype(value: Any, name: str) -> np.dtype[Any]:
+    """Take a data type, in any form that numpy takes."""
+    if value is None:
+        raise GridrTypeError(f"{name} must be a data type, not None")
+    try:
+        given: np.dtype[Any] = np.dtype(value)
+    except TypeError:
+        raise GridrTypeError(f"{name} must be a data type, not {value!r}") from None
+    return given
+
+
 def floating_dtype(value: Any, name: str, *, optional: bool = False) -> np.dtype[Any] | None:
     """Take a floating data type, or None where the signature has it."""
     if value is None and optional:
         return None
-    dtype = _dtype(value, name)
-    if dtype.kind != "f":
-        raise DtypeError(f"{name} must be a floating data type, not {dtype}")
-    return dtype
+    given = dtype(value, name)
+    if given.kind != "f":
+        raise DtypeError(f"{name} must be a floating data type, not {given}")
+    return given
 
 
 def integer_dtype(value: Any, name: str) -> np.dtype[Any]:
     """Take an integer data type, or bool."""
-    dtype = _dtype(value, name)
-    if dtype.kind not in "iub":
-        raise DtypeError(f"{name} must be an integer data type, not {dtype}")
-    return dtype
-
-
-def _dtype(value: Any, name: str) -> np.dtype[Any]:
-    if value is None:
-        raise GridrTypeError(f"{name} must be a data type, not None")
-    try:
-        dtype: np.dtype[Any] = np.dtype(value)
-    except TypeError:
-        raise GridrTypeError(f"{name} must be a data type, not {value!r}") from None
-    return dtype
+    given = dtype(value, name)
+    if given.kind not in "iub":
+        raise DtypeError(f"{name} must be an integer data type, not {given}")
+    return given
 
 
 def array(value: Any, name: str, ndim: int, kinds: str) -> np.ndarray[Any, Any]:
     """Take an array of so many dimensions, none empty, whose data type is of one of these kinds."""
-    if not isinstance(value, np.ndarray):
+    if not isinstance(value, np.ndarray) or isinstance(value, np.ma.MaskedArray):
         raise GridrTypeError(f"{name} must be a numpy array, not {type(value).__name__}")
     if value.ndim != ndim or 0 in value.shape:
         raise GridrValueError(f"{name} must have {ndim} dimensions, none of them empty, not shape {value.shape}")
@@ -161,21 +181,20 @@ def binary_threshold(value: Any) -> Fraction:
     """Take `mask_in_binary_threshold` as the decimal that was written: 0.999 is 999/1000, not its nearest double."""
     if value is None:
         value = "0.999"
-    elif isinstance(value, bool | np.bool_) or not isinstance(value, Real):
-        raise GridrTypeError(f"mask_in_binary_threshold must be a number in [0, 1], not {value!r}")
-    elif not 0 <= float(value) <= 1:
+    elif not 0 <= number(value, "mask_in_binary_threshold") <= 1:
         raise GridrValueError(f"mask_in_binary_threshold must be in [0, 1], not {value!r}")
     return Fraction(str(value))
 
 
 def fits(value: Any, dtype: np.dtype[Any], name: str) -> None:
     """Refuse a number that a data type cannot hold: out of range, or a fraction in an integer type."""
-    if isinstance(value, np.bool_) or not isinstance(value, Real):
+    if not isinstance(value, Real | np.bool_):
         raise GridrTypeError(f"{name} must be a number, not {value!r}")
-    exact = int(value) if isinstance(value, Integral) else float(value)
+    exact = int(value) if isinstance(value, Integral | np.bool_) else float(value)
     if dtype.kind == "f":
+        given = number(exact, name)
         with np.errstate(over="ignore"):
-            overflows = math.isfinite(exact) and not np.isfinite(np.array(float(exact)).astype(dtype))
+            overflows = math.isfinite(given) and not np.isfinite(np.array(given).astype(dtype))
         if overflows:
             raise GridrValueError(f"{name} must fit in {dtype}, and {value!r} overflows it")
         return
@@ -274,7 +293,7 @@ def geometry_pair(value: Any) -> tuple[Any, Any]:
     what = "geometry_pair must be None or a pair (valid polygons, invalid polygons), either of which may be None"
     if value is None:
         return None, None
-    if isinstance(value, np.ndarray):
+    if isinstance(value, np.ndarray) and value.ndim:
         value = list(value)
     if isinstance(value, str | bytes) or not isinstance(value, Sequence):
         raise GridrTypeError(f"{what}, not a {type(value).__name__}")
@@ -319,7 +338,9 @@ def band(value: Any, dataset: Any, band_name: str, dataset_name: str, *, kinds: 
     index = integer(value, band_name, minimum=1)
     if index > dataset.count:
         raise GridrValueError(f"{band_name} must be a band of {dataset_name}, 1 to {dataset.count}, not {index}")
-    dtype = np.dtype(dataset.dtypes[index - 1])
-    if dtype.kind not in kinds:
-        raise DtypeError(f"{band_name} must hold {_kind_names(kinds)}, and band {index} of {dataset_name} is {dtype}")
-    return index, dtype
+    own = dataset.dtypes[index - 1]
+    # rasterio names types that numpy does not have, such as complex_int16.
+    held = None if str(own).startswith("complex") else np.dtype(own)
+    if held is None or held.kind not in kinds:
+        raise DtypeError(f"{band_name} must hold {_kind_names(kinds)}, and band {index} of {dataset_name} is {own}")
+    return index, held

@@ -39,8 +39,8 @@ class DenseOptions:
         For void pixels and, with `fill_masked`, for all invalid ones.
     fill_masked : bool
         See `fill`.
-    codes : tuple of int
-        The bytes for valid and invalid pixels.
+    codes : tuple of int or None
+        The bytes for valid and invalid pixels; None leaves the causes, bits of `types.Cause`.
     threads : int or None
         None is as many as the process may use.
     tile_shape : tuple of int or None
@@ -52,7 +52,7 @@ class DenseOptions:
     limits: tuple[float, ...] = ()
     fill: float = np.nan
     fill_masked: bool = False
-    codes: tuple[int, int] = (1, 0)
+    codes: tuple[int, int] | None = (1, 0)
     threads: int | None = None
     tile_shape: tuple[int, int] | None = None
 
@@ -73,6 +73,7 @@ def densify_window(
     """
     rr, rc = options.resolution_row_col
     tile_rows, tile_cols = options.tile_shape or _TILE_SHAPE
+    valid_code, invalid_code = options.codes or (0, 0)
     with launch(options.threads):
         densify(
             nodes,
@@ -84,8 +85,9 @@ def densify_window(
             np.array(options.limits, dtype=np.float64),
             options.fill,
             options.fill_masked,
-            np.uint8(options.codes[0]),
-            np.uint8(options.codes[1]),
+            options.codes is not None,
+            np.uint8(valid_code),
+            np.uint8(invalid_code),
             (min(tile_rows, _TILE_SHAPE[0]), min(tile_cols, _TILE_SHAPE[1])),
             out_grid,
             out_mask,

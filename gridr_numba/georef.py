@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .checks import integer_pair, number
 from .errors import GridrValueError
 
 TransformT = TypeVar("TransformT", bound=Sequence[float])
@@ -44,7 +45,7 @@ def map_to_pixel(
     GridrValueError
         If the transform cannot be inverted.
     """
-    a, b, c, d, e, f = (float(value) for value in transform[:6])
+    a, b, c, d, e, f = _coefficients(transform)
     determinant = a * e - b * d
     if determinant == 0.0:
         raise GridrValueError(f"transform must be invertible, and {tuple(transform[:6])} is not")
@@ -64,7 +65,7 @@ def pixel_to_map(
     -------
     xs, ys : ndarray of float64
     """
-    a, b, c, d, e, f = (float(value) for value in transform[:6])
+    a, b, c, d, e, f = _coefficients(transform)
     col_corner = np.asarray(cols, dtype=np.float64) + 0.5
     row_corner = np.asarray(rows, dtype=np.float64) + 0.5
     return a * col_corner + b * row_corner + c, d * col_corner + e * row_corner + f
@@ -87,13 +88,11 @@ def dense_transform(transform: TransformT, resolution_row_col: tuple[int, int]) 
     affine.Affine
         Of the same type as `transform`.
     """
-    a, b, c, d, e, f = (float(value) for value in transform[:6])
-    rr, rc = resolution_row_col
+    a, b, c, d, e, f = _coefficients(transform)
+    rr, rc = integer_pair(resolution_row_col, "resolution_row_col", minimum=1)
     x_node, y_node = a * 0.5 + b * 0.5 + c, d * 0.5 + e * 0.5 + f  # the centre of node (0, 0)
     a, b, d, e = a / rc, b / rr, d / rc, e / rr
-    build: Any = type(transform)
-    dense: TransformT = build(a, b, x_node - 0.5 * (a + b), d, e, y_node - 0.5 * (d + e))
-    return dense
+    return _like(transform, a, b, x_node - 0.5 * (a + b), d, e, y_node - 0.5 * (d + e))
 
 
 def centres(origin: float, step: float, start: int, stop: int) -> NDArray[np.float64]:
@@ -111,3 +110,23 @@ def lattice_transform(
     """Return the coefficients that take GDAL's pixel corners to the frame in which `origin_row_col` is a centre."""
     (origin_row, origin_col), (step_row, step_col) = origin_row_col, step_row_col
     return step_col, 0.0, origin_col - 0.5 * step_col, 0.0, step_row, origin_row - 0.5 * step_row
+
+
+def shifted_transform(transform: TransformT, row: int, col: int) -> TransformT:
+    """Return the transform of the part of a raster that starts at this pixel."""
+    a, b, c, d, e, f = _coefficients(transform)
+    return _like(transform, a, b, a * col + b * row + c, d, e, d * col + e * row + f)
+
+
+def _coefficients(transform: Sequence[float]) -> tuple[float, ...]:
+    coefficients = tuple(number(value, "transform") for value in tuple(transform)[:6])
+    if len(coefficients) != 6:
+        raise GridrValueError(f"transform must have six coefficients (a, b, c, d, e, f), not {len(coefficients)}")
+    return coefficients
+
+
+def _like(transform: TransformT, *coefficients: float) -> TransformT:
+    """Return coefficients as the type that the transform is of: an `Affine` takes them apart, a list or tuple not."""
+    build: Any = type(transform)
+    like: TransformT = build(coefficients) if build in (tuple, list) else build(*coefficients)
+    return like

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import combinations
-from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 
 from . import checks
 from .dense import compiled_for, largest_float64_in
-from .errors import GridrTypeError, GridrValueError
-from .io import Band
+from .errors import GridrValueError
+from .io import Band, Written
 from .rasterize import PolygonMask
+from .tally import Tally
 from .types import GridRIOMode, Progress, Validity
 from .window import Window
 
@@ -28,7 +29,7 @@ class MaskIn:
 
     band: Band
     dtype: np.dtype[Any]
-    valid_value: int | float
+    valid_value: Any
 
     @classmethod
     def of(
@@ -44,7 +45,8 @@ class MaskIn:
         if value != value:  # NaN
             raise GridrValueError("mask_in_unmasked_value must be a number, and nothing equals nan")
         checks.fits(value, dtype, "mask_in_unmasked_value")
-        return cls((dataset, index), dtype, value)
+        # In the mask's own type, or numpy would compare in float64 and round large integers.
+        return cls((dataset, index), dtype, dtype.type(value if dtype.kind == "f" else int(value)))
 
 
 @dataclass(frozen=True)
@@ -174,14 +176,15 @@ def _nodata_values(tag: Any, grid_nodata: Any) -> list[Any]:
     tag = np.nan if tag is None else tag
     if grid_nodata is None:
         return [tag]
+    if isinstance(grid_nodata, np.ndarray) and grid_nodata.ndim == 0:
+        grid_nodata = grid_nodata.item()
     if isinstance(grid_nodata, Sequence | np.ndarray) and not isinstance(grid_nodata, str | bytes):
         return [np.nan, *(_number(value) for value in grid_nodata)]
     return [tag, _number(grid_nodata)]
 
 
 def _number(value: Any) -> Any:
-    if isinstance(value, bool | np.bool_) or not isinstance(value, Real):
-        raise GridrTypeError(f"grid_nodata must be a number, a sequence of numbers or None, not {value!r}")
+    checks.number(value, "grid_nodata")
     return value
 
 
@@ -203,7 +206,9 @@ def _as_held(value: Any, dtype: np.dtype[Any]) -> float:
 class Job:
     """All that the strip loop needs to know. At least one of `grid_out` and `mask_out` is there.
 
-    `window` is the part of the dense raster that is made.
+    `window` is the part of the dense raster that is made. `tally` counts what `densify` reports; `written` is told of
+    each band of each strip as its file gets it; `bytes_at_most` bounds the strips' output buffers, which without it are
+    as large as is fast.
     """
 
     name: str
@@ -222,6 +227,9 @@ class Job:
     grid_out: GridOut | None = None
     fill: float | None = None
     progress: Progress | None = None
+    tally: Tally | None = None
+    written: Written | None = None
+    bytes_at_most: int | None = None
 
     def __post_init__(self) -> None:
         """Refuse outputs that would overwrite an input or one another."""
@@ -249,8 +257,13 @@ class Job:
     @property
     def wants_mask(self) -> bool:
         """Whether it matters which pixels the masks make invalid."""
-        return self.mask_out is not None or self.fill is not None
+        return self.mask_out is not None or self.fill is not None or self.tally is not None
 
 
 def _same_file(dataset: Any, other: Any) -> bool:
-    return dataset is other or bool(dataset.name and dataset.name == other.name)
+    if dataset is other:
+        return True
+    if str(dataset.name).startswith("/vsi"):
+        return bool(dataset.name == other.name)
+    # What has no file is in memory: two such datasets of one name are two.
+    return os.path.exists(dataset.name) and os.path.realpath(dataset.name) == os.path.realpath(other.name)

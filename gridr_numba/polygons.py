@@ -18,6 +18,9 @@ from .types import ShapelyPredicate
 # Centres asked of shapely in one call: enough to make a call's own cost vanish, few enough to stay small in memory.
 _CENTRES_A_CALL = 1 << 20
 
+#: GEOS was seen to lose polygons of 8e8 when it grows them by 1e-6, and GDAL to burn nothing of those from 2.2e9 on.
+BUFFER_LIMIT = 1e8
+
 
 @dataclass(frozen=True, eq=False)
 class PolygonSet:
@@ -45,19 +48,18 @@ class PolygonSet:
     def dilated(self, distance: float) -> PolygonSet:
         """Grow each polygon (shrink it where negative) as GRIDR does, corners cut with one segment a quadrant.
 
-        Beyond GEOS's reach the distance is far less than the spacing of the coordinates: such polygons stay as they
-        are.
+        Beyond `BUFFER_LIMIT` GEOS returns nothing for a small distance: such polygons stay as they are.
         """
-        near, far = self.split_by_reach()
+        near, far = self.split_by_reach(BUFFER_LIMIT)
         grown = shapely.buffer(
             near.polygons, distance, quad_segs=1, cap_style="round", join_style="round", single_sided=False
         )
         parts = shapely.get_parts(grown)
         return PolygonSet.of([*parts[~shapely.is_empty(parts)], *far.polygons])
 
-    def split_by_reach(self) -> tuple[PolygonSet, PolygonSet]:
-        """Return the polygons that GEOS can compute with, and those beyond `GEOS_LIMIT`."""
-        far = np.abs(self.bounds).max(axis=1, initial=0.0) > GEOS_LIMIT
+    def split_by_reach(self, limit: float) -> tuple[PolygonSet, PolygonSet]:
+        """Return the polygons with no coordinate beyond a limit, and the others."""
+        far = np.abs(self.bounds).max(axis=1, initial=0.0) > limit
         return PolygonSet(self.polygons[~far], self.bounds[~far]), PolygonSet(self.polygons[far], self.bounds[far])
 
     def touching(self, low_x: float, low_y: float, high_x: float, high_y: float) -> PolygonSet:
@@ -98,7 +100,7 @@ def inside_points(
 ) -> NDArray[np.bool_]:
     """Say of each point of any arrangement whether it is in the set."""
     inside = np.zeros(xs.shape, dtype=np.bool_)
-    near, far = polygons.split_by_reach()
+    near, far = polygons.split_by_reach(GEOS_LIMIT)
     for polygon in near.polygons:
         shapely.prepare(polygon)
         inside |= _asked(polygon, xs, ys, predicate)
@@ -176,7 +178,7 @@ def polygon_set(geometry: Any, name: str, *, repair: bool = False) -> PolygonSet
     first = int(np.flatnonzero(~valid)[0])
     raise InvalidGeometryError(
         f"{positions[first]} is not a valid polygon: {shapely.is_valid_reason(within_reach[first])}. "
-        "repair_geometry=True mends it with shapely.make_valid"
+        "shapely.make_valid mends it, and so do the chains with repair_geometry=True"
     )
 
 
@@ -188,6 +190,8 @@ def _flatten(geometry: Any, position: str) -> Iterator[tuple[str, Any]]:
         yield from _flatten_shapely(geometry, position)
     elif isinstance(geometry, Mapping) or hasattr(geometry, "__geo_interface__"):
         yield from _flatten_geojson(geometry, position)
+    elif isinstance(geometry, np.ndarray) and geometry.ndim == 0:
+        yield from _flatten(geometry.item(), position)
     elif isinstance(geometry, np.ndarray | Sequence) and not isinstance(geometry, str | bytes):
         for index, member in enumerate(geometry):
             yield from _flatten(member, f"{position}[{index}]")
@@ -209,14 +213,16 @@ def _flatten_shapely(geometry: Any, position: str) -> Iterator[tuple[str, Any]]:
 
 def _flatten_geojson(geometry: Any, position: str) -> Iterator[tuple[str, Any]]:
     mapping = geometry if isinstance(geometry, Mapping) else geometry.__geo_interface__
+    if not isinstance(mapping, Mapping):
+        raise GridrTypeError(f"{position} must be polygons, and its __geo_interface__ is {mapping!r}")
     kind = mapping.get("type")
     if kind == "FeatureCollection":
-        for index, feature in enumerate(mapping.get("features", ())):
+        for index, feature in enumerate(_members(mapping, "features", position)):
             yield from _flatten(feature, f"{position}['features'][{index}]")
     elif kind == "Feature":
         yield from _flatten(mapping.get("geometry"), f"{position}['geometry']")
     elif kind == "GeometryCollection":
-        for index, member in enumerate(mapping.get("geometries", ())):
+        for index, member in enumerate(_members(mapping, "geometries", position)):
             yield from _flatten(member, f"{position}['geometries'][{index}]")
     elif kind in ("Polygon", "MultiPolygon"):
         try:
@@ -226,6 +232,13 @@ def _flatten_geojson(geometry: Any, position: str) -> Iterator[tuple[str, Any]]:
         yield from _flatten_shapely(shape, position)
     else:
         raise GridrTypeError(f"{position} must be polygons, not a GeoJSON-like {kind!r}")
+
+
+def _members(mapping: Mapping[str, Any], key: str, position: str) -> Sequence[Any]:
+    members = mapping.get(key)
+    if not isinstance(members, Sequence) or isinstance(members, str | bytes):
+        raise GridrTypeError(f"{position}[{key!r}] must be a list, not {members!r}")
+    return members
 
 
 def _check_finite(polygons: NDArray[np.object_], positions: list[str]) -> None:

@@ -175,5 +175,11 @@ def plan_strips(
         rows = min(rows, strip_size * (resolution_row_col[0] if strip_target is GridRIOMode.INPUT else 1))
     rows = max(1, min(rows, rows_in_budget))
     if block_height < rows < height:
-        rows -= rows % block_height
+        whole_blocks = rows - rows % block_height
+        # In INPUT mode strips start on nodes, or are so low that they read no more than one row of nodes above their
+        # size: whole blocks go only where that stays true.
+        rr = resolution_row_col[0]
+        counts_nodes = bool(strip_size) and strip_target is GridRIOMode.INPUT
+        if not counts_nodes or whole_blocks % rr == 0 or whole_blocks <= (strip_size - 1) * rr + 1:
+            rows = whole_blocks
     return StripPlan(window, resolution_row_col, rows)

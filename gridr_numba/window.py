@@ -41,22 +41,29 @@ class Window:
             If a pair is negative or its last is before its first.
         """
         expected = f"{name} must be inclusive pairs of integers ((first_row, last_row), (first_col, last_col))"
-        try:
-            array = np.asarray(pairs)
-        except ValueError as error:  # ragged sequences
-            raise GridrValueError(f"{expected}, not {pairs!r}") from error
-        if array.dtype.kind not in "iuf":
-            raise GridrTypeError(f"{expected}, not {pairs!r}")
-        if array.shape != (2, 2):
-            raise GridrValueError(f"{expected}, not something of shape {array.shape}")
-        if array.dtype.kind == "f" and not (np.isfinite(array).all() and (array == np.floor(array)).all()):
-            raise GridrValueError(f"{expected}, not {pairs!r}")
-        (row_first, row_last), (col_first, col_last) = ((int(first), int(last)) for first, last in array)
+        (row_first, row_last), (col_first, col_last) = _integer_pairs(pairs, expected)
         if row_first < 0 or col_first < 0:
             raise GridrValueError(f"{name} must not start before 0, and {pairs!r} does")
         if row_last < row_first or col_last < col_first:
             raise GridrValueError(f"{expected}, each last >= its first, not {pairs!r}")
         return cls(row_first, row_last + 1, col_first, col_last + 1)
+
+    @classmethod
+    def from_half_open(cls, pairs: Any, name: str) -> Window:
+        """Convert half-open pairs ``((row_start, row_stop), (col_start, col_stop))``, as rasterio's windows are.
+
+        Raises
+        ------
+        GridrTypeError
+            If `pairs` is not two pairs of integers.
+        GridrValueError
+            If a pair is negative or empty.
+        """
+        expected = f"{name} must be half-open pairs of integers ((row_start, row_stop), (col_start, col_stop))"
+        (row_start, row_stop), (col_start, col_stop) = _integer_pairs(pairs, expected)
+        if not (0 <= row_start < row_stop and 0 <= col_start < col_stop):
+            raise GridrValueError(f"{expected}, each 0 <= start < stop, not {pairs!r}")
+        return cls(row_start, row_stop, col_start, col_stop)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -87,3 +94,19 @@ class Window:
 
         height, width = self.shape
         return RasterioWindow(self.col_start, self.row_start, width, height)
+
+
+def _integer_pairs(pairs: Any, expected: str) -> list[list[int]]:
+    try:
+        array = np.asarray(pairs)
+    except ValueError as error:  # ragged sequences
+        raise GridrValueError(f"{expected}, not {pairs!r}") from error
+    if array.dtype.kind == "O" and array.shape == (2, 2) and all(isinstance(item, int) for item in array.flat):
+        raise GridrValueError(f"{expected} within 64 bits, not {pairs!r}")
+    if array.dtype.kind not in "iuf":
+        raise GridrTypeError(f"{expected}, not {pairs!r}")
+    if array.shape != (2, 2):
+        raise GridrValueError(f"{expected}, not something of shape {array.shape}")
+    if array.dtype.kind == "f" and not (np.isfinite(array).all() and (array == np.floor(array)).all()):
+        raise GridrValueError(f"{expected}, not {pairs!r}")
+    return [[int(start), int(stop)] for start, stop in array]

@@ -58,6 +58,8 @@ GRID = {
         ({"out": np.empty((2, 5, 9))}, ValueError, r"out must have shape \(2, 5, 10\), not \(2, 5, 9\)"),
         ({"out": np.empty((2, 5, 10), int)}, TypeError, "out must hold floating-point numbers, not int64"),
         ({"out": [1]}, TypeError, "out must be a numpy array"),
+        ({"out": np.ma.zeros((2, 5, 10))}, TypeError, "out must be a numpy array, not MaskedArray"),
+        ({"grid_target_win": ((0, 10**20), (0, 1))}, ValueError, "within 64 bits"),
         ({"computation_dtype": np.int32}, TypeError, "computation_dtype must be a floating data type, not int32"),
         ({"computation_dtype": "nonsense"}, TypeError, "computation_dtype must be a data type, not 'nonsense'"),
     ],
@@ -149,6 +151,9 @@ RASTERIZE = {
         ({"grid_coords": (np.arange(5), np.arange(4))}, ValueError, "either as grid_coords or as shape"),
         ({"inner_value": 256}, ValueError, r"inner_value must be an integer that fits in uint8 \(0 to 255\), not 256"),
         ({"outer_value": "no"}, TypeError, "outer_value must be a number"),
+        ({"geometry_buffer_dst": 1e300}, ValueError, "geometry_buffer_dst must be at most"),
+        ({"dtype": "nonsense"}, TypeError, "dtype must be a data type, not 'nonsense'"),
+        ({"shape": np.array(3)}, TypeError, "shape must be a pair"),
         ({"geometry_buffer_dst": float("nan")}, ValueError, "geometry_buffer_dst must be finite"),
         ({"geometry": BOWTIE}, ValueError, "geometry is not a valid polygon: Self-intersection"),
         ({"geometry": shapely.Point(0, 0)}, TypeError, "geometry must be polygons, not a Point"),
@@ -170,6 +175,8 @@ def test_grid_rasterize(change, kind, message):
         ((np.zeros((2, 2)), np.zeros((2, 3))), ValueError, "not of shapes"),
         ((np.array([0, np.nan]), np.arange(2)), ValueError, "grid_coords must be finite"),
         ((np.array(["a"]), np.arange(2)), TypeError, "grid_coords must hold real numbers"),
+        (([1, [2, 3]], [1]), ValueError, "grid_coords must be two arrays"),
+        (np.array(1), TypeError, "grid_coords must be two arrays"),
     ],
 )
 def test_lattices(coords, kind, message):
@@ -284,6 +291,9 @@ def call(rasters):
         ({"rasterize_kwargs": {"kwargs_alg": {"p": 1}}}, ValueError, "the known ones are shapely_predicate"),
         ({"rasterize_kwargs": {"kwargs_alg": {"shapely_predicate": 4}}}, ValueError, r"one of COVERS \(1\)"),
         ({"rasterize_kwargs": [1]}, TypeError, "rasterize_kwargs must be a dict"),
+        ({"geometry_pair": np.array(SQUARE)}, TypeError, "geometry_pair must be None or a pair"),
+        ({"geometry_origin": (10**400, 0), "geometry_pair": (SQUARE, None)}, ValueError, "must fit in float64"),
+        ({"mask_in_binary_threshold": 10**400}, ValueError, "mask_in_binary_threshold must fit in float64"),
     ],
 )
 def test_arguments_of_both_chains(call, change, kind, message):
@@ -303,6 +313,8 @@ def test_arguments_of_both_chains(call, change, kind, message):
         ({"grid_in_col_coords_band": 1}, ValueError, "grid_in_row_coords_band and grid_in_col_coords_band must differ"),
         ({"grid_out_row_coords_band": 2}, ValueError, "grid_out_row_coords_band and .* must differ in one dataset"),
         ({"merge_mask_grid": "nan"}, TypeError, "merge_mask_grid must be a number"),
+        ({"merge_mask_grid": 10**400}, ValueError, "merge_mask_grid must fit in float64"),
+        ({"grid_nodata": 10**400}, ValueError, "grid_nodata must fit in float64"),
         ({"grid_nodata": "0"}, TypeError, "grid_nodata must be a number"),
         ({"grid_nodata": [None]}, TypeError, "grid_nodata must be a number"),
     ],
@@ -398,10 +410,29 @@ def test_outputs_that_would_overwrite_an_input_or_one_another(call, rasters):
             mask_in_ds=source,
             mask_out_ds=target,
         )
+    nodes = rasters.reader(np.zeros((2, 5, 10)))
+    link = rasters.path()
+    link.symlink_to(nodes.name)
+    with rasterio.open(link, "r+") as same:
+        call.refuse(
+            ValueError, "an output must not be", resolution=FULL, grid_in_ds=nodes, grid_out_ds=same, mask_in_ds=None
+        )
     grid = call.good["grid_out_ds"]
     grid.close()
     with rasterio.open(grid.name, "r+") as rows, rasterio.open(grid.name, "r+") as cols:
         call.refuse(ValueError, "two open datasets must not write to one file", grid_out_ds=rows, grid_out_col_ds=cols)
+
+
+def test_two_datasets_in_memory_may_have_one_name(call):
+    profile = {"driver": "MEM", "height": 5, "width": 10, "count": 1}
+    with (
+        rasterio.open("mem", "w", dtype="float64", **profile) as rows,
+        rasterio.open("mem", "w", dtype="float64", **profile) as cols,
+    ):
+        done = gn.build_grid_mask_chain(
+            **{**call.good, "grid_out_ds": rows, "grid_out_col_ds": cols, "grid_out_col_coords_band": 1}
+        )
+        assert done == 1
 
 
 def test_nothing_is_written_where_an_argument_is_refused(rasters):

@@ -70,6 +70,14 @@ def test_the_dense_transform_is_the_formula_and_keeps_node_centres(transform, re
         assert np.allclose(node, pixel, rtol=1e-12, atol=scale)
 
 
+def test_transforms_may_be_tuples_and_are_checked():
+    assert dense_transform((1.0, 0.0, 0.0, 0.0, 1.0, 0.0), (2, 4)) == (0.25, 0.0, 0.375, 0.0, 0.5, 0.25)
+    with pytest.raises(GridrValueError, match="transform must have six coefficients"):
+        map_to_pixel((1, 2, 3), 0, 0)
+    with pytest.raises(GridrValueError, match=r"resolution_row_col\[0\] must be at least 1"):
+        dense_transform(Affine.identity(), (0, 3))
+
+
 def test_a_transform_that_cannot_be_inverted_is_refused():
     with pytest.raises(GridrValueError, match="transform must be invertible"):
         map_to_pixel(Affine(1, 2, 0, 2, 4, 0), 0, 0)

@@ -93,6 +93,30 @@ def test_a_window_is_a_part_of_the_whole_to_the_bit(data):
     assert np.array_equal(bits(part), bits(expected))
 
 
+def test_a_pixel_in_the_middle_of_a_huge_cell():
+    """Row and column arithmetic is in 64 bits, and nothing is allocated for the pixels before the window."""
+    nodes = np.array([[[0.0, 1.0], [2.0, 3.0]]] * 2)
+    for far in (2**27, 2**31, 2**51):
+        for resolution, window in (((1, 2 * far), (0, 1, far - 1, far + 2)), ((2 * far, 1), (far - 1, far + 2, 0, 1))):
+            out = np.empty((2, window[1] - window[0], window[3] - window[2]))
+            gn.build_grid(FULL, nodes, own.inclusive(window), resolution, out)
+            slope = 1 if resolution[0] == 1 else 2
+            expected = [slope * (far + offset) / (2 * far) for offset in (-1, 0, 1)]
+            assert np.allclose(out.ravel(), expected * 2, rtol=1e-15)
+            mask = np.array([[1, 1], [1, 0]], np.uint8)
+            valid = gn.build_mask(
+                None, FULL, None, None, None, mask, own.inclusive(window), resolution, None, 0.5
+            )  # the masked node has no weight in the first row and column
+            assert valid.all()
+
+
+def test_a_window_across_the_edge_of_a_cell_wider_than_it():
+    nodes = np.array([[[0.0, 7.0, 2.0]]] * 2)
+    whole = dense(nodes, (1, 50))
+    for window in ((0, 1, 40, 60), (0, 1, 50, 70), (0, 1, 31, 51), (0, 1, 49, 51), (0, 1, 99, 101)):
+        assert np.array_equal(dense(nodes, (1, 50), window=window), whole[:, :, window[2] : window[3]])
+
+
 # -- law 4: the raster mask ---------------------------------------------------------------------------------------
 
 
@@ -205,6 +229,12 @@ def test_beyond_the_reach_of_geos_the_answer_is_exact(far, x, y, predicate):
 
 
 def test_everywhere_may_be_written_with_huge_coordinates():
+    for size in (1e8, 1e9, 3e9, 1e10, 1e20, 1e30, 1e31):
+        everywhere = shapely.box(-size, -size, size, size)
+        for alg in gn.GridRasterizeAlg:
+            kwargs = {"rasterize_kwargs": {"alg": alg}}
+            assert gn.build_mask((5, 5), FULL, None, (0.0, 0.0), (everywhere, None), **kwargs).all()
+            assert not gn.build_mask((5, 5), FULL, None, (0.0, 0.0), (None, everywhere), **kwargs).any()
     everywhere = shapely.box(-1e300, -1e300, 1e300, 1e300)
     hole = shapely.Polygon(everywhere.exterior, [shapely.box(1, 1, 3, 3).exterior])
     for alg in gn.GridRasterizeAlg:
@@ -364,6 +394,14 @@ def test_any_value_of_any_integer_type_may_be_valid_and_any_two_may_be_written(s
     valid = oracles.raster_valid(mask == unmasked, (2, 3), 0.999)
     assert np.array_equal(shared_rasters.content(out)[0], np.where(valid, *values))
     assert np.array_equal(mask, before)
+
+
+@pytest.mark.parametrize("value", [2**53, float(2**53), np.float64(2**53), np.uint64(2**53)])
+def test_large_values_of_the_mask_are_not_rounded(rasters, value):
+    mask_in = rasters.reader(np.array([[2**53, 2**53 + 1], [2**53 + 2, 0]], np.uint64))
+    out = rasters.writer((2, 2), np.uint8)
+    gn.build_mask_chain((2, 2), (1, 1), out, np.uint8, mask_in, value, 1, np.float64, None, None)
+    assert rasters.content(out)[0].tolist() == [[1, 0], [0, 0]]
 
 
 def test_inputs_are_never_modified(rasters):

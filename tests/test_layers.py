@@ -14,19 +14,20 @@ import gridr_numba
 PACKAGE = Path(gridr_numba.__file__).parent
 LAYERS = [
     {"errors", "types"},
-    {"window", "georef", "checks", "exact", "kernels.jit"},
-    {"strips", "kernels.bilinear", "polygons", "io"},
-    {"dense", "rasterize"},
+    {"window", "checks", "exact", "kernels.jit"},
+    {"georef", "strips", "kernels.bilinear", "polygons", "io", "sources"},
+    {"dense", "rasterize", "tally"},
     {"grid", "job"},
     {"mask", "chain"},
-    {"demo"},
+    {"demo", "outputs"},
+    {"product"},
     {"cli"},
 ]
 # Who may import what from outside: the libraries that a module is there to keep from the others.
 KEEPERS = {
     "numba": {"kernels.jit", "kernels.bilinear"},
     "shapely": {"polygons", "demo"},
-    "rasterio": {"window", "io", "rasterize", "demo"},
+    "rasterio": {"window", "io", "rasterize", "sources", "outputs", "product", "demo"},
     "click": {"cli"},
 }
 

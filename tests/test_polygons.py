@@ -61,8 +61,9 @@ COLLECTION = {
         [shapely.Polygon([(x, y, 7.0) for x, y in SQUARE.exterior.coords]), OTHER],
         [SQUARE, OTHER, shapely.Polygon()],
         [SQUARE, SQUARE, OTHER],
+        [np.array(SQUARE), OTHER],
     ],
-    ids=range(14),
+    ids=range(15),
 )
 def test_forms(form):
     expected = oracles.inside_shapely([SQUARE, OTHER], SHAPE, gn.ShapelyPredicate.COVERS)
@@ -99,6 +100,8 @@ def test_a_valid_geometry_of_which_nothing_is_left_makes_all_invalid():
         ({"type": "Polygon", "coordinates": [[[0, 0], [1]]]}, ValueError, "not a well-formed GeoJSON Polygon"),
         ({"type": "Polygon"}, ValueError, "not a well-formed GeoJSON Polygon"),
         ({}, TypeError, "not a GeoJSON-like None"),
+        ({"type": "FeatureCollection", "features": None}, TypeError, r"\['features'\] must be a list, not None"),
+        (WithInterface("polygon"), TypeError, "its __geo_interface__ is 'polygon'"),
         ([SQUARE, {"type": "FeatureCollection", "features": [COLLECTION["features"][0], {"type": "Feature",
           "geometry": mapping(shapely.Point(0, 0))}]}], TypeError, r"\[1\]\['features'\]\[1\]\['geometry'\] must be"),
         (unchecked((0, 0), (1, np.nan), (1, 1)), ValueError, r"vertex that is not finite: \(x, y\) = \(1.0, nan"),
@@ -106,7 +109,7 @@ def test_a_valid_geometry_of_which_nothing_is_left_makes_all_invalid():
         ([OTHER, BOWTIE], ValueError, r"\[1\] is not a valid polygon: Self-intersection.*repair_geometry=True"),
         (shapely.Polygon([(0, 0), (1e300, 1e300), (1e300, 0), (0, 1e300)]), ValueError, "not a valid polygon: Self"),
     ],
-    ids=range(14),
+    ids=range(16),
 )  # fmt: skip
 def test_wrong_geometry(wrong, kind, message):
     with pytest.raises(kind, match=message) as caught:

@@ -95,6 +95,22 @@ def test_the_callers_thread_count_is_as_before(rasters):
 
 
 @pytest.mark.skipif("NUMBA_DISABLE_JIT" in os.environ, reason="there is no cache without compilation")
+@pytest.mark.parametrize("damage", ["nbi emptied", "nbc halved"])
+def test_with_a_damaged_cache_kernels_are_compiled_with_a_warning(tmp_path, damage):
+    code = PREAMBLE + "print(job(0)[1].shape)"
+    assert run(code, NUMBA_CACHE_DIR=str(tmp_path)).returncode == 0
+    suffix, what = damage.split()
+    damaged = list(tmp_path.rglob(f"*.{suffix}"))
+    assert damaged
+    for file in damaged:
+        file.write_bytes(b"" if what == "emptied" else file.read_bytes()[: file.stat().st_size // 2])
+    done = run(code, NUMBA_CACHE_DIR=str(tmp_path))
+    assert done.stdout.strip() == "(204, 196)", done.stderr
+    assert "numba's cache cannot be used" in done.stderr
+    assert done.stderr.count("RuntimeWarning") == 1
+
+
+@pytest.mark.skipif("NUMBA_DISABLE_JIT" in os.environ, reason="there is no cache without compilation")
 def test_with_no_place_for_a_cache_kernels_are_compiled_with_a_warning():
     code = (
         "import warnings; warnings.simplefilter('always')\n"

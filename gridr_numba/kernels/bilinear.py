@@ -54,6 +54,7 @@ def densify(
     limits: Floats,
     fill: float,
     fill_masked: bool,
+    recoded: bool,
     valid_code: np.uint8,
     invalid_code: np.uint8,
     tile_shape: Pair,
@@ -85,8 +86,10 @@ def densify(
         Written to every band of void pixels and, with `fill_masked`, of all invalid ones.
     fill_masked : bool
         See `fill`.
+    recoded : bool
+        Whether the mask is to hold codes; else it holds the causes themselves.
     valid_code, invalid_code : uint8
-        What the mask says of a pixel.
+        What the mask says of a pixel, where it is recoded.
     tile_shape : (int, int)
         Rows and columns of a tile. The result does not depend on it.
     out_grid : float32 or float64 (bands, rows, columns)
@@ -97,7 +100,9 @@ def densify(
     height, width = max(out_grid.shape[1], out_mask.shape[0]), max(out_grid.shape[2], out_mask.shape[1])
     tile_rows = (height + tile_shape[0] - 1) // tile_shape[0]
     tile_cols = (width + tile_shape[1] - 1) // tile_shape[1]
-    weights = column_weights(first[1], width, resolution[1])
+    # A table of weights from the first column's offset on, where a cell is wider than the window.
+    base = first[1] % resolution[1] if resolution[1] > width else 0
+    weights = column_weights(base, min(resolution[1], width), resolution[1])
     for tile in prange(tile_rows * tile_cols):
         row_start = (tile // tile_cols) * tile_shape[0]
         col_start = (tile % tile_cols) * tile_shape[1]
@@ -108,10 +113,12 @@ def densify(
             first,
             resolution,
             weights,
+            base,
             threshold_sum,
             limits,
             fill,
             fill_masked,
+            recoded,
             valid_code,
             invalid_code,
             (row_start, min(row_start + tile_shape[0], height)),
@@ -129,10 +136,12 @@ def densify_tile(
     first: Pair,
     resolution: Pair,
     weights: Floats,
+    base: int,
     threshold_sum: float,
     limits: Floats,
     fill: float,
     fill_masked: bool,
+    recoded: bool,
     valid_code: np.uint8,
     invalid_code: np.uint8,
     rows: Pair,
@@ -163,7 +172,7 @@ def densify_tile(
             masked_slots &= ~(1 << slot)
             for band in range(bands):
                 values = spread[slot, band]
-                spread_row(nodes[band, spread_rows], first[1] + start, rc, weights, values)
+                spread_row(nodes[band, spread_rows], first[1] + start, rc, weights, base, values)
                 if not within(values, limits[band]):
                     void_slots |= 1 << slot
             if has_raster_mask:
@@ -192,7 +201,8 @@ def densify_tile(
         if some_void or (fill_masked and (some_masked or has_polygons)):
             for band in range(bands):
                 fill_invalid(mask, fill, fill_masked, out_grid[band, i, start:stop])
-        recode(mask, valid_code, invalid_code)
+        if recoded:
+            recode(mask, valid_code, invalid_code)
 
 
 # These two are loops in functions of their own, since numba takes seconds to compile assignments to slices; LLVM makes
@@ -214,18 +224,18 @@ def copy_bytes(values: Bytes, out: Bytes) -> None:
 
 
 @helper
-def column_weights(first_col: int, n: int, rc: int) -> Floats:
-    """Return (rc - b)/rc and b/rc for each column offset b that a row of n pixels can need."""
-    size = min(rc, first_col % rc + n)
+def column_weights(base: int, size: int, rc: int) -> Floats:
+    """Return (rc - b)/rc and b/rc for so many column offsets b, from `base` on and round to 0 after rc - 1."""
     weights = np.empty((2, size))
-    for b in range(size):
-        weights[0, b] = (rc - b) / rc
-        weights[1, b] = b / rc
+    for index in range(size):
+        b = (base + index) % rc
+        weights[0, index] = (rc - b) / rc
+        weights[1, index] = b / rc
     return weights
 
 
 @helper
-def spread_row(nodes: Floats, first_col: int, rc: int, weights: Floats, out: Floats) -> None:
+def spread_row(nodes: Floats, first_col: int, rc: int, weights: Floats, base: int, out: Floats) -> None:
     """Interpolate one node row of one band along its columns."""
     n = out.shape[0]
     k = first_col // rc
@@ -244,8 +254,9 @@ def spread_row(nodes: Floats, first_col: int, rc: int, weights: Floats, out: Flo
             high = right if left < right else left
             # Slices, since an index that numba cannot see to be positive keeps the loop from being vectorised.
             cell = out[j : j + inside]
-            weight_left = weights[0, b : b + inside]
-            weight_right = weights[1, b : b + inside]
+            at = b - base if b >= base else b - base + rc
+            weight_left = weights[0, at : at + inside]
+            weight_right = weights[1, at : at + inside]
             for t in range(inside):
                 value = left * weight_left[t] + right * weight_right[t]
                 value = low if value < low else value
@@ -349,6 +360,46 @@ def recode(mask: Bytes, valid_code: np.uint8, invalid_code: np.uint8) -> None:
     """Turn causes into what the mask says: one code where there is none, the other where there is any."""
     for j in range(mask.shape[0]):
         mask[j] = valid_code if mask[j] == 0 else invalid_code
+
+
+@kernel(parallel=True)
+def summarise(out_grid: Coordinates, codes: Bytes, counts: NDArray[np.int64], boxes: Floats, mask: Bytes) -> None:
+    """Count the causes of a window's pixels, find the range of its valid coordinates, and recode its mask.
+
+    Parameters
+    ----------
+    out_grid : float32 or float64 (bands, rows, columns)
+        No band where only the mask is made.
+    codes : uint8 (16,)
+        What to write to the mask for each combination of causes.
+    counts : int64 (rows, 5)
+        Written: valid pixels, and invalid ones by their first cause in the order of its bits.
+    boxes : float64 (rows, bands, 2)
+        Written: the least and the largest value of each band among the row's valid pixels; infinities where none is.
+    mask : uint8 (rows, columns)
+        Causes in, codes out.
+    """
+    rows, cols = mask.shape
+    for i in prange(rows):
+        for kind in range(5):
+            counts[i, kind] = 0
+        for band in range(out_grid.shape[0]):
+            low = np.inf
+            high = -np.inf
+            for j in range(cols):
+                if mask[i, j] == 0:
+                    value = float(out_grid[band, i, j])
+                    low = value if value < low else low
+                    high = value if value > high else high
+            boxes[i, band, 0] = low
+            boxes[i, band, 1] = high
+        for j in range(cols):
+            cause = mask[i, j]
+            kind = 0
+            while cause != 0 and not (cause >> kind) & 1:
+                kind += 1
+            counts[i, 0 if cause == 0 else kind + 1] += 1
+            mask[i, j] = codes[cause]
 
 
 @kernel()

@@ -10,6 +10,7 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import wraps
 from typing import Any, TypeVar
 
 import numba
@@ -32,11 +33,28 @@ def kernel(*, parallel: bool = False) -> Callable[[Function], Function]:
 
     def compile_lazily(function: Function) -> Function:
         options = {"parallel": parallel, "nogil": True, "error_model": "numpy"}
+        uncached = numba.njit(**options)(function)
         try:
-            return numba.njit(cache=True, **options)(function)  # type: ignore[no-any-return]
+            cached = numba.njit(cache=True, **options)(function)
         except RuntimeError as error:
+            # Numba finds no writable place for its cache. It is not pointed to a world-writable one: a cache entry is a
+            # pickle, and whoever can write it can run code.
             _warn_once(str(error))
-            return numba.njit(**options)(function)  # type: ignore[no-any-return]
+            return uncached  # type: ignore[no-any-return]
+
+        @wraps(function)
+        def call(*arguments: Any) -> Any:
+            nonlocal cached
+            try:
+                return cached(*arguments)
+            except Exception as error:  # whatever unpickling a damaged cache raises; kernels themselves raise nothing
+                if cached is uncached:
+                    raise
+                cached = uncached
+                _warn_once(f"{type(error).__name__}: {error}")
+                return cached(*arguments)
+
+        return call  # type: ignore[return-value]
 
     return compile_lazily
 
@@ -46,13 +64,11 @@ def _warn_once(reason: str) -> None:
     if _warned:
         return
     _warned = True
-    # Numba finds no writable place for its cache. It is not pointed to a world-writable one: a cache entry is a pickle,
-    # and whoever can write it can run code.
     warnings.warn(
         f"numba's cache cannot be used ({reason}): kernels are compiled anew in each process. "
-        "Set NUMBA_CACHE_DIR to a folder that only you can write.",
+        "Set NUMBA_CACHE_DIR to a folder that only you can write, or empty the damaged one.",
         RuntimeWarning,
-        stacklevel=4,
+        stacklevel=3,
     )
 
 

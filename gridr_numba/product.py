@@ -1,0 +1,470 @@
+"""`densify`: paths in, verified files out."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import rasterio
+from numpy.typing import DTypeLike
+
+from . import __version__, checks
+from .chain import run_strips
+from .dense import NO_GRID, DenseOptions, densify_window
+from .errors import DtypeError, GridrValueError
+from .georef import dense_transform, shifted_transform
+from .job import GridIn, GridOut, Job, MaskIn, MaskOut
+from .kernels.jit import usable_threads
+from .outputs import Checksums, OutputFile, check_space, destination, gtiff_options, partial_files, publish
+from .rasterize import PolygonMask
+from .sources import open_raster
+from .strips import grid_full_resolution_shape
+from .tally import Tally
+from .types import GeometryType, GridRIOMode, Progress
+from .window import Window
+
+logger = logging.getLogger(__name__)
+
+DEFAULT_MEMORY_BUDGET = 268_435_456
+
+#: `mask_out_values` for a mask that holds a bit for every cause that applies.
+CAUSES = "causes"
+
+
+@dataclass(frozen=True)
+class DensifyReport:
+    """What `densify` made.
+
+    Attributes
+    ----------
+    grid, mask : str or None
+        The files.
+    shape : tuple of int
+        Rows and columns of each.
+    valid_pixels : int
+    invalid_pixels : dict
+        By cause: ``raster_mask``, ``node``, ``outside_valid``, ``inside_invalid``. A pixel counts once, in this order.
+    source_rows, source_cols : tuple of float or None
+        The range of the valid coordinates: what to read of the source image. None where there is no grid, or no valid
+        pixel.
+    coordinate_spacing : float or None
+        Between neighbouring numbers of the grid's data type at the largest valid coordinate.
+    seconds : dict
+        By stage.
+    mpx_per_second : float
+        Of the whole call.
+    threads : int
+    versions : dict
+        Of the package and of what it computes with.
+    verified : bool
+        Whether the files were read back and compared before they replaced anything.
+    """
+
+    grid: str | None
+    mask: str | None
+    shape: tuple[int, int]
+    valid_pixels: int
+    invalid_pixels: dict[str, int]
+    source_rows: tuple[float, float] | None
+    source_cols: tuple[float, float] | None
+    coordinate_spacing: float | None
+    seconds: dict[str, float]
+    mpx_per_second: float
+    threads: int
+    versions: dict[str, str]
+    verified: bool
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values, ready for JSON."""
+        plain: dict[str, Any] = json.loads(json.dumps(asdict(self)))
+        return plain
+
+
+def densify(
+    grid: Any,
+    out: Any,
+    *,
+    resolution: tuple[int, int],
+    shape: tuple[int, int] | None = None,
+    like: Any = None,
+    window: Any = None,
+    mask: Any = None,
+    mask_out: Any = None,
+    valid: GeometryType | None = None,
+    invalid: GeometryType | None = None,
+    geometry_origin: tuple[float, float] = (0.0, 0.0),
+    row_band: int = 1,
+    col_band: int = 2,
+    mask_band: int = 1,
+    mask_valid_value: int = 1,
+    mask_out_values: tuple[int, int] | str = (1, 0),
+    fill: float | None = None,
+    threshold: float = 1.0,
+    rasterize_kwargs: dict[str, Any] | None = None,
+    repair_geometry: bool = False,
+    grid_nodata: float | tuple[float, ...] | None = None,
+    dtype: DTypeLike | None = None,
+    creation_options: dict[str, Any] | None = None,
+    threads: int | None = None,
+    memory_budget: int = DEFAULT_MEMORY_BUDGET,
+    progress: Progress | None = None,
+    overwrite: bool = False,
+    verify: bool = True,
+    allow_vrt: bool = False,
+) -> DensifyReport:
+    """Make a coarse grid and its mask dense, from files to files.
+
+    The laws are those of `build_grid_mask_chain`. A destination is absent (or what it was), or complete and, unless
+    `verify` is False, verified: each output is written beside its destination, closed, read back, compared with a
+    checksum a strip, flushed, and renamed. With two outputs both are verified before either is renamed; the mask is
+    renamed first and the grid last, so that a new grid implies its mask. On any exception, KeyboardInterrupt included,
+    what was written is removed.
+
+    Parameters
+    ----------
+    grid : path, pair of paths or None
+        The coarse grid; a pair is (row file, column file). None, with `shape`, makes only the mask.
+    out : path or None
+        The dense grid: a GeoTIFF with bands 'row' and 'col' and NaN as nodata. None only with ``grid=None``.
+    resolution : tuple of int
+        Dense pixels a node along rows and columns.
+    shape : tuple of int, optional
+        Rows and columns of nodes, where there is no grid.
+    like : path, optional
+        An image whose CRS, transform and shape the outputs get; the dense raster is cropped to it.
+    window : pairs ``((row_start, row_stop), (col_start, col_stop))``, optional
+        The part of the dense raster to make, half-open.
+    mask : path, optional
+        The coarse mask, one pixel a node; `mask_valid_value` in band `mask_band` is valid, all else is not.
+    mask_out : path, optional
+        The dense mask, without a nodata tag: a tag of 0 would make GDAL hide the invalid pixels.
+    valid, invalid : GeometryType, optional
+        Polygons in dense pixels, (x = column, y = row), integers being centres; pixel (0, 0) of the whole dense raster
+        is at `geometry_origin`.
+    row_band, col_band : int
+        Bands of the grid.
+    mask_out_values : pair of int, or 'causes'
+        For valid and invalid pixels (uint8, or the smallest type that holds both); 'causes' writes a bit for every
+        cause that applies: 1 raster mask, 2 node, 4 outside valid, 8 inside invalid; 0 is valid.
+    fill : float, optional
+        For both coordinates of invalid pixels. None leaves masked coordinates as computed, NaN only where law 5 says
+        that there are none.
+    threshold : float
+        The least weight of valid nodes; 1 means every contributing node.
+    rasterize_kwargs, repair_geometry, grid_nodata
+        As in `build_grid_mask_chain`.
+    dtype : data type, optional
+        Of the dense grid; None is the input's floating type, float64 for integers.
+    creation_options : dict, optional
+        For GDAL's GTiff driver, over the defaults: tiles of 512, uncompressed, BIGTIFF if safer. Lossy ones are
+        refused.
+    threads : int, optional
+        None is all that the process may use.
+    memory_budget : int
+        Bytes for the strips' output buffers, at least one row of the outputs' blocks.
+    progress : callable, optional
+        Called with (rows done, rows in all) after each strip; what it raises cancels the job.
+    overwrite : bool
+        Allow outputs that exist to be replaced. An output that is also an input is refused always.
+    verify : bool
+        Read the outputs back before they replace anything.
+    allow_vrt : bool
+        Read local VRTs whose sources all are plain local rasters.
+
+    Returns
+    -------
+    DensifyReport
+
+    Raises
+    ------
+    GridrValueError, GridrTypeError
+        For a wrong argument, before a file is created.
+    DatasetError
+        For a file that cannot be read, written or verified, or a disk that is full.
+    MemoryError
+        If `memory_budget` is too small for one row of the outputs' blocks.
+    """
+    stages = _Stages()
+    with ExitStack() as stack:
+        with stages("check"):
+            sources = _Sources.opened(stack, grid, mask, like, allow_vrt=allow_vrt)
+            target = _target(sources, checks.input_resolution(resolution, "resolution"), shape, window)
+            grid_in = sources.grid_in(row_band, col_band, grid_nodata)
+            values = _mask_values(mask_out_values)
+            job = Job(
+                name="densify",
+                resolution=target.resolution,
+                window=target.window,
+                strip_size=0,
+                strip_target=GridRIOMode.OUTPUT,
+                threads=None if threads is None else checks.integer(threads, "threads", minimum=1),
+                tile_shape=None,
+                logger=logger,
+                threshold=checks.binary_threshold(threshold),
+                polygons=PolygonMask.of(
+                    (valid, invalid), geometry_origin, rasterize_kwargs, target.full_shape, repair=repair_geometry
+                ),
+                mask_in=MaskIn.of(sources.mask, mask_valid_value, mask_band, target.node_shape, "one a node"),
+                fill=None if fill is None else checks.finite_or_nan(fill, "fill"),
+                progress=checks.progress(progress),
+                bytes_at_most=checks.integer(memory_budget, "memory_budget", minimum=1),
+            )
+            files = _files(target, grid_in, out, mask_out, dtype, values, creation_options, sources.paths, overwrite)
+            check_space(files)
+        with stages("compile"):
+            _warm_up(job, files)
+        checksums = Checksums() if verify else None
+        with partial_files(files):
+            with stages("compute and write"), ExitStack() as written:
+                job = _with_outputs(job, grid_in, files, values, written, checksums)
+                run_strips(job)
+            if checksums is not None:
+                with stages("verify"):
+                    for file in files:
+                        checksums.verify(file)
+            with stages("publish"):
+                publish(files)
+    return _report(job, files, stages, verified=verify)
+
+
+class _Stages:
+    """Seconds by stage."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def __call__(self, stage: str) -> Iterator[None]:
+        start = time.perf_counter()
+        yield
+        self.seconds[stage] = round(time.perf_counter() - start, 6)
+
+
+@dataclass(frozen=True)
+class _Sources:
+    """The inputs, open."""
+
+    rows: Any
+    cols: Any
+    mask: Any
+    like: Any
+
+    @classmethod
+    def opened(cls, stack: ExitStack, grid: Any, mask: Any, like: Any, *, allow_vrt: bool) -> _Sources:
+        """Open what is given, to be closed by the stack."""
+
+        def opened(value: Any, name: str) -> Any:
+            return None if value is None else stack.enter_context(open_raster(value, name, allow_vrt=allow_vrt))
+
+        if isinstance(grid, Sequence) and not isinstance(grid, str | bytes):
+            if len(grid) != 2:
+                raise GridrValueError(f"grid must be a path or a pair (row file, column file), not {len(grid)} of them")
+            rows, cols = opened(grid[0], "grid[0]"), opened(grid[1], "grid[1]")
+        else:
+            rows, cols = opened(grid, "grid"), None
+        return cls(rows, cols, opened(mask, "mask"), opened(like, "like"))
+
+    @property
+    def paths(self) -> list[Path]:
+        """The files that must not be overwritten."""
+        datasets = (self.rows, self.cols, self.mask, self.like)
+        return [Path(name) for dataset in datasets if dataset is not None for name in dataset.files]
+
+    def grid_in(self, row_band: Any, col_band: Any, grid_nodata: Any) -> GridIn | None:
+        """Check the grid's bands; None where there is no grid."""
+        if self.rows is None:
+            return None
+        return GridIn.of(self.rows, self.cols, row_band, col_band, grid_nodata)
+
+
+@dataclass(frozen=True)
+class _Target:
+    """What is made: which part of which dense raster, and where that lies on the map."""
+
+    node_shape: tuple[int, int]
+    resolution: tuple[int, int]
+    full_shape: tuple[int, int]
+    window: Window
+    crs: Any
+    transform: Any
+
+
+def _target(sources: _Sources, resolution: tuple[int, int], shape: Any, window: Any) -> _Target:
+    if sources.rows is None:
+        if shape is None:
+            raise GridrValueError("shape must be given, as (rows, columns) of nodes, where grid is None")
+        node_shape = checks.integer_pair(shape, "shape", minimum=1)
+    elif shape is not None:
+        raise GridrValueError("shape must not be given with a grid, which has its own")
+    else:
+        node_shape = (int(sources.rows.height), int(sources.rows.width))
+    full_shape = grid_full_resolution_shape(node_shape, resolution)
+    part = Window.whole(full_shape)
+    if window is not None:
+        if sources.like is not None:
+            raise GridrValueError("like and window must not both be given: each says which part to make")
+        part = Window.from_half_open(window, "window")
+    elif sources.like is not None:
+        part = Window.whole((int(sources.like.height), int(sources.like.width)))
+    if not part.within(full_shape):
+        name = "like" if window is None else "window"
+        raise GridrValueError(
+            f"{name} must lie within the dense raster's {full_shape} rows and columns, and asks for rows "
+            f"{part.row_start} to {part.row_stop} and columns {part.col_start} to {part.col_stop}"
+        )
+    crs, transform = _place(sources, resolution, part)
+    return _Target(node_shape, resolution, full_shape, part, crs, transform)
+
+
+def _place(sources: _Sources, resolution: tuple[int, int], part: Window) -> tuple[Any, Any]:
+    """Return the CRS and the transform of the outputs: the image's, or the coarse grid's made dense."""
+    if sources.like is not None:
+        return sources.like.crs, sources.like.transform
+    nodes = sources.rows if sources.rows is not None else sources.mask
+    if nodes is None or nodes.transform.is_identity:
+        return (None if nodes is None else nodes.crs), None
+    return nodes.crs, shifted_transform(dense_transform(nodes.transform, resolution), part.row_start, part.col_start)
+
+
+def _mask_values(value: Any) -> tuple[int, int] | None:
+    """Take `mask_out_values`; None is 'causes'."""
+    if isinstance(value, str):
+        if value != CAUSES:
+            raise GridrValueError(f"mask_out_values must be a pair (valid, invalid) or {CAUSES!r}, not {value!r}")
+        return None
+    return checks.mask_out_values(value, (np.dtype(np.int64),))
+
+
+def _files(
+    target: _Target,
+    grid_in: GridIn | None,
+    out: Any,
+    mask_out: Any,
+    dtype: Any,
+    values: tuple[int, int] | None,
+    options: Any,
+    inputs: list[Path],
+    overwrite: bool,
+) -> list[OutputFile]:
+    """Describe the outputs, the mask first: a new grid is to imply its mask."""
+    if (grid_in is None) != (out is None):
+        raise GridrValueError("out must be given with a grid, and only with one")
+    if out is None and mask_out is None:
+        raise GridrValueError("mask_out must be given where grid is None, or there is nothing to make")
+    height, width = target.window.shape
+    place = {"height": height, "width": width, "crs": target.crs, "transform": target.transform}
+    place = {key: value for key, value in place.items() if value is not None}
+    tags = {
+        "GRIDR_NUMBA_VERSION": __version__,
+        "GRIDR_NUMBA_RESOLUTION": f"{target.resolution[0]} {target.resolution[1]}",
+        "GRIDR_NUMBA_INPUTS": " ".join(path.name for path in inputs),
+    }
+    files = []
+    if mask_out is not None:
+        mask_type = _smallest_type((0, 15) if values is None else values)
+        profile = {**place, "count": 1, "dtype": mask_type.name, **gtiff_options(options, [mask_type])}
+        path = destination(mask_out, "mask_out", inputs, overwrite=overwrite)
+        files.append(OutputFile("mask_out", path, profile, ("validity" if values else "causes",), tags))
+    if grid_in is not None:
+        grid_type = _grid_type(dtype, grid_in)
+        profile = {
+            **place, "count": 2, "dtype": grid_type.name, "nodata": np.nan, **gtiff_options(options, [grid_type])
+        }  # fmt: skip
+        path = destination(out, "out", inputs, overwrite=overwrite)
+        if files and path.resolve() == files[0].path.resolve():
+            raise GridrValueError(f"out and mask_out must differ, and both are {str(path)!r}")
+        files.append(OutputFile("out", path, profile, ("row", "col"), tags))
+    return files
+
+
+def _smallest_type(values: tuple[int, int]) -> np.dtype[Any]:
+    """Return the smallest integer type that holds two values, unsigned where it can be."""
+    types = (np.uint8, np.int8, np.uint16, np.int16, np.uint32, np.int32, np.int64)
+    held = (each for each in types if np.iinfo(each).min <= min(values) and max(values) <= np.iinfo(each).max)
+    return np.dtype(next(held))
+
+
+def _grid_type(dtype: Any, grid_in: GridIn) -> np.dtype[Any]:
+    given = checks.floating_dtype(dtype, "dtype", optional=True)
+    if given is None:
+        types = [np.dtype(dataset.dtypes[index - 1]) for dataset, index in grid_in.bands]
+        given = np.result_type(*types) if all(each.kind == "f" for each in types) else np.dtype(np.float64)
+    if given not in (np.float32, np.float64):
+        raise DtypeError(f"dtype must be float32 or float64, which GeoTIFFs hold everywhere, not {given}")
+    return given
+
+
+def _warm_up(job: Job, files: Sequence[OutputFile]) -> None:
+    """Compile the kernels before a file is created, on a window of one pixel."""
+    grids = [np.zeros((2, 1, 1), file.profile["dtype"]) for file in files if file.name == "out"] or [NO_GRID]
+    nodes = np.zeros((len(grids[0]), 1, 1))
+    mask = np.zeros((1, 1), np.uint8)
+    options = DenseOptions((1, 1), limits=(np.inf,) * len(nodes), codes=None, threads=job.threads)
+    densify_window(options, Window.whole((1, 1)), nodes=nodes, out_grid=grids[0], out_mask=mask)
+    Tally(None, len(nodes), job.threads).add(grids[0], mask)
+
+
+def _with_outputs(
+    job: Job,
+    grid_in: GridIn | None,
+    files: Sequence[OutputFile],
+    values: tuple[int, int] | None,
+    stack: ExitStack,
+    checksums: Checksums | None,
+) -> Job:
+    """Create the partial files, and say in the job that they are its outputs."""
+    grid_out, mask_out = None, None
+    for file in files:
+        dataset = stack.enter_context(file.create())
+        if file.name == "out":
+            grid_out = GridOut.of(dataset, None, 1, 2, job.window.shape)
+        else:
+            mask_out = MaskOut.of(dataset, dataset.dtypes[0], values or (0, 1), job.window.shape)
+    codes = None if values is None else (1, 0) if mask_out is None else mask_out.codes
+    return replace(
+        job,
+        grid_in=grid_in,
+        grid_out=grid_out,
+        mask_out=mask_out,
+        fill=None if grid_out is None else grid_out.checked_fill(job.fill),
+        tally=Tally(codes, 0 if grid_out is None else 2, job.threads),
+        written=None if checksums is None else checksums.add,
+    )
+
+
+def _report(job: Job, files: Sequence[OutputFile], stages: _Stages, *, verified: bool) -> DensifyReport:
+    paths = {file.name: str(file.path) for file in files}
+    height, width = job.window.shape
+    if job.tally is None:
+        raise GridrValueError("the job was not counted")
+    ranges = job.tally.ranges
+    spacing = None
+    if ranges is not None and job.grid_out is not None:
+        largest = max(abs(value) for pair in ranges for value in pair)
+        spacing = float(np.spacing(np.array(largest, job.grid_out.dtype)))
+    return DensifyReport(
+        grid=paths.get("out"),
+        mask=paths.get("mask_out"),
+        shape=(height, width),
+        valid_pixels=job.tally.valid,
+        invalid_pixels={str(cause.name).lower(): count for cause, count in job.tally.invalid.items()},
+        source_rows=None if ranges is None else ranges[0],
+        source_cols=None if ranges is None else ranges[1],
+        coordinate_spacing=spacing,
+        seconds=stages.seconds,
+        mpx_per_second=height * width / 1e6 / sum(stages.seconds.values()),
+        threads=usable_threads(job.threads),
+        versions={
+            "gridr_numba": __version__,
+            "gdal": rasterio.__gdal_version__,
+            **{module.__name__: module.__version__ for module in (np, rasterio)},
+        },
+        verified=verified,
+    )
