@@ -17,13 +17,14 @@ README = Path(__file__).parent.parent / "README.md"
 
 
 @pytest.mark.large
-def test_the_ten_lines(tmp_path, monkeypatch):
+def test_the_code_blocks(tmp_path, monkeypatch, capsys):
     (tmp_path / "demo-out").mkdir()
     job = demo.make_job()
     demo.write_inputs(job, tmp_path / "demo-out")
     monkeypatch.chdir(tmp_path)
-    (code,) = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
-    exec(compile(code, "README.md", "exec"), {})
+    chain, product = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
+    names: dict[str, object] = {}
+    exec(compile(chain, "README.md", "exec"), names)
     with rasterio.open("dense.tif") as dense, rasterio.open("valid.tif") as valid:
         assert dense.shape == valid.shape == job.shape_row_col
         assert dense.crs == job.target_crs
@@ -36,3 +37,9 @@ def test_the_ten_lines(tmp_path, monkeypatch):
         coarse = oracles.inside_shapely([cloud], (1, 1), 1, (float(i), float(j)))
         assert not (mask[i, j] and coarse[0, 0])
     assert np.array_equal(nodes, np.stack(job.project_nodes()))
+    exec(compile(product, "README.md", "exec"), names)
+    said = capsys.readouterr().out
+    with rasterio.open("valid.tif") as valid:
+        strict = valid.read(1)
+    assert said.startswith(f"{strict.sum()} {{'raster_mask': ")
+    assert np.array_equal(strict <= mask, np.ones_like(strict, bool))  # densify wants every contributing node
