@@ -54,6 +54,7 @@ def kernel(*, parallel: bool = False) -> Callable[[Function], Function]:
                 _warn_once(f"{type(error).__name__}: {error}")
                 return cached(*arguments)
 
+        call.dispatcher = cached  # type: ignore[attr-defined]
         return call  # type: ignore[return-value]
 
     return compile_lazily

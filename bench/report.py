@@ -1,0 +1,181 @@
+"""Results as the README's tables, and against the figures that the package promises."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from .cases import PROMISED, Case
+from .contenders import LABELS
+
+_MISSING = "-"
+
+# The figures promised for `cases.PROMISED`, and for the kernel.
+_FASTER_THAN_GRIDR = 10.0
+_OF_NULL_AT_MOST = 1.3
+_OF_GRIDRS_MEMORY_AT_MOST = 1 / 3
+_KERNEL_AT_MOST = 2.0
+
+
+def render(result: dict[str, Any]) -> str:
+    """Return all tables as Markdown."""
+    machine, versions = result["machine"], result["versions"]
+    known = ", ".join(f"{name} {number}" for name, number in versions.items() if number is not None)
+    files = f"files in the {result['files']}"
+    parts = [
+        f"{result['date'][:10]}, {machine['cpu']}, {machine['cores']} cores, {files}; {known}.",
+        _times(result["cases"]),
+        _memory(result["cases"]),
+        _kernel(result["kernel"]) if result["kernel"] else "",
+        _startup(result["startup"]) if result["startup"] else "",
+        _promises(result),
+    ]
+    if versions.get("gridr") is None:
+        parts.append("GRIDR is not installed, and was left out.")
+    return "\n\n".join(part for part in parts if part)
+
+
+def describe(case: Case) -> str:
+    """Name what sets a case apart."""
+    rr, rc = case.resolution_row_col
+    words = [f"{case.pixels / 1e6:.2g} Mpx", f"resolution {rr}" if rr == rc else f"resolution ({rr}, {rc})", case.dtype]
+    if case.interleave == "band":
+        words.append("band-interleaved")
+    if case.tiled:
+        words.append("tiled")
+    if case.polygons is not None:
+        words.append(f"polygons ({case.polygons})")
+    words.append(f"strips of {case.strip_size} {'node' if case.strip_target == 'INPUT' else 'output'} rows")
+    return ", ".join(words)
+
+
+def _case(entry: dict[str, Any]) -> Case:
+    fields = dict(entry["case"])
+    for pair in ("node_shape_row_col", "resolution_row_col"):
+        fields[pair] = tuple(fields[pair])
+    return Case(**fields)
+
+
+def _times(entries: Sequence[dict[str, Any]]) -> str:
+    header = ["Grid + mask", *LABELS.values(), "GRIDR / 2 threads", "2 threads / reads and writes"]
+    return _table(header, (_times_row(entry) for entry in entries))
+
+
+def _times_row(entry: dict[str, Any]) -> list[str]:
+    medians, ratios = entry["medians"], entry["ratios"]
+    return [
+        describe(_case(entry)),
+        *(_seconds(medians.get(name)) for name in LABELS),
+        _number(_gridr_ratio(ratios)),
+        _number(ratios["package-2/null"]),
+    ]
+
+
+def _gridr_ratio(ratios: dict[str, float]) -> float | None:
+    """Say how many times GRIDR takes the time of two threads."""
+    return next((ratio for pair, ratio in ratios.items() if pair in ("gridr-1/package-2", "gridr-2/package-2")), None)
+
+
+def _memory(entries: Sequence[dict[str, Any]]) -> str:
+    measured = [entry for entry in entries if entry["memory_mib"]]
+    if not measured:
+        return ""
+    header = ["Peak memory in MiB, of which the run's own", *LABELS.values(), "2 threads / GRIDR"]
+    return _table(header, (_memory_row(entry) for entry in measured))
+
+
+def _memory_row(entry: dict[str, Any]) -> list[str]:
+    memory = entry["memory_mib"]
+    peaks = (
+        f"{memory[name]['peak']:.0f} ({memory[name]['peak'] - memory[name]['before']:.0f})"
+        if name in memory
+        else _MISSING
+        for name in LABELS
+    )
+    return [describe(_case(entry)), *peaks, _number(_memory_of_gridrs(memory))]
+
+
+def _memory_of_gridrs(memory: dict[str, dict[str, float]]) -> float | None:
+    """Compare with the GRIDR that takes less."""
+    gridr = [values["peak"] for name, values in memory.items() if name.startswith("gridr")]
+    return memory["package-2"]["peak"] / min(gridr) if gridr else None
+
+
+def _kernel(entries: Sequence[dict[str, Any]]) -> str:
+    names = list(entries[0]["nanoseconds_a_pixel"])
+    header = ["The kernel alone, ns a pixel (two float64 bands and a mask)", *names]
+    return _table(
+        header,
+        (
+            [
+                f"resolution {entry['resolution']}, {entry['extent']} of {entry['rows']} x {entry['columns']}",
+                *(_number(entry["nanoseconds_a_pixel"][name]) for name in names),
+            ]
+            for entry in entries
+        ),
+    )
+
+
+def _startup(startup: dict[str, Any]) -> str:
+    header = ["Start", "seconds"]
+    imports = startup["import"]
+    return _table(
+        header,
+        [
+            ["import gridr_numba", _seconds(imports["gridr_numba"])],
+            ["import gridr_numba.chain", _seconds(imports["gridr_numba.chain"])],
+            ["first call ever (compiles)", _seconds(startup["cold"]["first"])],
+            ["first call of a process (loads from the cache)", _seconds(startup["cached"]["first"])],
+            ["second call", _seconds(startup["cached"]["second"])],
+        ],
+    )
+
+
+def _promises(result: dict[str, Any]) -> str:
+    """Judge the promised figures, as far as they were measured."""
+    rows = [row for entry in result["cases"] if entry["case"]["name"] in PROMISED for row in _chain_promises(entry)]
+    if not rows:
+        return ""
+    rows += [_kernel_promise(entry) for entry in result["kernel"]]
+    return _table(["Promise", "measured", "kept"], rows)
+
+
+def _chain_promises(entry: dict[str, Any]) -> Iterator[list[str]]:
+    what, ratios, memory = describe(_case(entry)), entry["ratios"], entry["memory_mib"]
+    of_null = ratios["package-2/null"]
+    yield [
+        f"{what}: at most {_OF_NULL_AT_MOST} x reads and writes",
+        _number(of_null),
+        _kept(of_null <= _OF_NULL_AT_MOST),
+    ]
+    faster = _gridr_ratio(ratios)
+    if faster is not None:
+        yield [f"{what}: {_FASTER_THAN_GRIDR:.0f} x GRIDR's best", _number(faster), _kept(faster >= _FASTER_THAN_GRIDR)]
+    share = _memory_of_gridrs(memory)
+    if share is not None:
+        yield [f"{what}: a third of GRIDR's memory", _number(share), _kept(share <= _OF_GRIDRS_MEMORY_AT_MOST)]
+
+
+def _kernel_promise(entry: dict[str, Any]) -> list[str]:
+    measured = entry["nanoseconds_a_pixel"]["2 threads"]
+    what = f"kernel, resolution {entry['resolution']}, {entry['extent']}: {_KERNEL_AT_MOST:.0f} ns a pixel"
+    return [what, _number(measured), _kept(measured <= _KERNEL_AT_MOST)]
+
+
+def _kept(kept: bool) -> str:
+    return "yes" if kept else "no"
+
+
+def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [header, ["---", *["---:"] * (len(header) - 1)], *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _seconds(value: float | None) -> str:
+    if value is None:
+        return _MISSING
+    return f"{value * 1e3:.3g} ms" if value < 0.9995 else f"{value:.2f} s"
+
+
+def _number(value: float | None) -> str:
+    return _MISSING if value is None else f"{value:.2f}"
