@@ -71,7 +71,7 @@ class PolygonSet:
     def mark_inside(
         self, xs: NDArray[np.float64], ys: NDArray[np.float64], predicate: ShapelyPredicate, out: NDArray[np.bool_]
     ) -> None:
-        """Set the centres that are in the set to True, those of a lattice of ascending columns and rows.
+        """Set the centres that are in the set to True, those of a lattice of columns and rows.
 
         Law 6: what the installed shapely answers for each centre and each polygon as given; beyond `GEOS_LIMIT`, where
         GEOS overflows, the exact answer.
@@ -79,11 +79,15 @@ class PolygonSet:
         Parameters
         ----------
         xs, ys : ndarray of float64
-            Centres of columns and of rows.
+            Centres of columns and of rows, each ascending or descending.
         predicate : ShapelyPredicate
         out : ndarray of bool (rows, columns)
             Not cleared.
         """
+        if xs[0] > xs[-1]:
+            xs, out = xs[::-1], out[:, ::-1]
+        if ys[0] > ys[-1]:
+            ys, out = ys[::-1], out[::-1]
         for polygon, (min_x, min_y, max_x, max_y) in zip(self.polygons, self.bounds, strict=True):
             cols = slice(np.searchsorted(xs, min_x, "left"), np.searchsorted(xs, max_x, "right"))
             rows = slice(np.searchsorted(ys, min_y, "left"), np.searchsorted(ys, max_y, "right"))

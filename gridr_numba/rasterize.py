@@ -291,11 +291,16 @@ def _inside_coordinates(
         if step_col is None or step_row is None or not separable:
             raise GridrValueError("grid_coords must be a regular lattice for RASTERIO_RASTERIZE; SHAPELY takes any")
         _burn(polygons, xs[0], ys[:, 0], (step_row, step_col), options, inside)
-    elif separable and (np.diff(xs[0]) > 0).all() and (np.diff(ys[:, 0]) > 0).all():
+    elif separable and _is_monotonic(xs[0]) and _is_monotonic(ys[:, 0]):
         polygons.mark_inside(xs[0], ys[:, 0], options.predicate, inside)
     else:
         inside = inside_points(polygons, xs, ys, options.predicate)
     return inside
+
+
+def _is_monotonic(values: NDArray[np.float64]) -> bool:
+    steps = np.diff(values)
+    return bool((steps > 0).all() or (steps < 0).all())
 
 
 def _regular_step(values: NDArray[np.float64]) -> float | None:

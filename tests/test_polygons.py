@@ -217,6 +217,17 @@ def test_lattices_by_coordinates(alg):
         assert np.array_equal(part, expected[1:5, 3:8])
 
 
+@pytest.mark.parametrize("alg", gn.GridRasterizeAlg)
+def test_lattices_that_run_backwards(alg):
+    xs, ys = np.arange(10) * 0.5 + 0.25, np.arange(9) * 2.0 - 3
+    far = shapely.Polygon([(1, 1), (4, 1), (4, 1e9), (1, 1e9)])
+    call = {**VALUES, "geometry": [SQUARE, far], "alg": alg, "dtype": np.uint8}
+    expected = gn.grid_rasterize((xs, ys), None, None, None, None, **call)
+    for backwards in (slice(None), slice(None, None, -1)):
+        got = gn.grid_rasterize((xs[::-1], ys[backwards]), None, None, None, None, **call)
+        assert np.array_equal(got, expected[backwards, ::-1])
+
+
 @given(st.data(), st.sampled_from(list(gn.ShapelyPredicate)))
 def test_irregular_lattices_ask_shapely(data, predicate):
     values = st.one_of(st.integers(0, 8).map(float), st.floats(-1, 9))
