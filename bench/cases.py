@@ -87,15 +87,15 @@ PROMISED = (MAIN.name, MAIN_INPUT_STRIPS.name)
 #: `python -m bench.run`
 FULL = (
     MAIN,
-    MAIN_INPUT_STRIPS,
-    _square("resolution-4", 5000, 4),
-    _square("resolution-32", 5000, 32),
-    replace(MAIN, name="float32", dtype="float32"),
-    replace(MAIN, name="band-interleaved", interleave="band"),
-    replace(MAIN, name="float32-band-interleaved", dtype="float32", interleave="band"),
-    replace(MAIN, name="tiled", tiled=True),
-    replace(MAIN, name="polygons", polygons="SHAPELY", gridr=False),
     _square("polygons-1-mpx", 1000, 10, polygons="SHAPELY"),
+    replace(MAIN, name="polygons", polygons="SHAPELY", gridr=False),
+    replace(MAIN, name="tiled", tiled=True),
+    _square("resolution-32", 5000, 32),
+    _square("resolution-4", 5000, 4),
+    replace(MAIN, name="band-interleaved", interleave="band"),
+    MAIN_INPUT_STRIPS,
+    replace(MAIN, name="float32", dtype="float32"),
+    replace(MAIN, name="float32-band-interleaved", dtype="float32", interleave="band"),
     replace(MAIN, name="polygons-gdal", polygons="RASTERIO_RASTERIZE"),
 )
 

@@ -183,7 +183,7 @@ class ForkPool:
             buffers.read(strip)
             height = strip.dense.shape[0]
             bounds = [height * piece // self._processes for piece in range(self._processes + 1)]
-            pieces = list(pairwise(bounds))
+            pieces = [(start, stop) for start, stop in pairwise(bounds) if start < stop]
             self._compute(buffers, pieces)
             for piece in pieces:
                 buffers.write(piece)

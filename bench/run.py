@@ -16,7 +16,7 @@ import subprocess
 import sys
 import time
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -57,13 +57,16 @@ def main(arguments: list[str] | None = None) -> None:
     warnings.simplefilter("ignore", NotGeoreferencedWarning)
     cases = [CASES[name] for name in options.case] or list(QUICK if options.quick else FULL)
     rounds = options.rounds or (2 if options.quick else 5)
-    result = measure(cases, rounds=rounds, quick=options.quick, only_cases=bool(options.case))
     output = options.output
     if output is None and not options.quick and not options.case:
-        output = RESULTS / f"{result['machine']['cores']}-cores.json"
-    if output is not None:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        output.write_text(json.dumps(result, indent=1) + "\n")
+        output = RESULTS / f"{os.cpu_count()}-cores.json"
+
+    def save(result: dict[str, Any]) -> None:
+        if output is not None:
+            output.parent.mkdir(parents=True, exist_ok=True)
+            output.write_text(json.dumps(result, indent=1) + "\n")
+
+    result = measure(cases, rounds=rounds, quick=options.quick, only_cases=bool(options.case), save=save)
     print(render(result))
 
 
@@ -77,27 +80,32 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def measure(cases: Iterable[Case], *, rounds: int, quick: bool, only_cases: bool) -> dict[str, Any]:
-    """Measure cases, and unless `only_cases` the kernel alone, and starts."""
-    kernel, starts = [], None
-    with _fast_folder() as (folder, in_memory):
-        measured = [_measure_case(case, folder, rounds) for case in cases]
-        if not only_cases:
-            _say("the kernel alone")
-            kernel = _ask_module("bench.kernel", *(["--quick"] if quick else []))
-            if not quick:  # compiling anew takes longer than all of the rest
-                _say("starts")
-                starts = startup.measure(folder)
-    return {
+def measure(
+    cases: Iterable[Case], *, rounds: int, quick: bool, only_cases: bool, save: Callable[[dict[str, Any]], None]
+) -> dict[str, Any]:
+    """Measure the kernel alone and starts, unless `only_cases`, and cases. What is known is saved after each."""
+    result: dict[str, Any] = {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "quick": quick,
         "machine": _machine(),
         "versions": _versions(),
-        "files": "memory file system" if in_memory else "default temporary directory",
-        "cases": measured,
-        "kernel": kernel,
-        "startup": starts,
+        "files": "",
+        "cases": [],
+        "kernel": [],
+        "startup": None,
     }
+    with _fast_folder() as (folder, in_memory):
+        result["files"] = "memory file system" if in_memory else "default temporary directory"
+        if not only_cases:
+            _say("the kernel alone")
+            result["kernel"] = _ask_module("bench.kernel", *(["--quick"] if quick else []))
+            if not quick:  # compiling anew takes longer than all of the rest
+                _say("starts")
+                result["startup"] = startup.measure(folder)
+        for case in cases:
+            result["cases"].append(_measure_case(case, folder, rounds))
+            save(result)
+    return result
 
 
 def _measure_case(case: Case, folder: Path, rounds: int) -> dict[str, Any]:
