@@ -107,7 +107,7 @@ class GridIn:
 
     def in_order_of(self, grid_out: GridOut) -> GridIn:
         """Return the bands swapped where the output's are, so that one buffer serves both."""
-        return GridIn((self.bands[1], self.bands[0]), self.shape, self.nodata[::-1]) if grid_out.swapped else self
+        return GridIn(self.bands[::-1], self.shape, self.nodata[::-1].copy()) if grid_out.swapped else self
 
 
 @dataclass(frozen=True)
