@@ -11,15 +11,17 @@ from numpy.typing import DTypeLike, NDArray
 
 from . import checks
 from .dense import NO_BYTES, NO_GRID, DenseOptions, densify_window
-from .io import StripBuffer, StripReader, StripWriter, Written, block_height
+from .io import StripBuffer, StripReader, StripWriter, Written, block_cache, block_height
 from .job import GridIn, GridOut, Job, MaskIn, MaskOut
 from .kernels.bilinear import void_nodes
 from .kernels.jit import usable_threads
+from .memory import memory_beside
 from .rasterize import PolygonMask
 from .strips import Strip, StripPlan, grid_full_resolution_shape, plan_strips
 from .types import (
     DEFAULT_CPU_TILE_SHAPE,
     DEFAULT_IO_STRIP_SIZE,
+    DEFAULT_MEMORY_BUDGET,
     DEFAULT_NCPU,
     MASK_BINARY_THRESHOLD,
     GeometryType,
@@ -29,11 +31,12 @@ from .types import (
 )
 from .window import Window
 
-# What a strip's output buffers hold at most where nothing asks for more. On two cores, below 16 MB the launches
-# of kernels were seen to count, and above 48 MB there was nothing to gain, and memory to lose.
+# What a strip's buffers hold at most unless a row of the outputs' blocks takes more. On two cores, below 16 MB the
+# launches of kernels were seen to count, and above 48 MB there was nothing to gain, and memory to lose.
 _STRIP_BYTES = 32 << 20
-# Tall blocks are not cut in two to stay below that, unless a row of them takes more than this.
-_STRIP_BYTES_AT_MOST = 256 << 20
+# Of the memory budget, one part in so many is GDAL's block cache at least; it has all that the buffers leave. Strips of
+# whole blocks need next to none: from 64 bytes to 1.2 GB, nothing was seen to change. Others share blocks.
+_CACHE_SHARE = 8
 
 
 def build_mask_chain(
@@ -58,6 +61,7 @@ def build_mask_chain(
     mask_in_binary_threshold: float | None = MASK_BINARY_THRESHOLD,
     repair_geometry: bool = False,
     progress: Progress | None = None,
+    memory_budget: int = DEFAULT_MEMORY_BUDGET,
 ) -> int:
     """Merge a coarse raster mask and polygons into a dense mask, strip by strip. GRIDR's name and signature.
 
@@ -108,6 +112,9 @@ def build_mask_chain(
         Mend invalid polygons with `shapely.make_valid` instead of refusing them.
     progress : callable, optional
         Called with (rows done, rows in all) after each strip; what it raises ends the job.
+    memory_budget : int
+        Bytes for the strips' buffers and GDAL's block cache, which is the process's and is as before afterwards.
+        Makes strips smaller, never larger than `io_strip_size` says.
 
     Returns
     -------
@@ -120,6 +127,9 @@ def build_mask_chain(
         For a wrong argument, before anything is written; the message says which, what was expected and what came.
     DatasetError
         If a dataset cannot be read or written; what was written before stays.
+    MemoryError
+        Before anything is written, if a strip of one row breaks the budget, or there is not enough memory for the
+        strips that fit in it; the message says what would be needed.
     """
     node_shape = checks.integer_pair(shape, "shape", minimum=1)
     node_resolution = checks.input_resolution(resolution, "resolution")
@@ -142,6 +152,7 @@ def build_mask_chain(
             mask_in=MaskIn.of(mask_in_ds, mask_in_unmasked_value, mask_in_band, node_shape, "as shape says"),
             mask_out=MaskOut.of(mask_out_ds, mask_out_dtype, mask_out_values, full_shape),
             progress=checks.progress(progress),
+            memory_budget=checks.integer(memory_budget, "memory_budget", minimum=1),
         )
     )
     return 1
@@ -178,6 +189,7 @@ def build_grid_mask_chain(
     repair_geometry: bool = False,
     grid_nodata: float | tuple[float, ...] | None = None,
     progress: Progress | None = None,
+    memory_budget: int = DEFAULT_MEMORY_BUDGET,
 ) -> int:
     """Make a coarse grid and its mask dense, strip by strip. GRIDR's name and signature.
 
@@ -220,6 +232,9 @@ def build_grid_mask_chain(
         For a wrong argument, before anything is written; the message says which, what was expected and what came.
     DatasetError
         If a dataset cannot be read or written; what was written before stays.
+    MemoryError
+        Before anything is written, if a strip of one row breaks the budget, or there is not enough memory for the
+        strips that fit in it; the message says what would be needed.
     """
     node_resolution = checks.input_resolution(resolution, "resolution")
     grid_in = GridIn.of(grid_in_ds, grid_in_col_ds, grid_in_row_coords_band, grid_in_col_coords_band, grid_nodata)
@@ -248,15 +263,35 @@ def build_grid_mask_chain(
             grid_out=grid_out,
             fill=grid_out.checked_fill(merge_mask_grid),
             progress=checks.progress(progress),
+            memory_budget=checks.integer(memory_budget, "memory_budget", minimum=1),
         )
     )
     return 1
 
 
 def run_strips(job: Job) -> None:
-    """Read, compute and write strip after strip: the package's only such loop."""
+    """Read, compute and write strip after strip: the package's only such loop.
+
+    The first strip is the largest. Before anything is written, it has been computed: all buffers are allocated and
+    touched by then, and all kernels compiled.
+    """
     start = time.perf_counter()
     plan = _plan(job)
+    buffers = job.strip_memory.of(plan.rows_per_strip)
+    spare = memory_beside(buffers, f"{job.name}: strips of {plan.rows_per_strip} rows")
+    with block_cache.at_most(min(job.memory_budget - buffers, spare)):
+        _run_plan(job, plan)
+    job.logger.info(
+        "%s: %d x %d pixels in %d strips, %d threads, %.1f Mpx/s",
+        job.name,
+        *job.window.shape,
+        len(plan),
+        usable_threads(job.threads),
+        job.window.shape[0] * job.window.shape[1] / 1e6 / (time.perf_counter() - start),
+    )
+
+
+def _run_plan(job: Job, plan: StripPlan) -> None:
     grid_nodes = None if job.grid_in is None else _GridNodes(job.grid_in, plan)
     mask_nodes = _MaskNodes(job.mask_in, plan) if job.mask_in is not None and job.wants_mask else None
     grid = None if job.grid_out is None else _grid_writer(job.grid_out, plan, job.written)
@@ -289,44 +324,37 @@ def run_strips(job: Job) -> None:
         )
         if job.tally is not None:
             job.tally.add(out_grid, out_mask)
-        if grid is not None:
-            grid.write(strip.target)
+        # The mask first: wide values are looked up for it, in a buffer of their own.
         if mask is not None:
             mask.write(strip)
+        if grid is not None:
+            grid.write(strip.target)
         job.logger.debug("%s: rows %d to %d written", job.name, strip.dense.row_start, strip.dense.row_stop - 1)
         if job.progress is not None:
             job.progress(strip.target.row_stop, plan.window.shape[0])
     if grid_nodes is not None:
         grid_nodes.warn_of_tags(job.logger)
-    job.logger.info(
-        "%s: %d x %d pixels in %d strips, %d threads, %.1f Mpx/s",
-        job.name,
-        *job.window.shape,
-        len(plan),
-        usable_threads(job.threads),
-        job.window.shape[0] * job.window.shape[1] / 1e6 / (time.perf_counter() - start),
-    )
 
 
 def _plan(job: Job) -> StripPlan:
-    """Choose strips that fit the caller's bound, the cache and the outputs' blocks, in this order."""
-    width = job.window.shape[1]
-    bytes_per_row = width * ((2 * job.grid_out.dtype.itemsize if job.grid_out else 0) + job.wants_mask)
+    """Choose strips that fit the caller's bound, the budget, the cache and the outputs' blocks, in this order."""
+    memory = job.strip_memory
     tallest_block = block_height([dataset for dataset, _ in job.targets])
-    rows = max(_STRIP_BYTES // bytes_per_row, min(tallest_block, _STRIP_BYTES_AT_MOST // bytes_per_row))
-    if job.bytes_at_most is not None:
-        needed = bytes_per_row * min(tallest_block, job.window.shape[0])
-        if needed > job.bytes_at_most:
-            raise MemoryError(
-                f"a row of the outputs' blocks needs {needed} bytes, and the memory budget is {job.bytes_at_most}"
-            )
-        rows = min(rows, job.bytes_at_most // bytes_per_row)
+    least = min(tallest_block, job.window.shape[0]) if job.whole_blocks else 1
+    rows = memory.rows_within(job.memory_budget - -(-job.memory_budget // _CACHE_SHARE))
+    if rows < least:
+        needed = -(-memory.of(least) * _CACHE_SHARE // (_CACHE_SHARE - 1)) + 1
+        what = "one row of the outputs' blocks" if job.whole_blocks else "the least strip"
+        raise MemoryError(
+            f"{job.name}: {what}, {least} x {job.window.shape[1]} pixels, needs a memory_budget of {needed} bytes, and "
+            f"it is {job.memory_budget}"
+        )
     return plan_strips(
         job.window,
         job.resolution,
         strip_size=job.strip_size,
         strip_target=job.strip_target,
-        rows_in_budget=rows,
+        rows_in_budget=min(rows, max(memory.rows_within(_STRIP_BYTES), tallest_block)),
         block_height=tallest_block,
     )
 

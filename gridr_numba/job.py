@@ -18,8 +18,9 @@ from .dense import compiled_for, largest_float64_in
 from .errors import GridrValueError
 from .io import Band, Written
 from .rasterize import PolygonMask
+from .strips import StripMemory, node_window
 from .tally import Tally
-from .types import GridRIOMode, Progress, Validity
+from .types import DEFAULT_MEMORY_BUDGET, GridRIOMode, Progress, Validity
 from .window import Window
 
 
@@ -207,8 +208,8 @@ class Job:
     """All that the strip loop needs to know. At least one of `grid_out` and `mask_out` is there.
 
     `window` is the part of the dense raster that is made. `tally` counts what `densify` reports; `written` is told of
-    each band of each strip as its file gets it; `bytes_at_most` bounds the strips' output buffers, which without it are
-    as large as is fast.
+    each band of each strip as its file gets it. `memory_budget` bounds the strips' buffers and GDAL's block cache;
+    with `whole_blocks` a strip is never less than a row of the outputs' blocks.
     """
 
     name: str
@@ -229,7 +230,8 @@ class Job:
     progress: Progress | None = None
     tally: Tally | None = None
     written: Written | None = None
-    bytes_at_most: int | None = None
+    memory_budget: int = DEFAULT_MEMORY_BUDGET
+    whole_blocks: bool = False
 
     def __post_init__(self) -> None:
         """Refuse outputs that would overwrite an input or one another."""
@@ -255,9 +257,34 @@ class Job:
         )
 
     @property
+    def node_cols(self) -> int:
+        """Columns of nodes that the window needs."""
+        return node_window(self.window, self.resolution)[0].shape[1]
+
+    @property
     def wants_mask(self) -> bool:
         """Whether it matters which pixels the masks make invalid."""
         return self.mask_out is not None or self.fill is not None or self.tally is not None
+
+    @property
+    def strip_memory(self) -> StripMemory:
+        """What the strip loop allocates."""
+        dense, nodes = 0, 0
+        if self.grid_out is not None:
+            dense += 2 * self.grid_out.dtype.itemsize
+            # What the file has in another type is cast, strip by strip.
+            dense += sum(dtype.itemsize for dtype in self.grid_out.dtypes if dtype != self.grid_out.dtype)
+        if self.wants_mask:
+            dense += 1
+        if self.mask_out is not None and not self.mask_out.one_byte:
+            dense += self.mask_out.dtype.itemsize
+        if self.polygons is not None and self.wants_mask:
+            dense += 2  # what is inside of the valid ones, and of the invalid ones
+        if self.grid_in is not None:
+            nodes += 2 * np.dtype(np.float64).itemsize
+        if self.mask_in is not None and self.wants_mask:
+            nodes += self.mask_in.dtype.itemsize + 1
+        return StripMemory(dense * self.window.shape[1], nodes * self.node_cols, self.resolution[0])
 
 
 def _same_file(dataset: Any, other: Any) -> bool:

@@ -10,17 +10,20 @@ import os
 import shutil
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import rasterio
+import rasterio.shutil
 from numpy.typing import NDArray
-from rasterio.errors import RasterioError
+from rasterio.enums import Interleaving
 
 from .errors import DatasetError, GridrTypeError, GridrValueError
+from .io import gdal_errors, reason_of
 from .sources import local_path
 from .window import Window
 
@@ -28,13 +31,15 @@ from .window import Window
 DEFAULT_CREATION_OPTIONS = {"TILED": "YES", "BLOCKXSIZE": "512", "BLOCKYSIZE": "512", "BIGTIFF": "IF_SAFER"}
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class OutputFile:
-    """One file to be made.
+    """One file to be made. Strips are written to it as to a dataset, and the first of them creates it.
+
+    What planning asks of a dataset, it answers before it is there: whatever can fail before a file exists, does.
 
     Attributes
     ----------
-    name : str
+    argument : str
         The argument that names it, for errors.
     path : Path
         The destination.
@@ -46,11 +51,17 @@ class OutputFile:
         Metadata of the dataset.
     """
 
-    name: str
+    argument: str
     path: Path
     profile: dict[str, Any]
     descriptions: tuple[str, ...]
     tags: dict[str, str]
+    _dataset: Any = None
+
+    @property
+    def name(self) -> str:
+        """The destination, as a dataset's name."""
+        return str(self.path)
 
     @property
     def partial(self) -> Path:
@@ -63,19 +74,72 @@ class OutputFile:
         pixels = int(self.profile["height"]) * int(self.profile["width"]) * int(self.profile["count"])
         return pixels * int(np.dtype(self.profile["dtype"]).itemsize)
 
-    def create(self) -> Any:
-        """Create the partial file and open it for writing."""
+    @property
+    def dtypes(self) -> tuple[str, ...]:
+        """Of the bands."""
+        return (str(self.profile["dtype"]),) * int(self.profile["count"])
+
+    @cached_property
+    def block_shapes(self) -> list[tuple[int, int]]:
+        """Rows and columns of the blocks, as GDAL makes them of the creation options; they are tried in memory.
+
+        Raises
+        ------
+        GridrValueError
+            If GDAL refuses the options.
+        """
+        # Only a striped file's height bears on its blocks: they are no taller.
+        height = min(self.profile["height"], max(8192, int(self.profile.get("BLOCKYSIZE", 0))))
+        profile = {key: value for key, value in self.profile.items() if key not in ("crs", "transform")}
+        path = f"/vsimem/gridr_numba/{os.getpid()}/{id(self)}.tif"
+        try:
+            with rasterio.open(path, "w", driver="GTiff", **{**profile, "height": height, "SPARSE_OK": "YES"}) as trial:
+                return list(trial.block_shapes)
+        except gdal_errors() as error:
+            raise GridrValueError(f"creation_options: GDAL refuses them: {reason_of(error)}") from error
+        finally:
+            with suppress(*gdal_errors()):
+                rasterio.shutil.delete(path)
+
+    def write(self, values: NDArray[Any], indexes: list[int], window: Any) -> None:
+        """Write some bands of a window; the first time, create the partial file."""
+        if self._dataset is None:
+            self._dataset = self._created()
+        self._dataset.write(values, indexes, window=window)
+
+    def _created(self) -> Any:
+        # GDAL looks into a file that it replaces, and fails where a process of the same number was killed while it
+        # wrote it.
+        self.remove_partial()
         try:
             dataset = rasterio.open(self.partial, "w", driver="GTiff", **self.profile)
-        except (RasterioError, OSError) as error:
-            raise DatasetError(f"{self.name}: {str(self.path)!r} cannot be created: {error}") from error
+        except gdal_errors() as error:
+            reason = reason_of(error)
+            raise DatasetError(f"{self.argument}: {self.name!r} cannot be created: {reason}") from error
         for index, text in enumerate(self.descriptions, start=1):
             dataset.set_band_description(index, text)
         dataset.update_tags(**self.tags)
         return dataset
 
+    def close(self) -> None:
+        """Write what GDAL still holds."""
+        try:
+            self._dataset.close()
+        except gdal_errors() as error:
+            raise DatasetError(f"{self.argument}: cannot write {self.name!r}: {reason_of(error)}") from error
+
+    def discard(self) -> None:
+        """Close and remove what a job that failed has written."""
+        with suppress(*gdal_errors()):
+            if self._dataset is not None and not self._dataset.closed:
+                # Closing, GDAL fills the blocks that were never written with nodata: gigabytes, perhaps, on a disk that
+                # is full. Zeros it leaves to the file system, in no time.
+                self._dataset.nodata = None
+                self._dataset.close()
+        self.remove_partial()
+
     def remove_partial(self) -> None:
-        """Remove what a job that failed left."""
+        """Remove the partial file, if it is there."""
         self.partial.unlink(missing_ok=True)
         self.partial.with_name(self.partial.name + ".aux.xml").unlink(missing_ok=True)
 
@@ -85,6 +149,8 @@ def destination(value: Any, name: str, inputs: Sequence[Path], *, overwrite: boo
     path = local_path(value, name)
     if not path.parent.is_dir():
         raise DatasetError(f"{name}: there is no folder {str(path.parent)!r}")
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        raise DatasetError(f"{name}: the folder {str(path.parent)!r} cannot be written to")
     for source in inputs:
         if path.resolve() == source.resolve() or (path.exists() and source.exists() and path.samefile(source)):
             raise GridrValueError(f"{name}: {str(path)!r} is an input, and is not overwritten")
@@ -141,24 +207,57 @@ def check_space(files: Sequence[OutputFile]) -> None:
 class Checksums:
     """A CRC32 for each strip of each band, of the values as the file's type has them, to compare the file with."""
 
-    strips: dict[str, list[tuple[int, Window, int]]] = field(default_factory=dict)
+    strips: dict[OutputFile, list[tuple[int, Window, int]]] = field(default_factory=dict)
 
-    def add(self, dataset: Any, index: int, window: Window, values: NDArray[Any]) -> None:
+    def add(self, file: OutputFile, index: int, window: Window, values: NDArray[Any]) -> None:
         """Keep the checksum of a band of a strip as it is written."""
-        self.strips.setdefault(dataset.name, []).append((index, window, zlib.crc32(np.ascontiguousarray(values).data)))
+        self.strips.setdefault(file, []).append((index, window, zlib.crc32(np.ascontiguousarray(values).data)))
 
     def verify(self, file: OutputFile) -> None:
         """Read a partial file back and compare."""
-        try:
-            with rasterio.open(file.partial) as dataset:
-                for index, window, expected in self.strips[dataset.name]:
-                    if zlib.crc32(dataset.read(index, window=window.to_rasterio())) != expected:
-                        raise DatasetError(
-                            f"{file.name}: rows {window.row_start} to {window.row_stop - 1} of band {index} of "
-                            f"{str(file.path)!r} were not read back as written; nothing was replaced"
-                        )
-        except RasterioError as error:
-            raise DatasetError(f"{file.name}: {str(file.path)!r} cannot be read back: {error}") from error
+        with _reread(file) as dataset:
+            for index, window, expected in self.strips[file]:
+                if zlib.crc32(dataset.read(index, window=window.to_rasterio())) != expected:
+                    raise DatasetError(
+                        f"{file.argument}: rows {window.row_start} to {window.row_stop - 1} of band {index} of "
+                        f"{file.name!r} were not read back as written; nothing was replaced"
+                    )
+
+
+def check_blocks(file: OutputFile) -> None:
+    """Refuse a closed partial file whose blocks are not all within it: rasterio is silent where closing a file fails.
+
+    It is what can be known without reading them: compressed by threads, a file may be closed and cut short on a disk
+    that is full, and nothing was raised.
+    """
+    sparse = str(file.profile.get("SPARSE_OK", "NO")).upper() in ("YES", "TRUE", "ON", "1")
+    size = file.partial.stat().st_size
+    with _reread(file) as dataset:
+        bands = 1 if dataset.interleaving is Interleaving.pixel else dataset.count
+        for index in range(1, bands + 1):
+            for (row, col), _ in dataset.block_windows(index):
+                ends = [dataset.get_tag_item(f"BLOCK_{key}_{col}_{row}", "TIFF", bidx=index) for key in _BLOCK_PLACE]
+                if None in ends and sparse:
+                    continue
+                if None in ends or sum(int(end) for end in ends) > size:
+                    raise DatasetError(
+                        f"{file.argument}: block ({row}, {col}) of band {index} of {file.name!r} was not written "
+                        "whole; nothing was replaced"
+                    )
+
+
+_BLOCK_PLACE = ("OFFSET", "SIZE")
+
+
+@contextmanager
+def _reread(file: OutputFile) -> Iterator[Any]:
+    try:
+        with rasterio.open(file.partial, driver="GTiff") as dataset:
+            yield dataset
+    except DatasetError:
+        raise
+    except gdal_errors() as error:
+        raise DatasetError(f"{file.argument}: {file.name!r} cannot be read back: {reason_of(error)}") from error
 
 
 @contextmanager
@@ -168,7 +267,7 @@ def partial_files(files: Sequence[OutputFile]) -> Iterator[None]:
         yield
     except BaseException:
         for file in files:
-            file.remove_partial()
+            file.discard()
         raise
 
 
@@ -186,5 +285,5 @@ def publish(files: Sequence[OutputFile]) -> None:
             os.replace(file.partial, file.path)
         except OSError as error:
             already = f"; {', '.join(replaced)} was already replaced" if replaced else "; nothing was replaced"
-            raise DatasetError(f"{file.name}: {str(file.path)!r} cannot be replaced: {error}{already}") from error
+            raise DatasetError(f"{file.argument}: {str(file.path)!r} cannot be replaced: {error}{already}") from error
         replaced.append(repr(str(file.path)))

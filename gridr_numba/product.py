@@ -17,22 +17,28 @@ from numpy.typing import DTypeLike
 
 from . import __version__, checks
 from .chain import run_strips
-from .dense import NO_GRID, DenseOptions, densify_window
 from .errors import DtypeError, GridrValueError
 from .georef import dense_transform, shifted_transform
 from .job import GridIn, GridOut, Job, MaskIn, MaskOut
 from .kernels.jit import usable_threads
-from .outputs import Checksums, OutputFile, check_space, destination, gtiff_options, partial_files, publish
+from .outputs import (
+    Checksums,
+    OutputFile,
+    check_blocks,
+    check_space,
+    destination,
+    gtiff_options,
+    partial_files,
+    publish,
+)
 from .rasterize import PolygonMask
 from .sources import open_raster
 from .strips import grid_full_resolution_shape
 from .tally import Tally
-from .types import GeometryType, GridRIOMode, Progress
+from .types import DEFAULT_MEMORY_BUDGET, GeometryType, GridRIOMode, Progress
 from .window import Window
 
 logger = logging.getLogger(__name__)
-
-DEFAULT_MEMORY_BUDGET = 268_435_456
 
 #: `mask_out_values` for a mask that holds a bit for every cause that applies.
 CAUSES = "causes"
@@ -198,36 +204,44 @@ def densify(
             target = _target(sources, checks.input_resolution(resolution, "resolution"), shape, window)
             grid_in = sources.grid_in(row_band, col_band, grid_nodata)
             values = _mask_values(mask_out_values)
-            job = Job(
-                name="densify",
-                resolution=target.resolution,
-                window=target.window,
-                strip_size=0,
-                strip_target=GridRIOMode.OUTPUT,
-                threads=None if threads is None else checks.integer(threads, "threads", minimum=1),
-                tile_shape=None,
-                logger=logger,
-                threshold=checks.binary_threshold(threshold),
-                polygons=PolygonMask.of(
-                    (valid, invalid), geometry_origin, rasterize_kwargs, target.full_shape, repair=repair_geometry
-                ),
-                mask_in=MaskIn.of(sources.mask, mask_valid_value, mask_band, target.node_shape, "one a node"),
-                fill=None if fill is None else checks.finite_or_nan(fill, "fill"),
-                progress=checks.progress(progress),
-                bytes_at_most=checks.integer(memory_budget, "memory_budget", minimum=1),
-            )
             files = _files(target, grid_in, out, mask_out, dtype, values, creation_options, sources.paths, overwrite)
+            checksums = Checksums() if verify else None
+            job = _with_outputs(
+                Job(
+                    name="densify",
+                    resolution=target.resolution,
+                    window=target.window,
+                    strip_size=0,
+                    strip_target=GridRIOMode.OUTPUT,
+                    threads=None if threads is None else checks.integer(threads, "threads", minimum=1),
+                    tile_shape=None,
+                    logger=logger,
+                    threshold=checks.binary_threshold(threshold),
+                    polygons=PolygonMask.of(
+                        (valid, invalid), geometry_origin, rasterize_kwargs, target.full_shape, repair=repair_geometry
+                    ),
+                    mask_in=MaskIn.of(sources.mask, mask_valid_value, mask_band, target.node_shape, "one a node"),
+                    fill=None if fill is None else checks.finite_or_nan(fill, "fill"),
+                    progress=checks.progress(progress),
+                    memory_budget=checks.integer(memory_budget, "memory_budget", minimum=1),
+                    whole_blocks=True,
+                ),
+                grid_in,
+                files,
+                values,
+                checksums,
+            )
             check_space(files)
-        with stages("compile"):
-            _warm_up(job, files)
-        checksums = Checksums() if verify else None
         with partial_files(files):
-            with stages("compute and write"), ExitStack() as written:
-                job = _with_outputs(job, grid_in, files, values, written, checksums)
+            with stages("compute and write"):
                 run_strips(job)
-            if checksums is not None:
-                with stages("verify"):
-                    for file in files:
+                for file in files:
+                    file.close()
+            with stages("verify" if verify else "check blocks"):
+                for file in files:
+                    if checksums is None:
+                        check_blocks(file)
+                    else:
                         checksums.verify(file)
             with stages("publish"):
                 publish(files)
@@ -401,32 +415,21 @@ def _grid_type(dtype: Any, grid_in: GridIn) -> np.dtype[Any]:
     return given
 
 
-def _warm_up(job: Job, files: Sequence[OutputFile]) -> None:
-    """Compile the kernels before a file is created, on a window of one pixel."""
-    grids = [np.zeros((2, 1, 1), file.profile["dtype"]) for file in files if file.name == "out"] or [NO_GRID]
-    nodes = np.zeros((len(grids[0]), 1, 1))
-    mask = np.zeros((1, 1), np.uint8)
-    options = DenseOptions((1, 1), limits=(np.inf,) * len(nodes), codes=None, threads=job.threads)
-    densify_window(options, Window.whole((1, 1)), nodes=nodes, out_grid=grids[0], out_mask=mask)
-    Tally(None, len(nodes), job.threads).add(grids[0], mask)
-
-
 def _with_outputs(
     job: Job,
     grid_in: GridIn | None,
     files: Sequence[OutputFile],
     values: tuple[int, int] | None,
-    stack: ExitStack,
     checksums: Checksums | None,
 ) -> Job:
-    """Create the partial files, and say in the job that they are its outputs."""
+    """Say in the job which files are its outputs, and count what is reported."""
     grid_out, mask_out = None, None
     for file in files:
-        dataset = stack.enter_context(file.create())
-        if file.name == "out":
-            grid_out = GridOut.of(dataset, None, 1, 2, job.window.shape)
+        dtype = np.dtype(file.profile["dtype"])
+        if file.argument == "out":
+            grid_out = GridOut(((file, 1), (file, 2)), swapped=False, dtype=dtype, dtypes=(dtype, dtype))
         else:
-            mask_out = MaskOut.of(dataset, dataset.dtypes[0], values or (0, 1), job.window.shape)
+            mask_out = MaskOut(file, dtype, values or (0, 1))
     codes = None if values is None else (1, 0) if mask_out is None else mask_out.codes
     return replace(
         job,
@@ -440,7 +443,7 @@ def _with_outputs(
 
 
 def _report(job: Job, files: Sequence[OutputFile], stages: _Stages, *, verified: bool) -> DensifyReport:
-    paths = {file.name: str(file.path) for file in files}
+    paths = {file.argument: file.name for file in files}
     height, width = job.window.shape
     if job.tally is None:
         raise GridrValueError("the job was not counted")

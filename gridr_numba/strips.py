@@ -138,8 +138,41 @@ class StripPlan:
     def node_shape(self) -> tuple[int, int]:
         """A bound on the rows and columns of nodes that any strip reads."""
         nodes, _ = node_window(self.window, self.resolution_row_col)
-        rr = self.resolution_row_col[0]
-        return min(nodes.shape[0], -(-(self.rows_per_strip + rr - 2) // rr) + 1), nodes.shape[1]
+        return min(nodes.shape[0], node_rows_of(self.rows_per_strip, self.resolution_row_col[0])), nodes.shape[1]
+
+
+def node_rows_of(dense_rows: int, rr: int) -> int:
+    """Return how many rows of nodes so many dense rows need at most, wherever they start."""
+    return -(-(dense_rows + rr - 2) // rr) + 1
+
+
+@dataclass(frozen=True)
+class StripMemory:
+    """What the buffers of a strip take.
+
+    Attributes
+    ----------
+    bytes_per_dense_row, bytes_per_node_row : int
+    rr : int
+        Dense rows a node row.
+    """
+
+    bytes_per_dense_row: int
+    bytes_per_node_row: int
+    rr: int
+
+    def of(self, dense_rows: int) -> int:
+        """Return the bytes for a strip of so many rows."""
+        return dense_rows * self.bytes_per_dense_row + node_rows_of(dense_rows, self.rr) * self.bytes_per_node_row
+
+    def rows_within(self, size: int) -> int:
+        """Return how many rows at most take no more than so many bytes; 0 where none does."""
+        # `of` rounds up to whole rows of nodes, so this division may be two rows of nodes too high.
+        rows = size * self.rr // (self.bytes_per_dense_row * self.rr + self.bytes_per_node_row)
+        while rows > 0 and self.of(rows) > size:
+            excess = self.of(rows) - size
+            rows -= max(1, excess // (self.bytes_per_dense_row + self.bytes_per_node_row))
+        return max(0, rows)
 
 
 def plan_strips(

@@ -14,7 +14,7 @@ import gridr_numba
 PACKAGE = Path(gridr_numba.__file__).parent
 LAYERS = [
     {"errors", "types"},
-    {"window", "checks", "exact", "kernels.jit"},
+    {"window", "checks", "exact", "kernels.jit", "memory"},
     {"georef", "strips", "kernels.bilinear", "polygons", "io", "sources"},
     {"dense", "rasterize", "tally"},
     {"grid", "job"},

@@ -213,7 +213,7 @@ def test_creation_options(job, options):
         ({"creation_options": {"COMPRESS": "LERC", "MAX_Z_ERROR": 0.1}}, ValueError, "MAX_Z_ERROR=0.1 would lose"),
         ({"creation_options": {"COMPRESS": "jpeg"}}, ValueError, "COMPRESS=jpeg would lose digits"),
         ({"creation_options": ["TILED"]}, TypeError, "creation_options must be a dict"),
-        ({"memory_budget": 10}, MemoryError, "the memory budget is 10"),
+        ({"memory_budget": 10}, MemoryError, "a memory_budget of .* bytes, and it is 10"),
         ({"progress": "bar"}, TypeError, "progress must be a callable"),
     ],
 )
