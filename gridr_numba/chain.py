@@ -11,7 +11,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from . import checks
 from .dense import NO_BYTES, NO_GRID, DenseOptions, densify_window
-from .io import StripBuffer, StripReader, StripWriter, Written, block_cache, block_height
+from .io import StripBuffer, StripReader, StripWriter, Watch, block_cache, block_height
 from .job import GridIn, GridOut, Job, MaskIn, MaskOut
 from .kernels.bilinear import void_nodes
 from .kernels.jit import usable_threads
@@ -294,8 +294,8 @@ def run_strips(job: Job) -> None:
 def _run_plan(job: Job, plan: StripPlan) -> None:
     grid_nodes = None if job.grid_in is None else _GridNodes(job.grid_in, plan)
     mask_nodes = _MaskNodes(job.mask_in, plan) if job.mask_in is not None and job.wants_mask else None
-    grid = None if job.grid_out is None else _grid_writer(job.grid_out, plan, job.written)
-    mask = _MaskBytes(job.mask_out, plan, job.written) if job.wants_mask else None
+    grid = None if job.grid_out is None else _grid_writer(job.grid_out, plan, job.watch)
+    mask = _MaskBytes(job.mask_out, plan, job.watch) if job.wants_mask else None
     options = DenseOptions(
         job.resolution,
         job.threshold,
@@ -402,14 +402,14 @@ class _MaskNodes:
         return valid_nodes
 
 
-def _grid_writer(grid_out: GridOut, plan: StripPlan, written: Written | None) -> StripWriter:
-    return StripWriter(grid_out.bands, StripBuffer(2, plan.strip_shape, grid_out.dtype), written)
+def _grid_writer(grid_out: GridOut, plan: StripPlan, watch: Watch | None) -> StripWriter:
+    return StripWriter(grid_out.bands, StripBuffer(2, plan.strip_shape, grid_out.dtype), watch)
 
 
 class _MaskBytes:
     """The strip's mask as the kernel writes it: the output's own bytes, or 0 and 1 to look wider values up with."""
 
-    def __init__(self, mask_out: MaskOut | None, plan: StripPlan, written: Written | None) -> None:
+    def __init__(self, mask_out: MaskOut | None, plan: StripPlan, watch: Watch | None) -> None:
         shape = plan.strip_shape
         self._bytes = StripBuffer(1, shape, np.uint8)
         self._wide_values = None
@@ -418,9 +418,9 @@ class _MaskBytes:
             return
         band = (mask_out.dataset, 1)
         if mask_out.one_byte:
-            self._writer = StripWriter([band], self._bytes.viewed(mask_out.dtype), written)
+            self._writer = StripWriter([band], self._bytes.viewed(mask_out.dtype), watch)
         else:
-            self._writer = StripWriter([band], StripBuffer(1, shape, mask_out.dtype), written)
+            self._writer = StripWriter([band], StripBuffer(1, shape, mask_out.dtype), watch)
             self._wide_values = np.array(mask_out.values[::-1], mask_out.dtype)
 
     def of_strip(self, strip: Strip) -> NDArray[np.uint8]:

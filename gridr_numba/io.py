@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from itertools import groupby
 from typing import Any
 
@@ -16,8 +16,9 @@ from .window import Window
 
 #: A band of a dataset: the dataset, and the band's number from 1.
 Band = tuple[Any, int]
-#: Told of what was written: the dataset, the band's number, where, and the values as the file's type has them.
-Written = Callable[[Any, int, Window, NDArray[Any]], object]
+#: Told of what is written: the dataset, the bands' numbers, where, and the values as the file's type has them. The
+#: write is done inside of the context that it returns.
+Watch = Callable[[Any, list[int], Window, NDArray[Any]], AbstractContextManager[object]]
 
 
 class StripBuffer:
@@ -61,10 +62,10 @@ class StripWriter:
     One call takes half the time of a call a band where the file interleaves its bands by pixel.
     """
 
-    def __init__(self, bands: Sequence[Band], buffer: StripBuffer, written: Written | None = None) -> None:
+    def __init__(self, bands: Sequence[Band], buffer: StripBuffer, watch: Watch | None = None) -> None:
         self._groups = list(_by_dataset(bands))
         self._buffer = buffer
-        self._written = written
+        self._watch: Watch = watch or (lambda *_: nullcontext())
 
     def buffer(self, shape_row_col: tuple[int, int]) -> NDArray[Any]:
         """Return an array (bands, rows, columns) to fill for the next write."""
@@ -76,11 +77,8 @@ class StripWriter:
         for dataset, indexes, bands in self._groups:
             dtype = np.dtype(dataset.dtypes[indexes[0] - 1])
             values = filled[bands].astype(dtype, copy=False)
-            with _named_errors(dataset, "write"):
+            with self._watch(dataset, indexes, window, values), _named_errors(dataset, "write"):
                 dataset.write(values, indexes, window=window.to_rasterio())
-            if self._written is not None:
-                for index, band in zip(indexes, values, strict=True):
-                    self._written(dataset, index, window, band)
 
 
 def _by_dataset(bands: Sequence[Band]) -> Iterator[tuple[Any, list[int], slice]]:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from . import checks
 from .dense import compiled_for, largest_float64_in
 from .errors import GridrValueError
-from .io import Band, Written
+from .io import Band, Watch
 from .rasterize import PolygonMask
 from .strips import StripMemory, node_window
 from .tally import Tally
@@ -207,9 +207,9 @@ def _as_held(value: Any, dtype: np.dtype[Any]) -> float:
 class Job:
     """All that the strip loop needs to know. At least one of `grid_out` and `mask_out` is there.
 
-    `window` is the part of the dense raster that is made. `tally` counts what `densify` reports; `written` is told of
-    each band of each strip as its file gets it. `memory_budget` bounds the strips' buffers and GDAL's block cache;
-    with `whole_blocks` a strip is never less than a row of the outputs' blocks.
+    `window` is the part of the dense raster that is made. `tally` counts what `densify` reports; `watch` is told of
+    each strip as its file gets it. `memory_budget` bounds the strips' buffers and GDAL's block cache; with
+    `whole_blocks` a strip is never less than a row of the outputs' blocks.
     """
 
     name: str
@@ -229,7 +229,7 @@ class Job:
     fill: float | None = None
     progress: Progress | None = None
     tally: Tally | None = None
-    written: Written | None = None
+    watch: Watch | None = None
     memory_budget: int = DEFAULT_MEMORY_BUDGET
     whole_blocks: bool = False
 

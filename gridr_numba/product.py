@@ -238,11 +238,11 @@ def densify(
                 for file in files:
                     file.close()
             with stages("verify" if verify else "check blocks"):
-                for file in files:
-                    if checksums is None:
+                if checksums is None:
+                    for file in files:
                         check_blocks(file)
-                    else:
-                        checksums.verify(file)
+                else:
+                    checksums.verify(files, usable_threads(job.threads), job.memory_budget)
             with stages("publish"):
                 publish(files)
     return _report(job, files, stages, verified=verify)
@@ -438,7 +438,7 @@ def _with_outputs(
         mask_out=mask_out,
         fill=None if grid_out is None else grid_out.checked_fill(job.fill),
         tally=Tally(codes, 0 if grid_out is None else 2, job.threads),
-        written=None if checksums is None else checksums.add,
+        watch=None if checksums is None else checksums.watch,
     )
 
 

@@ -26,9 +26,7 @@ class Tally:
     """
 
     def __init__(self, codes: tuple[int, int] | None, bands: int, threads: int | None) -> None:
-        self._codes = np.arange(16, dtype=np.uint8)
-        if codes is not None:
-            self._codes[0], self._codes[1:] = codes
+        self._codes = codes
         self._threads = threads
         self._counts = np.zeros(1 + len(Cause), np.int64)
         self._box = np.tile([np.inf, -np.inf], (bands, 1))
@@ -38,8 +36,9 @@ class Tally:
         rows = len(mask)
         counts = np.empty((rows, len(self._counts)), np.int64)
         boxes = np.empty((rows, *self._box.shape))
+        valid_code, invalid_code = self._codes or (0, 0)
         with launch(self._threads):
-            summarise(grid, self._codes, counts, boxes, mask)
+            summarise(grid, self._codes is not None, np.uint8(valid_code), np.uint8(invalid_code), counts, boxes, mask)
         self._counts += counts.sum(axis=0)
         if len(self._box):
             self._box[:, 0] = np.minimum(self._box[:, 0], boxes[:, :, 0].min(axis=0))

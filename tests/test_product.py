@@ -317,12 +317,12 @@ def test_what_progress_raises_cancels_cleanly(job, error):
 def test_a_file_that_is_not_read_back_as_written(job, monkeypatch):
     real = outputs.Checksums.verify
 
-    def corrupt_first(self, file):
-        with rasterio.open(file.partial, "r+") as dataset:
+    def corrupt_first(self, files, *others):
+        with rasterio.open(files[-1].partial, "r+") as dataset:
             values = dataset.read(1)
             values[3, 3] += 1
             dataset.write(values, 1)
-        real(self, file)
+        real(self, files, *others)
 
     monkeypatch.setattr(outputs.Checksums, "verify", corrupt_first)
     with pytest.raises(OSError, match="were not read back as written; nothing was replaced"):
@@ -346,7 +346,7 @@ def test_if_the_second_rename_fails_the_error_names_what_was_replaced(job, monke
 
 def test_a_disk_without_room(job, monkeypatch):
     monkeypatch.setattr("shutil.disk_usage", lambda path: type("Usage", (), {"free": 1000})())
-    with pytest.raises(OSError, match=r"the outputs need 0 MB .* and 0 MB are free"):
+    with pytest.raises(OSError, match=r"the outputs need 4 MB .* and 0 MB are free"):
         gn.densify(**job["call"])
     assert os.listdir(job["folder"]) == []
 

@@ -363,15 +363,28 @@ def recode(mask: Bytes, valid_code: np.uint8, invalid_code: np.uint8) -> None:
 
 
 @kernel(parallel=True)
-def summarise(out_grid: Coordinates, codes: Bytes, counts: NDArray[np.int64], boxes: Floats, mask: Bytes) -> None:
+def summarise(
+    out_grid: Coordinates,
+    recoded: bool,
+    valid_code: np.uint8,
+    invalid_code: np.uint8,
+    counts: NDArray[np.int64],
+    boxes: Floats,
+    mask: Bytes,
+) -> None:
     """Count the causes of a window's pixels, find the range of its valid coordinates, and recode its mask.
+
+    All loops are over contiguous columns, without branches, so that they vectorise: counting and looking codes up
+    pixel by pixel took as long as writing the files.
 
     Parameters
     ----------
     out_grid : float32 or float64 (bands, rows, columns)
         No band where only the mask is made.
-    codes : uint8 (16,)
-        What to write to the mask for each combination of causes.
+    recoded : bool
+        Whether the mask is to hold codes; else it keeps the causes.
+    valid_code, invalid_code : uint8
+        What the mask says of a pixel, where it is recoded.
     counts : int64 (rows, 5)
         Written: valid pixels, and invalid ones by their first cause in the order of its bits.
     boxes : float64 (rows, bands, 2)
@@ -379,27 +392,61 @@ def summarise(out_grid: Coordinates, codes: Bytes, counts: NDArray[np.int64], bo
     mask : uint8 (rows, columns)
         Causes in, codes out.
     """
-    rows, cols = mask.shape
-    for i in prange(rows):
-        for kind in range(5):
-            counts[i, kind] = 0
+    for i in prange(mask.shape[0]):
+        causes = mask[i]
+        counts[i, 0] = causes.shape[0]
+        some = causes_in(causes)
+        for kind in range(4):
+            counts[i, kind + 1] = count_first(causes, np.uint8(1 << kind)) if some & (1 << kind) else 0
+            counts[i, 0] -= counts[i, kind + 1]
         for band in range(out_grid.shape[0]):
-            low = np.inf
-            high = -np.inf
-            for j in range(cols):
-                if mask[i, j] == 0:
-                    value = float(out_grid[band, i, j])
-                    low = value if value < low else low
-                    high = value if value > high else high
-            boxes[i, band, 0] = low
-            boxes[i, band, 1] = high
-        for j in range(cols):
-            cause = mask[i, j]
-            kind = 0
-            while cause != 0 and not (cause >> kind) & 1:
-                kind += 1
-            counts[i, 0 if cause == 0 else kind + 1] += 1
-            mask[i, j] = codes[cause]
+            find_range(out_grid[band, i], causes, boxes[i, band])
+        if recoded:
+            recode(causes, valid_code, invalid_code)
+
+
+@helper
+def causes_in(mask: Bytes) -> int:
+    """Return the causes of a row's pixels, all together."""
+    some = np.uint8(0)
+    for j in range(mask.shape[0]):
+        some |= mask[j]
+    return int(some)
+
+
+@helper
+def count_first(mask: Bytes, cause: np.uint8) -> int:
+    """Count the pixels of a row whose first cause this is."""
+    up_to = np.uint8(2 * cause - 1)
+    count = 0
+    for j in range(mask.shape[0]):
+        count += (mask[j] & up_to) == cause
+    return count
+
+
+# So many running minima and maxima are kept side by side, for columns so many apart: with a single one, each comparison
+# would wait for the one before.
+LANES = 64
+
+
+@helper
+def find_range(values: Coordinates, mask: Bytes, out: Floats) -> None:
+    """Write the least and the largest of a row's valid values."""
+    lows = np.full(LANES, np.inf)
+    highs = np.full(LANES, -np.inf)
+    n = values.shape[0]
+    for start in range(0, n, LANES):
+        inside = min(LANES, n - start)
+        part = values[start : start + inside]
+        valid = mask[start : start + inside]
+        for t in range(inside):
+            value = float(part[t])
+            low = value if valid[t] == 0 else np.inf
+            high = value if valid[t] == 0 else -np.inf
+            lows[t] = low if low < lows[t] else lows[t]
+            highs[t] = high if high > highs[t] else highs[t]
+    out[0] = lows.min()
+    out[1] = highs.max()
 
 
 @kernel()
