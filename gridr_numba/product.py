@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from numpy.typing import DTypeLike
 from . import __version__, checks
 from .chain import run_strips
 from .errors import DtypeError, GridrValueError
-from .georef import dense_transform, shifted_transform
+from .georef import dense_transform, map_to_pixel, pixel_to_map, shifted_transform
 from .job import GridIn, GridOut, Job, MaskIn, MaskOut
 from .kernels.jit import usable_threads
 from .outputs import (
@@ -197,6 +198,7 @@ def densify(
     MemoryError
         If `memory_budget` is too small for one row of the outputs' blocks.
     """
+    given = locals()
     stages = _Stages()
     with ExitStack() as stack:
         with stages("check"):
@@ -205,6 +207,8 @@ def densify(
             grid_in = sources.grid_in(row_band, col_band, grid_nodata)
             values = _mask_values(mask_out_values)
             files = _files(target, grid_in, out, mask_out, dtype, values, creation_options, sources.paths, overwrite)
+            for file in files:
+                file.tags["GRIDR_NUMBA_OPTIONS"] = _described_options(given)
             checksums = Checksums() if verify else None
             job = _with_outputs(
                 Job(
@@ -246,6 +250,42 @@ def densify(
             with stages("publish"):
                 publish(files)
     return _report(job, files, stages, verified=verify)
+
+
+# What is said elsewhere in the files, or does not bear on their pixels.
+_NOT_OPTIONS = frozenset(
+    ["grid", "out", "mask", "mask_out", "threads", "memory_budget", "progress", "overwrite", "verify", "allow_vrt"]
+)
+
+
+def _described_options(given: dict[str, Any]) -> str:
+    """Return the options that are not as by default, in JSON. Of files the names alone: paths tell of their maker."""
+
+    def described(value: Any) -> Any:
+        if isinstance(value, Path) or (isinstance(value, str) and Path(value).is_file()):
+            return Path(value).name
+        if isinstance(value, dict):
+            return {str(key): described(item) for key, item in value.items()}
+        if isinstance(value, np.generic):
+            return value.item()
+        return value if isinstance(value, str | int | float) or value is None else described_object(value)
+
+    def described_object(value: Any) -> Any:
+        if isinstance(value, tuple | list | np.ndarray) and len(value) <= _DESCRIBED_ITEMS:
+            return [described(item) for item in value]
+        return getattr(value, "__name__", type(value).__name__)
+
+    defaults = {name: parameter.default for name, parameter in signature(densify).parameters.items()}
+    options = {
+        name: described(value)
+        for name, value in given.items()
+        if name not in _NOT_OPTIONS and value is not defaults[name] and value is not None
+    }
+    return json.dumps(options)
+
+
+# Longer sequences are polygons: their type is said.
+_DESCRIBED_ITEMS = 8
 
 
 class _Stages:
@@ -338,13 +378,51 @@ def _target(sources: _Sources, resolution: tuple[int, int], shape: Any, window: 
 
 
 def _place(sources: _Sources, resolution: tuple[int, int], part: Window) -> tuple[Any, Any]:
-    """Return the CRS and the transform of the outputs: the image's, or the coarse grid's made dense."""
-    if sources.like is not None:
-        return sources.like.crs, sources.like.transform
+    """Return the CRS and the transform of the outputs: the image's, or the coarse grid's made dense.
+
+    Inputs that say that they lie elsewhere are refused. What says nothing (no CRS, or the identity for a transform)
+    agrees with everything.
+    """
     nodes = sources.rows if sources.rows is not None else sources.mask
-    if nodes is None or nodes.transform.is_identity:
-        return (None if nodes is None else nodes.crs), None
-    return nodes.crs, shifted_transform(dense_transform(nodes.transform, resolution), part.row_start, part.col_start)
+    if nodes is not None:
+        for other, name in ((sources.cols, "grid[1]"), (sources.mask, "mask")):
+            if other is not None:
+                _check_same_place(other, name, nodes, nodes.transform, _SAME_NODE)
+    dense = None
+    if nodes is not None and not nodes.transform.is_identity:
+        dense = shifted_transform(dense_transform(nodes.transform, resolution), part.row_start, part.col_start)
+    if sources.like is None:
+        return (None if nodes is None else nodes.crs), dense
+    if nodes is not None:
+        # Many grids say where their nodes' corners are where this package takes them to say it of the nodes' pixels:
+        # half a node is let pass, and the image's word is taken.
+        _check_same_place(sources.like, "like", nodes, dense, max(resolution) / 2)
+    return sources.like.crs, sources.like.transform
+
+
+# In pixels of the raster that is compared.
+_SAME_NODE = 0.01
+
+
+def _check_same_place(dataset: Any, name: str, grid: Any, transform: Any, tolerance: float) -> None:
+    """Refuse a dataset that lies elsewhere than the grid does, whose pixels of the same size this transform places."""
+    if dataset.crs and grid.crs and dataset.crs != grid.crs:
+        raise GridrValueError(
+            f"{name} must have the CRS of {grid.name!r}, {grid.crs.to_string()}, and {dataset.name!r} has "
+            f"{dataset.crs.to_string()}"
+        )
+    if transform is None or transform.is_identity or dataset.transform.is_identity:
+        return
+    corners = np.array([(0, 0), (0, dataset.width - 1), (dataset.height - 1, 0)])
+    xs, ys = pixel_to_map(dataset.transform, *corners.T)
+    for corner, *place in zip(corners.tolist(), *map_to_pixel(transform, xs, ys), strict=True):
+        # Written so that what is not a number is refused too.
+        if not np.abs(np.subtract(place, corner)).max() <= tolerance:
+            raise GridrValueError(
+                f"{name} must lie where {grid.name!r} does, with the transform {tuple(transform)[:6]}, and "
+                f"{dataset.name!r} has {tuple(dataset.transform)[:6]}: its pixel ({corner[0]}, {corner[1]}) lies at "
+                f"({place[0]:.6g}, {place[1]:.6g})"
+            )
 
 
 def _mask_values(value: Any) -> tuple[int, int] | None:
