@@ -125,11 +125,11 @@ class NullChain:
         self._buffers: tuple[Any, Any] | None = None
 
     def __call__(self, files: OpenFiles) -> None:
-        from gridr_numba.chain import _plan
+        from gridr_numba.chain import plan_job
         from gridr_numba.io import StripReader, StripWriter
 
         job = _job(self._case, files)
-        plan = _plan(job)
+        plan = plan_job(job)
         readers = (
             StripReader(job.grid_in.bands, plan.node_shape, np.float64),
             StripReader([job.mask_in.band], plan.node_shape, job.mask_in.dtype),

@@ -276,7 +276,7 @@ def run_strips(job: Job) -> None:
     touched by then, and all kernels compiled.
     """
     start = time.perf_counter()
-    plan = _plan(job)
+    plan = plan_job(job)
     buffers = job.strip_memory.of(plan.rows_per_strip)
     spare = memory_beside(buffers, f"{job.name}: strips of {plan.rows_per_strip} rows")
     with block_cache.at_most(min(job.memory_budget - buffers, spare)):
@@ -336,7 +336,7 @@ def _run_plan(job: Job, plan: StripPlan) -> None:
         grid_nodes.warn_of_tags(job.logger)
 
 
-def _plan(job: Job) -> StripPlan:
+def plan_job(job: Job) -> StripPlan:
     """Choose strips that fit the caller's bound, the budget, the cache and the outputs' blocks, in this order."""
     memory = job.strip_memory
     tallest_block = block_height([dataset for dataset, _ in job.targets])

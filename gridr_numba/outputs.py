@@ -103,7 +103,11 @@ class OutputFile:
         profile = {key: value for key, value in self.profile.items() if key not in ("crs", "transform")}
         path = f"/vsimem/gridr_numba/{os.getpid()}/{id(self)}.tif"
         try:
-            with rasterio.open(path, "w", driver="GTiff", **{**profile, "height": height, "SPARSE_OK": "YES"}) as trial:
+            rasterio.open(path, "w", driver="GTiff", **{**profile, "height": height, "SPARSE_OK": "YES"}).close()
+            with rasterio.open(path, driver="GTiff") as trial:
+                wanted = str(self.profile.get("COMPRESS", "NONE"))
+                if trial.compression is None and wanted.upper() != "NONE":
+                    raise GridrValueError(f"creation_options: GDAL does not know, and would ignore, COMPRESS={wanted}")
                 return list(trial.block_shapes)
         except gdal_errors() as error:
             raise GridrValueError(f"creation_options: GDAL refuses them: {reason_of(error)}") from error
@@ -140,18 +144,26 @@ class OutputFile:
 
     def discard(self) -> None:
         """Close and remove what a job that failed has written."""
-        with suppress(*gdal_errors()):
-            if self._dataset is not None and not self._dataset.closed:
-                # Closing, GDAL fills the blocks that were never written with nodata: gigabytes, perhaps, on a disk that
-                # is full. Zeros it leaves to the file system, in no time.
-                self._dataset.nodata = None
-                self._dataset.close()
+        if self._dataset is not None and not self._dataset.closed:
+            discard_dataset(self._dataset)
         self.remove_partial()
 
     def remove_partial(self) -> None:
         """Remove the partial file, if it is there."""
         self.partial.unlink(missing_ok=True)
         self.partial.with_name(self.partial.name + ".aux.xml").unlink(missing_ok=True)
+
+
+def discard_dataset(dataset: Any) -> None:
+    """Close a dataset whose file nobody wants.
+
+    Closing, GDAL fills the blocks that were never written with nodata: seconds a gigabyte, perhaps on a disk that is
+    full. Zeros it leaves to the file system, in no time.
+    """
+    with suppress(*gdal_errors()):
+        dataset.nodata = None
+    with suppress(*gdal_errors()):
+        dataset.close()
 
 
 def destination(value: Any, name: str, inputs: Sequence[Path], *, overwrite: bool) -> Path:

@@ -1,0 +1,556 @@
+"""What disks, memory, signals and other programs do to a job: it ends with an error that says why, or with right files.
+
+What may hang or die runs in a process of its own, with a timeout.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import rasterio
+import shapely
+from affine import Affine
+from rasterio.env import get_gdal_config
+
+import gridr_numba as gn
+from gridr_numba import chain, outputs
+from gridr_numba.types import GridRIOMode
+
+TIMEOUT = 120
+
+PREAMBLE = """
+import json, os, random, resource, signal, sys, time, warnings
+import numpy as np, rasterio
+import gridr_numba as gn
+warnings.simplefilter('ignore')
+
+folder = sys.argv[1]
+grid, mask = folder + '/in-grid.tif', folder + '/in-mask.tif'
+out, mask_out = folder + '/out/grid.tif', folder + '/out/mask.tif'
+
+def job(**options):
+    return gn.densify(grid, out, mask=mask, mask_out=mask_out,
+                      **{'resolution': (5, 5), 'overwrite': True, **options})
+
+def left():
+    return sorted(os.listdir(folder + '/out'))
+
+def clear():
+    for name in left():
+        os.unlink(folder + '/out/' + name)
+
+def content(path):
+    with rasterio.open(path) as dataset:
+        return dataset.read()
+"""
+
+
+def run(code, folder, *arguments, **environment):
+    return subprocess.run(
+        [sys.executable, "-c", PREAMBLE + code, str(folder), *arguments],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT,
+    )
+
+
+def fine(done):
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.stdout.strip().endswith("fine"), done.stderr[-3000:]
+
+
+def make_inputs(folder, nodes, **profile):
+    rng = np.random.default_rng(3)
+    (folder / "out").mkdir()
+    profile = {"driver": "GTiff", "height": nodes, "width": nodes, **profile}
+    with rasterio.open(folder / "in-grid.tif", "w", count=2, dtype="float64", **profile) as dataset:
+        dataset.write(rng.random((2, nodes, nodes)) * 1000)
+    with rasterio.open(folder / "in-mask.tif", "w", count=1, dtype="uint8", **profile) as dataset:
+        dataset.write((rng.random((1, nodes, nodes)) > 0.1).astype(np.uint8))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Inputs of 60 x 60 nodes: 296 x 296 pixels, 1.5 MB."""
+    return make_inputs(tmp_path_factory.mktemp("faults"), 60)
+
+
+def call(folder, **options):
+    """Make a job in this process, to an empty folder."""
+    for path in (folder / "out").iterdir():
+        path.unlink()
+    defaults = {"mask": folder / "in-mask.tif", "mask_out": folder / "out/mask.tif", "resolution": (5, 5)}
+    return gn.densify(folder / "in-grid.tif", folder / "out/grid.tif", **{**defaults, **options})
+
+
+def left(folder):
+    return sorted(os.listdir(folder / "out"))
+
+
+# -- disk full ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.large
+def test_a_disk_that_is_full(folder):
+    """Every layout, compression and number of threads, with read-back and without; from the start to the last block."""
+    code = """
+from itertools import product
+layouts = ({'TILED': 'NO'}, {'BLOCKXSIZE': 128, 'BLOCKYSIZE': 128})
+compressions = ({}, {'COMPRESS': 'DEFLATE'}, {'COMPRESS': 'ZSTD'})
+threads = ({}, {'NUM_THREADS': 2})
+for parts in product(layouts, compressions, threads):
+    options = {**parts[0], **parts[1], **parts[2]}
+    clear()
+    job(creation_options=options)
+    size = os.path.getsize(out)
+    for limit, verify in product((100, size // 3, size - 3000, size - 10), (True, False)):
+        clear()
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
+        try:
+            job(creation_options=options, verify=verify)
+        except gn.DatasetError as error:
+            assert 'grid.tif' in str(error) or 'mask.tif' in str(error), error
+        else:
+            raise SystemExit(f'no error: {options}, {limit} of {size}, {verify}')
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        assert left() == [], (left(), options, limit, verify)
+print('fine')
+"""
+    fine(run(code, folder))
+
+
+@pytest.mark.parametrize("layout", [{}, {"tiled": True, "blockxsize": 128, "blockysize": 128}])
+@pytest.mark.parametrize("compression", [{}, {"compress": "deflate"}, {"compress": "zstd"}])
+def test_a_disk_that_is_full_under_a_callers_dataset(folder, layout, compression):
+    path = "/vsimem/||maxlength=100000||/full.tif"
+    shape = {"height": 296, "width": 296, "count": 2, "dtype": "float64"}
+    with rasterio.open(folder / "in-grid.tif") as grid:
+        out = rasterio.open(path, "w", driver="GTiff", **shape, **layout, **compression)
+        try:
+            with pytest.raises(gn.DatasetError, match=r"cannot write '/vsimem/.*full.tif'"):
+                gn.build_grid_mask_chain(
+                    (5, 5), grid, None, 1, 2, out, None, 1, 2, None, None, None, None, None, "float64", None, None,
+                    ncpu=None, memory_budget=400_000,
+                )  # fmt: skip
+        finally:
+            outputs.discard_dataset(out)
+
+
+def test_room_is_asked_for_before_a_file_is_made(folder, monkeypatch):
+    monkeypatch.setattr("shutil.disk_usage", lambda path: type("Usage", (), {"free": 2_000_000})())
+    made = []
+    monkeypatch.setattr(outputs.OutputFile, "_created", lambda self: made.append(self))
+    with pytest.raises(OSError, match=r"the outputs need 4 MB in '.*out', and 2 MB are free"):
+        call(folder)
+    assert made == []
+
+
+# -- killed, interrupted ------------------------------------------------------------------------------------------
+
+# The children are forked from a process that has imported everything and launched nothing: OpenMP starts in them alone.
+# Each makes a job to load the kernels, says so, and begins the one in which the signal comes.
+SIGNALS = """
+number, times = int(sys.argv[2]), int(sys.argv[3])
+import gridr_numba.product
+random.seed(number)
+
+def start():
+    readable, writable = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            gn.densify(grid, folder + '/warm.tif', resolution=(5, 5), mask=mask, overwrite=True)
+            os.write(writable, b'x')
+            begin = time.perf_counter()
+            job(**OPTIONS)
+            os.write(writable, json.dumps(time.perf_counter() - begin).encode())
+            os._exit(0)
+        except KeyboardInterrupt:
+            os._exit(130)
+        except BaseException as error:
+            print(repr(error), file=sys.stderr, flush=True)
+            os._exit(1)
+    os.close(writable)
+    assert os.read(readable, 1) == b'x'
+    return pid, readable
+
+pid, readable = start()
+_, status = os.waitpid(pid, 0)
+assert status == 0
+seconds = json.loads(os.read(readable, 100))
+expected = content(out), content(mask_out)
+os.unlink(out), os.unlink(mask_out)
+ends, left_behind = [], 0
+for moment in range(times):
+    pid, readable = start()
+    time.sleep(random.uniform(0, 1.2 * seconds))
+    begin = time.perf_counter()
+    os.kill(pid, number)
+    _, status = os.waitpid(pid, 0)
+    assert time.perf_counter() - begin < 2, 'too late'
+    os.close(readable)
+    ends.append(status)
+    partials = [name for name in left() if name.endswith('.partial')]
+    left_behind += len(partials)
+    if number == signal.SIGINT:
+        assert not partials, partials
+    if os.path.exists(out):
+        assert os.path.exists(mask_out)
+        assert np.array_equal(content(out), expected[0], equal_nan=True)
+    if os.path.exists(mask_out):
+        assert np.array_equal(content(mask_out), expected[1])
+    if moment % 2:
+        for path in (out, mask_out):
+            if os.path.exists(path):
+                os.unlink(path)
+assert any(ends), 'no child was hit'
+job(**OPTIONS)
+assert np.array_equal(content(out), expected[0], equal_nan=True)
+assert np.array_equal(content(mask_out), expected[1])
+clear()
+print(left_behind, 'fine')
+"""
+
+
+@pytest.mark.large
+@pytest.mark.parametrize(("signal", "times"), [("SIGKILL", 30), ("SIGINT", 8), ("SIGTERM", 3)])
+def test_signals_at_random_moments(tmp_path, signal, times):
+    """The destination is absent, what it was, or complete and equal; a later run works, whatever partials there are."""
+    import signal as signals
+
+    options = "OPTIONS = {'resolution': (20, 20), 'memory_budget': 60_000_000}\n"
+    folder = make_inputs(tmp_path, 60)
+    done = run(options + SIGNALS, folder, str(int(getattr(signals, signal))), str(times))
+    fine(done)
+    if signal == "SIGKILL":
+        assert int(done.stdout.split()[0]) > 0, "no kill came while files were written"
+
+
+def test_partial_files_of_killed_runs_do_not_disturb(folder):
+    call(folder)
+    expected = {name: (folder / "out" / name).read_bytes() for name in left(folder)}
+    # One is of a process that had this process's number (in containers, most have the same), cut short.
+    own = folder / "out" / f".grid.tif.{os.getpid()}.partial"
+    other = folder / "out" / ".grid.tif.99999999.partial"
+    for path in (own, other):
+        path.write_bytes(expected["grid.tif"][:5000])
+    gn.densify(
+        folder / "in-grid.tif", folder / "out/grid.tif", mask=folder / "in-mask.tif",
+        mask_out=folder / "out/mask.tif", resolution=(5, 5), overwrite=True,
+    )  # fmt: skip
+    assert left(folder) == [other.name, "grid.tif", "mask.tif"]
+    assert {name: (folder / "out" / name).read_bytes() for name in expected} == expected
+
+
+def test_a_cancelled_job_does_not_fill_the_file(tmp_path, monkeypatch):
+    """GDAL fills what was never written when it closes a file: seconds a gigabyte, after Ctrl-C."""
+    folder = make_inputs(tmp_path, 60)
+    monkeypatch.setattr("shutil.disk_usage", lambda path: type("Usage", (), {"free": 10**12})())
+    cancelled = []
+
+    def cancel(done, total):
+        assert [name[:5] for name in left(folder)] == [".grid", ".mask"]
+        cancelled.append(time.perf_counter())
+        raise KeyboardInterrupt
+
+    if "NUMBA_DISABLE_JIT" in os.environ:
+        pytest.skip("a strip of this size takes too long without compilation")
+    with pytest.raises(KeyboardInterrupt):
+        call(folder, resolution=(170, 170), progress=cancel, memory_budget=1 << 29)
+    assert time.perf_counter() - cancelled[0] < 1
+    assert left(folder) == []
+
+
+# -- inputs -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("share", [0.02, 0.5, 0.9])
+@pytest.mark.parametrize("name", ["in-grid.tif", "in-mask.tif"])
+@pytest.mark.parametrize("profile", [{}, {"tiled": True, "blockxsize": 16, "blockysize": 16, "compress": "deflate"}])
+def test_truncated_input(tmp_path, name, share, profile):
+    folder = make_inputs(tmp_path, 60, **profile)
+    os.truncate(folder / name, int(os.path.getsize(folder / name) * share))
+    with pytest.raises(gn.DatasetError, match=name):
+        call(folder)
+    assert left(folder) == []
+
+
+@pytest.mark.parametrize("name", ["in-grid.tif", "in-mask.tif"])
+def test_flipped_bytes_in_a_compressed_block(tmp_path, name):
+    folder = make_inputs(tmp_path, 60, tiled=True, blockxsize=16, blockysize=16, compress="deflate")
+    with rasterio.open(folder / name) as dataset:
+        offset = int(dataset.get_tag_item("BLOCK_OFFSET_2_2", "TIFF", bidx=1))
+    content = bytearray((folder / name).read_bytes())
+    for byte in range(offset + 20, offset + 28):
+        content[byte] ^= 0xFF
+    (folder / name).write_bytes(content)
+    with pytest.raises(gn.DatasetError, match=f"cannot read '.*{name}'"):
+        call(folder)
+    assert left(folder) == []
+
+
+PLACE = {"crs": "EPSG:32631", "transform": Affine(50, 0, 1000, 0, -50, 9000)}
+
+
+@pytest.mark.parametrize(
+    ("argument", "place", "message"),
+    [
+        ("mask", {"crs": "EPSG:32632"}, "mask must have the CRS of '.*grid.tif', EPSG:32631, and .* has EPSG:32632"),
+        ("mask", {"transform": Affine(50, 0, 1050, 0, -50, 9000)}, r"mask must lie where .*1000.0.* has .*1050.0"),
+        ("mask", {"transform": Affine(50, 0, 1000, 0, -50.1, 9000)}, "mask must lie where"),
+        ("grid", {"crs": "EPSG:4326"}, r"grid\[1\] must have the CRS of .*, EPSG:32631, and .* has EPSG:4326"),
+        ("like", {"crs": "EPSG:4326"}, "like must have the CRS of .*, EPSG:32631, and .* has EPSG:4326"),
+        ("like", {"transform": Affine(10, 0, 1070, 0, -10, 9000)}, r"like must lie where .*its pixel \(0, 0\) lies at"),
+        ("like", {"transform": Affine(11, 0, 1000, 0, -11, 9000)}, "like must lie where"),
+        ("like", {"transform": Affine(0, 0, 1000, 0, 0, 9000)}, "like must lie where"),
+    ],
+)
+def test_inputs_that_lie_elsewhere(tmp_path, argument, place, message):
+    folder = make_inputs(tmp_path, 60, **PLACE)
+    other = make_inputs(tmp_path / "other" if (tmp_path / "other").mkdir() is None else None, 60, **{**PLACE, **place})
+    options = {"mask": other / "in-mask.tif"} if argument == "mask" else {argument: other / "in-mask.tif"}
+    grid = folder / "in-grid.tif"
+    if argument == "grid":
+        grid = (grid, other / "in-grid.tif")
+        options = {}
+    with pytest.raises(gn.GridrValueError, match=message):
+        gn.densify(grid, folder / "out/grid.tif", resolution=(5, 5), **options)
+    assert left(folder) == []
+
+
+def test_inputs_that_do_not_say_where_they_lie(tmp_path):
+    folder = make_inputs(tmp_path, 60, **PLACE)
+    (tmp_path / "other").mkdir()
+    other = make_inputs(tmp_path / "other", 60)
+    call(folder, mask=other / "in-mask.tif", like=other / "in-mask.tif")
+    assert left(folder) == ["grid.tif", "mask.tif"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"mask_out": "in-grid.tif"}, "mask_out: '.*in-grid.tif' is an input"),
+        ({"mask_out": "in-mask.tif"}, "mask_out: '.*in-mask.tif' is an input"),
+        ({"row_band": 3}, "grid_in_row_coords_band must be a band of grid_in_ds, 1 to 2, not 3"),
+        ({"col_band": 1}, "must differ in one dataset; both are 1"),
+        ({"mask_band": 2}, "mask_in_band must be a band of mask_in_ds, 1 to 1, not 2"),
+        ({"mask": "small.tif"}, r"mask_in_ds must have \(60, 60\) rows and columns, one a node, and it has \(4, 3\)"),
+        ({"creation_options": {"BLOCKXSIZE": 17}}, "creation_options: GDAL refuses them"),
+        ({"creation_options": {"COMPRESS": "ZSDT"}}, "GDAL does not know, and would ignore, COMPRESS=ZSDT"),
+        ({"memory_budget": 0}, "memory_budget must be at least 1"),
+    ],
+)
+def test_wrong_arguments(folder, change, message, monkeypatch):
+    with rasterio.open(folder / "small.tif", "w", driver="GTiff", width=3, height=4, count=1, dtype="uint8"):
+        pass
+    monkeypatch.setattr(outputs.OutputFile, "_created", lambda self: pytest.fail("a file was made"))
+    change = {key: folder / value if isinstance(value, str) else value for key, value in change.items()}
+    with pytest.raises(gn.GridrValueError, match=message):
+        call(folder, overwrite=True, **change)
+    assert left(folder) == []
+
+
+# -- memory -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.large
+def test_too_little_memory(tmp_path):
+    """From far too little to plenty: a MemoryError that says so, before a file is made, or right files."""
+    code = """
+from gridr_numba.outputs import OutputFile
+made, create = [], OutputFile._created
+def counted(self):
+    made.append(self.argument)
+    return create(self)
+OutputFile._created = counted
+
+options = {'resolution': (20, 20), 'threads': 2}
+job(**options)
+expected = content(out), content(mask_out)
+failed = worked = 0
+for megabytes in (0, 5, 20, 40, 50, 60, 70, 80, 100, 150, 300, 600):
+    clear()
+    made.clear()
+    held = int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (held + (megabytes << 20), resource.RLIM_INFINITY))
+    try:
+        job(**options)
+        worked += 1
+    except MemoryError as error:
+        failed += 1
+        assert not made, made
+        assert 'MB of memory, and' in str(error), error
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    if left():
+        assert left() == ['grid.tif', 'mask.tif']
+        assert np.array_equal(content(out), expected[0]) and np.array_equal(content(mask_out), expected[1])
+assert failed > 2 and worked > 2, (failed, worked)
+clear()
+print('fine')
+"""
+    fine(run(code, make_inputs(tmp_path, 60)))
+
+
+def test_a_budget_below_one_row_of_blocks_says_what_would_be_needed(folder):
+    with pytest.raises(MemoryError, match=r"one row of the outputs' blocks, 296 x 296 pixels, needs a") as caught:
+        call(folder, memory_budget=1_000_000)
+    needed = int(str(caught.value).split("memory_budget of ")[1].split()[0])
+    assert left(folder) == []
+    call(folder, memory_budget=needed)
+    with pytest.raises(MemoryError):
+        call(folder, memory_budget=needed - 10)
+
+
+@pytest.mark.parametrize("budget", [1 << 28, 300_000, 100_000, 20_000, 2_000])
+def test_a_chain_shrinks_its_strips_to_the_budget(folder, rasters, budget):
+    """To the largest that leave an eighth of it to the block cache; whole blocks of 32 rows where one fits."""
+
+    def buffers(rows):
+        pixel, node = 1 + 2, 1 + 1  # bytes: the kernel's mask and the file's, the mask as read and as compared
+        return rows * 296 * pixel + (-(-(rows + 3) // 5) + 1) * 60 * node
+
+    seen = []
+    out = rasters.writer((296, 296), np.uint16, tiled=True, blockxsize=32, blockysize=32)
+    with rasterio.open(folder / "in-mask.tif") as mask:
+        gn.build_mask_chain(
+            (60, 60), (5, 5), out, np.uint16, mask, 1, 1, "float64", None, None, io_strip_size=0, ncpu=2,
+            cpu_tile_shape=(99, 99), memory_budget=budget, progress=lambda done, total: seen.append(done),
+        )  # fmt: skip
+    fitting = max(rows for rows in range(1, 297) if buffers(rows) <= budget * 7 // 8)
+    assert seen[0] == (fitting if fitting < 32 or fitting == 296 else fitting // 32 * 32)
+
+
+def test_a_chain_without_room_for_a_row(folder, rasters):
+    out = rasters.writer((296, 296), np.uint8)
+    with pytest.raises(MemoryError, match=r"build_mask_chain: the least strip, 1 x 296 pixels, needs a memory_budget"):
+        gn.build_mask_chain(
+            (60, 60), (5, 5), out, np.uint8, None, None, None, "float64", None, None, memory_budget=300
+        )  # fmt: skip
+    with pytest.raises(TypeError, match="memory_budget must be an integer"):
+        gn.build_mask_chain(
+            (60, 60), (5, 5), out, np.uint8, None, None, None, "float64", None, None, memory_budget="1 GB"
+        )  # fmt: skip
+
+
+def test_gdals_block_cache_is_bounded_and_as_before_afterwards(folder):
+    before, seen = get_gdal_config("GDAL_CACHEMAX"), []
+    with rasterio.Env():
+        call(folder, memory_budget=20 << 20, progress=lambda *_: seen.append(get_gdal_config("GDAL_CACHEMAX")))
+        assert get_gdal_config("GDAL_CACHEMAX") == before
+    assert 0 < seen[0] < 20 << 20
+
+    def cancel(done, total):
+        raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        call(folder, progress=cancel)
+    assert get_gdal_config("GDAL_CACHEMAX") == before
+
+
+# -- size ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_raster_of_a_million_rows_and_columns_is_planned_at_once(tmp_path):
+    start = time.perf_counter()
+    side = 1_000_001
+    profile = {"height": side, "width": side, "count": 2, "dtype": "float64", "nodata": np.nan, "BIGTIFF": "IF_SAFER"}
+    for layout in ({"TILED": "YES", "BLOCKXSIZE": "512", "BLOCKYSIZE": "512"}, {}):
+        out = outputs.OutputFile("out", tmp_path / "large.tif", {**profile, **layout}, ("row", "col"), {})
+        dtype = np.dtype("float64")
+        job = chain.Job(
+            name="densify",
+            resolution=(10, 10),
+            window=chain.Window(0, side, 0, side),
+            strip_size=0,
+            strip_target=GridRIOMode.OUTPUT,
+            threads=None,
+            tile_shape=None,
+            logger=None,
+            threshold=1,
+            grid_out=chain.GridOut(((out, 1), (out, 2)), swapped=False, dtype=dtype, dtypes=(dtype, dtype)),
+            memory_budget=16 << 30,
+            whole_blocks=True,
+        )
+        plan = chain.plan_job(job)
+        assert plan.rows_per_strip == (512 if layout else 2)
+        assert sum(1 for _ in zip(plan, range(10), strict=False)) == 10
+    assert time.perf_counter() - start < 1
+    assert list(tmp_path.iterdir()) == []
+
+
+# -- threads ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.large
+@pytest.mark.parametrize("layer", ["omp", "workqueue"])
+def test_jobs_in_threads_and_in_threads_of_threads(folder, layer):
+    code = """
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from rasterio.env import get_gdal_config
+
+def files(name):
+    return folder + f'/out/{name}-grid.tif', folder + f'/out/{name}-mask.tif'
+
+def make(name):
+    grid_file, mask_file = files(name)
+    gn.densify(grid, grid_file, mask=mask, mask_out=mask_file, resolution=(5, 5), overwrite=True,
+               invalid={'type': 'Polygon', 'coordinates': [[[10, 10], [200, 30], [90, 250], [10, 10]]]},
+               memory_budget=30_000_000)
+    return [content(path) for path in (grid_file, mask_file)]
+
+cache = get_gdal_config('GDAL_CACHEMAX')
+results = {}
+def work(name):
+    for _ in range(3):
+        results[name] = make(name)
+threads = [threading.Thread(target=work, args=(f'thread{n}',)) for n in range(4)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+
+def outer(number):
+    with ThreadPoolExecutor(2) as pool:
+        names = [f'nested{number}{n}' for n in range(2)]
+        return dict(zip(names, pool.map(make, names)))
+with ThreadPoolExecutor(2) as pool:
+    for made in pool.map(outer, range(2)):
+        results.update(made)
+
+expected = make('alone')
+assert len(results) == 8
+for name, made in results.items():
+    for got, wanted in zip(made, expected):
+        assert np.array_equal(got, wanted), name
+assert get_gdal_config('GDAL_CACHEMAX') == cache
+assert not [name for name in left() if 'partial' in name]
+clear()
+print('fine')
+"""
+    fine(run(code, folder, NUMBA_THREADING_LAYER=layer))
+
+
+def test_the_tag_of_the_options_names_files_and_no_folders(folder):
+    import json
+
+    call(folder, like=folder / "in-mask.tif", fill=-1.0, invalid=shapely.box(0, 0, 3, 3), threads=1)
+    for name in left(folder):
+        with rasterio.open(folder / "out" / name) as dataset:
+            tags = dataset.tags()
+        assert tags["GRIDR_NUMBA_VERSION"] == gn.__version__
+        assert tags["GRIDR_NUMBA_INPUTS"] == "in-grid.tif in-mask.tif in-mask.tif"
+        assert json.loads(tags["GRIDR_NUMBA_OPTIONS"]) == {
+            "resolution": [5, 5],
+            "like": "in-mask.tif",
+            "invalid": "Polygon",
+            "fill": -1.0,
+        }
+        assert not any(str(folder) in value for value in tags.values())
