@@ -1,6 +1,7 @@
 """Who competes: the package, its kernels in a pool of forked processes, GRIDR, and the reads and writes alone.
 
-Each contender is made once in a process of its own (`bench.worker`) and then run again and again on open datasets.
+Each contender is made once in a process of its own (`bench.worker`) and then run again and again on open datasets, or,
+for `densify`, on paths.
 """
 
 from __future__ import annotations
@@ -15,13 +16,14 @@ from importlib.util import find_spec
 from itertools import pairwise
 from mmap import mmap
 from multiprocessing import get_context
+from pathlib import Path
 from typing import Any
 from unittest import mock
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from .cases import Case, OpenFiles, Shape, make_polygons
+from .cases import GRID_IN, MASK_IN, TILE, Case, OpenFiles, Shape, make_polygons, output_paths
 
 Run = Callable[[OpenFiles], None]
 
@@ -29,6 +31,8 @@ Run = Callable[[OpenFiles], None]
 LABELS = {
     "package-1": "1 thread",
     "package-2": "2 threads",
+    "densify-2": "densify, 2 threads",
+    "unverified-2": "densify, 2 threads, verify=False",
     "pool-2": "fork pool, 2 processes",
     "gridr-1": "GRIDR, 1 process",
     "gridr-2": "GRIDR, 2 processes",
@@ -45,11 +49,13 @@ def contenders_of(case: Case) -> list[str]:
     return [name for name in LABELS if with_gridr or not name.startswith("gridr")]
 
 
-def make_contender(name: str, case: Case) -> Run:
+def make_contender(name: str, case: Case) -> Run | Densify:
     """Make a contender for a case, `NAME-COUNT` with a count of threads or processes."""
     kind, _, count = name.partition("-")
     if kind == "package":
         return partial(_run_package, case, int(count))
+    if kind in ("densify", "unverified"):
+        return Densify(case, int(count), verify=kind == "densify")
     if kind == "gridr":
         return partial(_run_gridr, case, int(count))
     return ForkPool(case, int(count)) if kind == "pool" else NullChain(case)
@@ -98,6 +104,40 @@ def _run_gridr(case: Case, count: int, files: OpenFiles) -> None:
         "GridRIOMode": import_module("gridr.io.common").GridRIOMode,
     }
     chain.build_grid_mask_chain(**_arguments(case, files, count, enums))
+
+
+class Densify:
+    """The package from paths to files, which it makes, verifies and puts in place itself."""
+
+    def __init__(self, case: Case, count: int, *, verify: bool) -> None:
+        self._case = case
+        self._count = count
+        self._verify = verify
+
+    def run_in(self, folder: Path, prefix: str) -> None:
+        """Make the same files as the others do."""
+        from gridr_numba import densify
+
+        enums = vars(import_module("gridr_numba.types"))
+        arguments = _arguments(self._case, OpenFiles(None, None, None, None), self._count, enums)
+        tiles = {"BLOCKXSIZE": TILE, "BLOCKYSIZE": TILE} if self._case.tiled else {"TILED": "NO"}
+        grid, mask = output_paths(folder, prefix)
+        valid, invalid = arguments["geometry_pair"] or (None, None)
+        densify(
+            folder / GRID_IN,
+            grid,
+            resolution=self._case.resolution_row_col,
+            mask=folder / MASK_IN,
+            mask_out=mask,
+            valid=valid,
+            invalid=invalid,
+            threshold=0.999,
+            rasterize_kwargs=arguments["rasterize_kwargs"],
+            dtype=self._case.dtype,
+            creation_options={"INTERLEAVE": self._case.interleave.upper(), **tiles},
+            threads=self._count,
+            verify=self._verify,
+        )
 
 
 def _job(case: Case, files: OpenFiles) -> Any:

@@ -12,7 +12,7 @@ _MISSING = "-"
 
 # The figures promised for `cases.PROMISED`, and for the kernel.
 _FASTER_THAN_GRIDR = 10.0
-_OF_NULL_AT_MOST = 1.3
+_OF_NULL_AT_MOST = {"package-2": 1.3, "densify-2": 2.0, "unverified-2": 1.3}
 _OF_GRIDRS_MEMORY_AT_MOST = 1 / 3
 _KERNEL_AT_MOST = 2.0
 
@@ -142,12 +142,11 @@ def _promises(result: dict[str, Any]) -> str:
 
 def _chain_promises(entry: dict[str, Any]) -> Iterator[list[str]]:
     what, ratios, memory = describe(_case(entry)), entry["ratios"], entry["memory_mib"]
-    of_null = ratios["package-2/null"]
-    yield [
-        f"{what}: at most {_OF_NULL_AT_MOST} x reads and writes",
-        _number(of_null),
-        _kept(of_null <= _OF_NULL_AT_MOST),
-    ]
+    for name, most in _OF_NULL_AT_MOST.items():
+        of_null = ratios.get(f"{name}/null")
+        if of_null is not None:
+            promise = f"{what}: {LABELS[name]}, at most {most} x reads and writes"
+            yield [promise, _number(of_null), _kept(of_null <= most)]
     faster = _gridr_ratio(ratios)
     if faster is not None:
         yield [f"{what}: {_FASTER_THAN_GRIDR:.0f} x GRIDR's best", _number(faster), _kept(faster >= _FASTER_THAN_GRIDR)]

@@ -145,7 +145,8 @@ def _rotated(names: list[str], number: int) -> list[str]:
 
 def _ratios(seconds: dict[str, list[float]]) -> dict[str, float]:
     """Compare contenders round by round. GRIDR is the faster of its two."""
-    pairs = [("package-1", "null"), ("package-2", "null"), ("pool-2", "package-2")]
+    of_null = ("package-1", "package-2", "densify-2", "unverified-2")
+    pairs = [*((name, "null") for name in of_null), ("pool-2", "package-2")]
     gridr = [name for name in seconds if name.startswith("gridr")]
     if gridr:
         best = min(gridr, key=lambda name: statistics.median(seconds[name]))
