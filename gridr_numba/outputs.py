@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import threading
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -246,6 +247,10 @@ class Checksums:
             checksums = future.result()
         self._strips.setdefault(file, []).append((indexes, window, checksums))
 
+    def close(self) -> None:
+        """End the thread."""
+        self._beside.shutdown()
+
     def verify(self, files: Sequence[OutputFile], threads: int, memory: int) -> None:
         """Read partial files back and compare, in threads that each need GDAL's cache for a strip in so much memory."""
         strips = [(file, *strip) for file in files for strip in self._strips[file]]
@@ -326,15 +331,34 @@ def _reread(file: OutputFile) -> Iterator[Any]:
         raise DatasetError(f"{file.argument}: {file.name!r} cannot be read back: {reason_of(error)}") from error
 
 
+_LOCK = threading.Lock()
+_in_work: set[Path] = set()
+
+
 @contextmanager
 def partial_files(files: Sequence[OutputFile]) -> Iterator[None]:
-    """Remove the partial files where anything goes wrong, KeyboardInterrupt included."""
+    """Remove the partial files where anything goes wrong, KeyboardInterrupt included.
+
+    Raises
+    ------
+    GridrValueError
+        If another job of this process is making one of them: both would write to one partial file.
+    """
+    partials = {file.partial.resolve() for file in files}
+    with _LOCK:
+        for file in files:
+            if file.partial.resolve() in _in_work:
+                raise GridrValueError(f"{file.argument}: {file.name!r} is being made by another job of this process")
+        _in_work.update(partials)
     try:
         yield
     except BaseException:
         for file in files:
             file.discard()
         raise
+    finally:
+        with _LOCK:
+            _in_work.difference_update(partials)
 
 
 def publish(files: Sequence[OutputFile]) -> None:

@@ -6,7 +6,7 @@ import json
 import logging
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict, dataclass, replace
 from inspect import signature
 from pathlib import Path
@@ -134,6 +134,11 @@ def densify(
     renamed first and the grid last, so that a new grid implies its mask. On any exception, KeyboardInterrupt included,
     what was written is removed.
 
+    Nothing is created before all arguments are checked, the room on the disk and in memory is found to suffice, and the
+    first strip is computed. What a process that is killed leaves behind, ``.<name>.<pid>.partial`` beside the
+    destination, disturbs no later run and may be deleted once no job writes there; a later run does not, since another
+    process may be writing it.
+
     Parameters
     ----------
     grid : path, pair of paths or None
@@ -145,7 +150,9 @@ def densify(
     shape : tuple of int, optional
         Rows and columns of nodes, where there is no grid.
     like : path, optional
-        An image whose CRS, transform and shape the outputs get; the dense raster is cropped to it.
+        An image whose CRS, transform and shape the outputs get; the dense raster is cropped to it. It is refused if it
+        says that it lies elsewhere than the grid does, by its CRS or by more than half a node, and so are a mask or a
+        second grid file that do not lie where the grid does.
     window : pairs ``((row_start, row_stop), (col_start, col_stop))``, optional
         The part of the dense raster to make, half-open.
     mask : path, optional
@@ -175,13 +182,15 @@ def densify(
     threads : int, optional
         None is all that the process may use.
     memory_budget : int
-        Bytes for the strips' output buffers, at least one row of the outputs' blocks.
+        Bytes for the strips' buffers and GDAL's block cache, which is the process's and is as before afterwards. A
+        strip is always whole rows of the outputs' blocks.
     progress : callable, optional
         Called with (rows done, rows in all) after each strip; what it raises cancels the job.
     overwrite : bool
         Allow outputs that exist to be replaced. An output that is also an input is refused always.
     verify : bool
-        Read the outputs back before they replace anything.
+        Read the outputs back before they replace anything. Without it, that all blocks are within their files is
+        checked all the same: GDAL may close a file that a full disk cut short, and rasterio says nothing.
     allow_vrt : bool
         Read local VRTs whose sources all are plain local rasters.
 
@@ -196,7 +205,8 @@ def densify(
     DatasetError
         For a file that cannot be read, written or verified, or a disk that is full.
     MemoryError
-        If `memory_budget` is too small for one row of the outputs' blocks.
+        Before a file is created, if `memory_budget` is too small for one row of the outputs' blocks, or there is not
+        enough memory; the message says what would be needed.
     """
     given = locals()
     stages = _Stages()
@@ -209,7 +219,7 @@ def densify(
             files = _files(target, grid_in, out, mask_out, dtype, values, creation_options, sources.paths, overwrite)
             for file in files:
                 file.tags["GRIDR_NUMBA_OPTIONS"] = _described_options(given)
-            checksums = Checksums() if verify else None
+            checksums = stack.enter_context(closing(Checksums())) if verify else None
             job = _with_outputs(
                 Job(
                     name="densify",
@@ -350,6 +360,9 @@ class _Target:
     transform: Any
 
 
+_LARGEST_SIDE = 2**31 - 1
+
+
 def _target(sources: _Sources, resolution: tuple[int, int], shape: Any, window: Any) -> _Target:
     if sources.rows is None:
         if shape is None:
@@ -372,6 +385,10 @@ def _target(sources: _Sources, resolution: tuple[int, int], shape: Any, window: 
         raise GridrValueError(
             f"{name} must lie within the dense raster's {full_shape} rows and columns, and asks for rows "
             f"{part.row_start} to {part.row_stop} and columns {part.col_start} to {part.col_stop}"
+        )
+    if max(part.shape) > _LARGEST_SIDE:
+        raise GridrValueError(
+            f"the outputs would have {part.shape} rows and columns, and a GeoTIFF has at most {_LARGEST_SIDE} of each"
         )
     crs, transform = _place(sources, resolution, part)
     return _Target(node_shape, resolution, full_shape, part, crs, transform)

@@ -8,7 +8,9 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 import time
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -346,6 +348,10 @@ def test_inputs_that_do_not_say_where_they_lie(tmp_path):
         ({"creation_options": {"BLOCKXSIZE": 17}}, "creation_options: GDAL refuses them"),
         ({"creation_options": {"COMPRESS": "ZSDT"}}, "GDAL does not know, and would ignore, COMPRESS=ZSDT"),
         ({"memory_budget": 0}, "memory_budget must be at least 1"),
+        (
+            {"resolution": (2**26, 2**26)},
+            r"would have \(3959422977, 3959422977\) rows and columns, and a GeoTIFF has at",
+        ),
     ],
 )
 def test_wrong_arguments(folder, change, message, monkeypatch):
@@ -536,6 +542,35 @@ clear()
 print('fine')
 """
     fine(run(code, folder, NUMBA_THREADING_LAYER=layer))
+
+
+def test_two_jobs_of_a_process_do_not_write_to_one_file(folder):
+    def again(done, total):
+        with pytest.raises(gn.GridrValueError, match=r"mask_out: '.*mask.tif' is being made by another job"):
+            call_again()
+
+    def call_again():
+        gn.densify(
+            folder / "in-grid.tif", folder / "out/other.tif", mask=folder / "in-mask.tif",
+            mask_out=folder / "out/../out/mask.tif", resolution=(5, 5), overwrite=True,
+        )  # fmt: skip
+
+    call(folder, progress=again)
+    assert left(folder) == ["grid.tif", "mask.tif"]
+    call_again()
+    assert left(folder) == ["grid.tif", "mask.tif", "other.tif"]
+
+
+@pytest.mark.parametrize("error", [None, KeyboardInterrupt])
+def test_no_thread_is_left_behind(folder, error):
+    def end(done, total):
+        if error is not None:
+            raise error
+
+    before = threading.active_count()
+    with pytest.raises(error) if error is not None else nullcontext():
+        call(folder, progress=end)
+    assert threading.active_count() == before
 
 
 def test_the_tag_of_the_options_names_files_and_no_folders(folder):

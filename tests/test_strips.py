@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gridr_numba import GridRIOMode, grid_full_resolution_shape, grid_resolution_window
-from gridr_numba.strips import plan_strips
+from gridr_numba.strips import StripMemory, node_rows_of, node_window, plan_strips
 from gridr_numba.window import Window
 
 
@@ -93,3 +93,18 @@ def test_a_raster_of_a_million_rows_and_columns_is_planned_at_once():
     assert len(plan) == 1_000_001
     assert next(iter(plan)).dense.shape == (1, 1_000_001)
     assert time.perf_counter() - start < 1
+
+
+@given(st.integers(1, 50), st.integers(0, 50), st.integers(1, 40), st.integers(0, 100_000))
+def test_as_many_rows_as_memory_holds(per_dense_row, per_node_row, rr, size):
+    memory = StripMemory(per_dense_row, per_node_row, rr)
+    rows = memory.rows_within(size)
+    assert rows == 0 or memory.of(rows) <= size
+    assert memory.of(rows + 1) > size
+
+
+@given(st.integers(1, 60), st.integers(1, 20), st.integers(0, 100))
+def test_the_rows_of_nodes_that_some_rows_need_at_most(rows, rr, start):
+    nodes, _ = node_window(Window(start, start + rows, 0, 1), (rr, 1))
+    assert nodes.shape[0] <= node_rows_of(rows, rr)
+    assert node_window(Window(rr - 1, rr - 1 + rows, 0, 1), (rr, 1))[0].shape[0] == node_rows_of(rows, rr)
