@@ -100,11 +100,13 @@ def densify(
     height, width = max(out_grid.shape[1], out_mask.shape[0]), max(out_grid.shape[2], out_mask.shape[1])
     tile_rows = (height + tile_shape[0] - 1) // tile_shape[0]
     tile_cols = (width + tile_shape[1] - 1) // tile_shape[1]
+    # Tiles of one height: with a low last row of tiles, one thread would wait for the others.
+    tile_height = (height + tile_rows - 1) // tile_rows
     # A table of weights from the first column's offset on, where a cell is wider than the window.
     base = first[1] % resolution[1] if resolution[1] > width else 0
     weights = column_weights(base, min(resolution[1], width), resolution[1])
     for tile in prange(tile_rows * tile_cols):
-        row_start = (tile // tile_cols) * tile_shape[0]
+        row_start = min((tile // tile_cols) * tile_height, height)
         col_start = (tile % tile_cols) * tile_shape[1]
         densify_tile(
             nodes,
@@ -121,7 +123,7 @@ def densify(
             recoded,
             valid_code,
             invalid_code,
-            (row_start, min(row_start + tile_shape[0], height)),
+            (row_start, min(row_start + tile_height, height)),
             (col_start, min(col_start + tile_shape[1], width)),
             out_grid,
             out_mask,
