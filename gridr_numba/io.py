@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from itertools import groupby
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -19,6 +20,8 @@ Band = tuple[Any, int]
 #: Told of what is written: the dataset, the bands' numbers, where, and the values as the file's type has them. The
 #: write is done inside of the context that it returns.
 Watch = Callable[[Any, list[int], Window, NDArray[Any]], AbstractContextManager[object]]
+
+Done = TypeVar("Done")
 
 
 class StripBuffer:
@@ -88,6 +91,33 @@ def _by_dataset(bands: Sequence[Band]) -> Iterator[tuple[Any, list[int], slice]]
         members = list(group)
         yield members[0][0], [index for _, index in members], slice(start, start + len(members))
         start += len(members)
+
+
+def in_background(calls: Iterable[Callable[[], Done]]) -> Iterator[Done]:
+    """Make calls in order on one thread of their own, each while the next one is being prepared.
+
+    Yields what they return, as soon as the next call is prepared. Two calls are never prepared ahead of the one that
+    runs, so two sets of buffers are enough. What a call raises is raised here, with its own traceback, before another
+    call is made; and whatever ends the iteration, no thread and no call that runs is left behind.
+    """
+    from rasterio.env import getenv, hasenv
+
+    with ThreadPoolExecutor(1, thread_name_prefix="gridr_numba-writer") as thread:
+        running: Future[Done] | None = None
+        for call in calls:
+            if running is not None:
+                yield running.result()
+            running = thread.submit(_in_environment, call, dict(getenv()) if hasenv() else {})
+        if running is not None:
+            yield running.result()
+
+
+def _in_environment(call: Callable[[], Done], options: dict[str, Any]) -> Done:
+    """Make a call with the caller's rasterio environment, which belongs to a thread."""
+    from rasterio.env import Env
+
+    with Env(**options):
+        return call()
 
 
 @contextmanager
