@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from itertools import groupby
@@ -30,6 +30,7 @@ class StripBuffer:
     def __init__(self, bands: int, shape_row_col: tuple[int, int], dtype: DTypeLike) -> None:
         self._bands = bands
         self._memory: NDArray[Any] = np.empty(bands * shape_row_col[0] * shape_row_col[1], dtype)
+        self._memory.fill(0)  # touches it: memory that there is not fails here, before anything is written
 
     def part(self, shape_row_col: tuple[int, int]) -> NDArray[Any]:
         """Return memory of shape (bands, rows, columns)."""
@@ -93,12 +94,12 @@ def _by_dataset(bands: Sequence[Band]) -> Iterator[tuple[Any, list[int], slice]]
         start += len(members)
 
 
-def in_background(calls: Iterable[Callable[[], Done]]) -> Iterator[Done]:
+def in_background(calls: Iterable[Callable[[], Done]]) -> Generator[Done, None, None]:
     """Make calls in order on one thread of their own, each while the next one is being prepared.
 
     Yields what they return, as soon as the next call is prepared. Two calls are never prepared ahead of the one that
     runs, so two sets of buffers are enough. What a call raises is raised here, with its own traceback, before another
-    call is made; and whatever ends the iteration, no thread and no call that runs is left behind.
+    call is made; once it is at its end, or closed, no thread and no call that runs is left behind.
     """
     from rasterio.env import getenv, hasenv
 

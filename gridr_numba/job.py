@@ -17,6 +17,7 @@ from . import checks
 from .dense import compiled_for, largest_float64_in
 from .errors import GridrValueError
 from .io import Band, Watch
+from .kernels.jit import usable_threads
 from .rasterize import PolygonMask
 from .strips import StripMemory, node_window
 from .tally import Tally
@@ -267,6 +268,16 @@ class Job:
         return self.mask_out is not None or self.fill is not None or self.tally is not None
 
     @property
+    def writes_behind(self) -> bool:
+        """Whether a strip is written on a thread of its own while the next one is computed."""
+        return usable_threads(self.threads) > 1
+
+    @property
+    def buffer_sets(self) -> int:
+        """For how many strips' pixels there is memory at a time."""
+        return 2 if self.writes_behind else 1
+
+    @property
     def strip_memory(self) -> StripMemory:
         """What the strip loop allocates."""
         dense, nodes = 0, 0
@@ -278,12 +289,13 @@ class Job:
             dense += 1
         if self.mask_out is not None and not self.mask_out.one_byte:
             dense += self.mask_out.dtype.itemsize
-        if self.polygons is not None and self.wants_mask:
-            dense += 2  # what is inside of the valid ones, and of the invalid ones
         if self.grid_in is not None:
             nodes += 2 * np.dtype(np.float64).itemsize
         if self.mask_in is not None and self.wants_mask:
             nodes += self.mask_in.dtype.itemsize + 1
+        dense *= self.buffer_sets
+        if self.polygons is not None and self.wants_mask:
+            dense += 2  # what is inside of the valid ones, and of the invalid ones
         return StripMemory(dense * self.window.shape[1], nodes * self.node_cols, self.resolution[0])
 
 
