@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from functools import partial
 from itertools import cycle
 from typing import Any
@@ -287,11 +288,14 @@ def run_strips(job: Job) -> None:
     """
     start = time.perf_counter()
     plan = plan_job(job)
-    buffers = job.strip_memory.of(plan.rows_per_strip)
+    buffers = job.strip_memory(plan.buffer_sets).of(plan.rows_per_strip)
     spare = memory_beside(buffers, f"{job.name}: strips of {plan.rows_per_strip} rows")
-    inputs, outputs = _Inputs(job, plan), [_Outputs(job, plan) for _ in range(job.buffer_sets)]
-    computed = (_computed(job, strip, inputs, to) for strip, to in zip(plan, cycle(outputs), strict=False))
-    written = in_background(computed) if job.writes_behind else (write() for write in computed)
+    behind = plan.buffer_sets > 1
+    threads = usable_threads(job.threads)
+    inputs, outputs = _Inputs(job, plan), [_Outputs(job, plan) for _ in range(plan.buffer_sets)]
+    places = zip(plan, cycle(outputs), strict=False)
+    computed = (_computed(job, strip, threads - behind, inputs, to) for strip, to in places)
+    written = in_background(computed) if behind else (write() for write in computed)
     with block_cache.at_most(min(job.memory_budget - buffers, spare)), closing(written):
         for strip in written:
             job.logger.debug("%s: rows %d to %d written", job.name, strip.dense.row_start, strip.dense.row_stop - 1)
@@ -303,14 +307,13 @@ def run_strips(job: Job) -> None:
         job.name,
         *job.window.shape,
         len(plan),
-        usable_threads(job.threads),
+        threads,
         job.window.shape[0] * job.window.shape[1] / 1e6 / (time.perf_counter() - start),
     )
 
 
-def _computed(job: Job, strip: Strip, inputs: _Inputs, outputs: _Outputs) -> Callable[[], Strip]:
+def _computed(job: Job, strip: Strip, threads: int, inputs: _Inputs, outputs: _Outputs) -> Callable[[], Strip]:
     """Read and compute a strip, and return the call that writes it."""
-    threads = usable_threads(job.threads) - job.writes_behind
     grid, mask = outputs.grid(strip), outputs.mask(strip)
     causes = NO_BYTES
     if job.polygons is not None and job.wants_mask:
@@ -344,11 +347,17 @@ def _dense_options(job: Job, threads: int) -> DenseOptions:
 
 
 def plan_job(job: Job) -> StripPlan:
-    """Choose strips that fit the caller's bound, the budget, the cache and the outputs' blocks, in this order."""
-    memory = job.strip_memory
+    """Choose strips that fit the caller's bound, the budget, the cache and the outputs' blocks, in this order.
+
+    Where two strips of whole blocks fit in the budget and there are threads for it, there are buffers for two.
+    """
     tallest_block = block_height([dataset for dataset, _ in job.targets])
-    least = min(tallest_block, job.window.shape[0]) if job.whole_blocks else 1
-    rows = memory.rows_within(job.memory_budget - -(-job.memory_budget // _CACHE_SHARE))
+    block_row = min(tallest_block, job.window.shape[0])
+    budget = job.memory_budget - -(-job.memory_budget // _CACHE_SHARE)
+    buffer_sets = 2 if usable_threads(job.threads) > 1 and job.strip_memory(2).rows_within(budget) >= block_row else 1
+    memory = job.strip_memory(buffer_sets)
+    rows = memory.rows_within(budget)
+    least = block_row if job.whole_blocks else 1
     if rows < least:
         needed = -(-memory.of(least) * _CACHE_SHARE // (_CACHE_SHARE - 1)) + 1
         what = "one row of the outputs' blocks" if job.whole_blocks else "the least strip"
@@ -356,7 +365,7 @@ def plan_job(job: Job) -> StripPlan:
             f"{job.name}: {what}, {least} x {job.window.shape[1]} pixels, needs a memory_budget of {needed} bytes, and "
             f"it is {job.memory_budget}"
         )
-    return plan_strips(
+    plan = plan_strips(
         job.window,
         job.resolution,
         strip_size=job.strip_size,
@@ -364,6 +373,7 @@ def plan_job(job: Job) -> StripPlan:
         rows_in_budget=min(rows, max(memory.rows_within(_STRIP_BYTES), tallest_block)),
         block_height=tallest_block,
     )
+    return replace(plan, buffer_sets=buffer_sets)
 
 
 class _Inputs:

@@ -17,7 +17,6 @@ from . import checks
 from .dense import compiled_for, largest_float64_in
 from .errors import GridrValueError
 from .io import Band, Watch
-from .kernels.jit import usable_threads
 from .rasterize import PolygonMask
 from .strips import StripMemory, node_window
 from .tally import Tally
@@ -267,19 +266,8 @@ class Job:
         """Whether it matters which pixels the masks make invalid."""
         return self.mask_out is not None or self.fill is not None or self.tally is not None
 
-    @property
-    def writes_behind(self) -> bool:
-        """Whether a strip is written on a thread of its own while the next one is computed."""
-        return usable_threads(self.threads) > 1
-
-    @property
-    def buffer_sets(self) -> int:
-        """For how many strips' pixels there is memory at a time."""
-        return 2 if self.writes_behind else 1
-
-    @property
-    def strip_memory(self) -> StripMemory:
-        """What the strip loop allocates."""
+    def strip_memory(self, buffer_sets: int) -> StripMemory:
+        """Return what the strip loop allocates, with buffers for the pixels of one strip or of two."""
         dense, nodes = 0, 0
         if self.grid_out is not None:
             dense += 2 * self.grid_out.dtype.itemsize
@@ -293,7 +281,7 @@ class Job:
             nodes += 2 * np.dtype(np.float64).itemsize
         if self.mask_in is not None and self.wants_mask:
             nodes += self.mask_in.dtype.itemsize + 1
-        dense *= self.buffer_sets
+        dense *= buffer_sets
         if self.polygons is not None and self.wants_mask:
             dense += 2  # what is inside of the valid ones, and of the invalid ones
         return StripMemory(dense * self.window.shape[1], nodes * self.node_cols, self.resolution[0])

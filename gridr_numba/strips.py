@@ -112,11 +112,14 @@ class StripPlan:
         Dense pixels a node.
     rows_per_strip : int
         Of all strips but perhaps the last.
+    buffer_sets : int
+        For how many strips' pixels there is memory at a time: with 2, one is written while the next is computed.
     """
 
     window: Window
     resolution_row_col: tuple[int, int]
     rows_per_strip: int
+    buffer_sets: int = 1
 
     def __len__(self) -> int:
         return -(-self.window.shape[0] // self.rows_per_strip)

@@ -122,8 +122,7 @@ def test_calls_see_the_environment_of_the_caller():
 @pytest.fixture
 def two_threads(monkeypatch):
     """Let a machine of one core show what two do."""
-    for module in ("chain", "job"):
-        monkeypatch.setattr(f"gridr_numba.{module}.usable_threads", lambda threads: 2 if threads is None else threads)
+    monkeypatch.setattr("gridr_numba.chain.usable_threads", lambda threads: 2 if threads is None else threads)
 
 
 def run_chain(rasters, ncpu=None, **kwargs):
@@ -205,3 +204,23 @@ def test_one_thread_starts_no_other(rasters, two_threads):
     seen = []
     run_chain(rasters, 1, progress=lambda done, total: seen.append(writer_threads()))
     assert seen == [[]] * 21
+
+
+def test_without_memory_for_two_strips_there_is_no_other_thread(rasters, two_threads):
+    seen = []
+
+    def note(done, total):
+        seen.append((done, bool(writer_threads())))
+
+    def run(budget):
+        out = rasters.writer((64, 1001), np.uint8, tiled=True, blockxsize=16, blockysize=32)
+        gn.build_mask_chain(
+            (64, 1001), (1, 1), out, np.uint8, None, None, None, np.float64, None, None, ncpu=None,
+            memory_budget=budget, progress=note,
+        )  # fmt: skip
+        assert rasters.content(out).all()
+
+    two_strips = 2 * 32 * 1001 * 8 // 7 + 8
+    run(two_strips)
+    run(two_strips - 16)
+    assert seen == [(32, True), (64, True), (32, False), (64, False)]
