@@ -27,7 +27,8 @@ from .rasterize import PolygonMask
 from .sources import open_raster
 from .strips import grid_full_resolution_shape
 from .tally import Tally
-from .types import GeometryType, GridRIOMode, Progress
+from .types import GridRIOMode, Progress
+from .vector import PixelFrame, Polygons, pixel_polygons, polygon_files
 from .window import Window
 
 logger = logging.getLogger(__name__)
@@ -97,8 +98,8 @@ def densify(
     window: Any = None,
     mask: Any = None,
     mask_out: Any = None,
-    valid: GeometryType | None = None,
-    invalid: GeometryType | None = None,
+    valid: Polygons | None = None,
+    invalid: Polygons | None = None,
     geometry_origin: tuple[float, float] = (0.0, 0.0),
     row_band: int = 1,
     col_band: int = 2,
@@ -118,6 +119,8 @@ def densify(
     overwrite: bool = False,
     verify: bool = True,
     allow_vrt: bool = False,
+    geometry_crs: Any = None,
+    geometry_layer: str | tuple[str | None, str | None] | None = None,
 ) -> DensifyReport:
     """Make a coarse grid and its mask dense, from files to files.
 
@@ -145,9 +148,13 @@ def densify(
         The coarse mask, one pixel a node; `mask_valid_value` in band `mask_band` is valid, all else is not.
     mask_out : path, optional
         The dense mask, without a nodata tag: a tag of 0 would make GDAL hide the invalid pixels.
-    valid, invalid : GeometryType, optional
+    valid, invalid : path, GeometryType, or sequence of both, optional
         Polygons in dense pixels, (x = column, y = row), integers being centres; pixel (0, 0) of the whole dense raster
-        is at `geometry_origin`.
+        is at `geometry_origin`, whatever the window. Files may be GeoJSON, WKT or WKB by their suffix, and, with the
+        extra ``vector``, GeoPackage, Shapefile or FlatGeobuf. A file with a CRS is brought to dense pixels through the
+        outputs' CRS and transform, its long edges halved until they are straight within 0.01 pixels. GeoJSON has a CRS
+        only if it has a `crs` member or `geometry_crs` is given: without, its coordinates are pixels here, not the
+        WGS 84 of RFC 7946. A file without a polygon is as if it were not given, and a WARNING says so.
     row_band, col_band : int
         Bands of the grid.
     mask_out_values : pair of int, or 'causes'
@@ -177,6 +184,12 @@ def densify(
         Read the outputs back before they replace anything.
     allow_vrt : bool
         Read local VRTs whose sources all are plain local rasters.
+    geometry_crs : str, int, dict or rasterio.crs.CRS, optional
+        Of all polygons, given as paths or not, instead of what the files say. Coordinates are (x, y), east or longitude
+        first, whatever the CRS says of its axes.
+    geometry_layer : str or pair of (str or None), optional
+        The layer to read of polygon files that have layers, or (that of `valid`, that of `invalid`). Needed where a
+        file has more than one.
 
     Returns
     -------
@@ -198,6 +211,10 @@ def densify(
             target = _target(sources, checks.input_resolution(resolution, "resolution"), shape, window)
             grid_in = sources.grid_in(row_band, col_band, grid_nodata)
             values = _mask_values(mask_out_values)
+            frame = PixelFrame(target.crs, target.whole_transform, checks.real_pair(geometry_origin, "geometry_origin"))
+            polygons = pixel_polygons(
+                valid, invalid, frame, crs=geometry_crs, layer=geometry_layer, repair=repair_geometry
+            )
             job = Job(
                 name="densify",
                 resolution=target.resolution,
@@ -209,14 +226,15 @@ def densify(
                 logger=logger,
                 threshold=checks.binary_threshold(threshold),
                 polygons=PolygonMask.of(
-                    (valid, invalid), geometry_origin, rasterize_kwargs, target.full_shape, repair=repair_geometry
+                    polygons, frame.origin_row_col, rasterize_kwargs, target.full_shape, repair=repair_geometry
                 ),
                 mask_in=MaskIn.of(sources.mask, mask_valid_value, mask_band, target.node_shape, "one a node"),
                 fill=None if fill is None else checks.finite_or_nan(fill, "fill"),
                 progress=checks.progress(progress),
                 bytes_at_most=checks.integer(memory_budget, "memory_budget", minimum=1),
             )
-            files = _files(target, grid_in, out, mask_out, dtype, values, creation_options, sources.paths, overwrite)
+            inputs = [*sources.paths, *polygon_files(valid, invalid)]
+            files = _files(target, grid_in, out, mask_out, dtype, values, creation_options, inputs, overwrite)
             check_space(files)
         with stages("compile"):
             _warm_up(job, files)
@@ -286,14 +304,21 @@ class _Sources:
 
 @dataclass(frozen=True)
 class _Target:
-    """What is made: which part of which dense raster, and where that lies on the map."""
+    """What is made: which part of which dense raster, and where the whole of it lies on the map."""
 
     node_shape: tuple[int, int]
     resolution: tuple[int, int]
     full_shape: tuple[int, int]
     window: Window
     crs: Any
-    transform: Any
+    whole_transform: Any
+
+    @property
+    def transform(self) -> Any:
+        """Of the part that is made."""
+        if self.whole_transform is None:
+            return None
+        return shifted_transform(self.whole_transform, self.window.row_start, self.window.col_start)
 
 
 def _target(sources: _Sources, resolution: tuple[int, int], shape: Any, window: Any) -> _Target:
@@ -319,18 +344,22 @@ def _target(sources: _Sources, resolution: tuple[int, int], shape: Any, window: 
             f"{name} must lie within the dense raster's {full_shape} rows and columns, and asks for rows "
             f"{part.row_start} to {part.row_stop} and columns {part.col_start} to {part.col_stop}"
         )
-    crs, transform = _place(sources, resolution, part)
-    return _Target(node_shape, resolution, full_shape, part, crs, transform)
+    return _Target(node_shape, resolution, full_shape, part, *_place(sources, resolution))
 
 
-def _place(sources: _Sources, resolution: tuple[int, int], part: Window) -> tuple[Any, Any]:
-    """Return the CRS and the transform of the outputs: the image's, or the coarse grid's made dense."""
+def _place(sources: _Sources, resolution: tuple[int, int]) -> tuple[Any, Any]:
+    """Return the CRS and the transform of the whole dense raster: the image's, or the coarse grid's made dense.
+
+    An image's first pixel is the dense raster's. The transform is None where a file has none, which GDAL shows as the
+    identity.
+    """
     if sources.like is not None:
-        return sources.like.crs, sources.like.transform
+        transform = sources.like.transform
+        return sources.like.crs, None if transform.is_identity else transform
     nodes = sources.rows if sources.rows is not None else sources.mask
     if nodes is None or nodes.transform.is_identity:
         return (None if nodes is None else nodes.crs), None
-    return nodes.crs, shifted_transform(dense_transform(nodes.transform, resolution), part.row_start, part.col_start)
+    return nodes.crs, dense_transform(nodes.transform, resolution)
 
 
 def _mask_values(value: Any) -> tuple[int, int] | None:

@@ -14,20 +14,20 @@ import gridr_numba
 PACKAGE = Path(gridr_numba.__file__).parent
 LAYERS = [
     {"errors", "types"},
-    {"window", "checks", "exact", "kernels.jit"},
+    {"window", "checks", "exact", "kernels.jit", "atomic"},
     {"georef", "strips", "kernels.bilinear", "polygons", "io", "sources"},
-    {"dense", "rasterize", "tally"},
-    {"grid", "job"},
+    {"dense", "rasterize", "tally", "outputs", "vector"},
+    {"grid", "job", "quicklook"},
     {"mask", "chain"},
-    {"demo", "outputs"},
-    {"product"},
+    {"demo", "product"},
     {"cli"},
 ]
 # Who may import what from outside: the libraries that a module is there to keep from the others.
 KEEPERS = {
     "numba": {"kernels.jit", "kernels.bilinear"},
-    "shapely": {"polygons", "demo"},
-    "rasterio": {"window", "io", "rasterize", "sources", "outputs", "product", "demo"},
+    "shapely": {"polygons", "vector", "demo"},
+    "pyogrio": {"vector"},
+    "rasterio": {"window", "io", "rasterize", "sources", "outputs", "vector", "quicklook", "product", "demo"},
     "click": {"cli"},
 }
 
