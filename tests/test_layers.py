@@ -18,7 +18,7 @@ LAYERS = [
     {"georef", "strips", "kernels.bilinear", "polygons", "io", "sources"},
     {"dense", "rasterize", "tally", "outputs", "vector"},
     {"grid", "job", "quicklook"},
-    {"mask", "chain"},
+    {"mask", "chain", "info"},
     {"demo", "product"},
     {"cli"},
 ]
