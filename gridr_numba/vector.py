@@ -14,9 +14,11 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -29,7 +31,7 @@ from rasterio.crs import CRS
 from rasterio.errors import CRSError
 from rasterio.warp import transform as warp
 
-from .errors import DatasetError, GridrTypeError, GridrValueError
+from .errors import DatasetError, GridrError, GridrTypeError, GridrValueError
 from .georef import map_to_pixel
 from .polygons import polygon_set
 from .sources import local_path
@@ -46,6 +48,9 @@ STRAIGHTNESS = 0.01
 # Each halving brings a smooth edge four times nearer: 24 bring 10**12 pixels within reach, and only a jump needs more.
 _HALVINGS_AT_MOST = 24
 _POINTS_AT_MOST = 20_000_000
+
+# PROJJSON, PROJ strings, WKT, and names such as EPSG:4326. All else GDAL would take for an address to ask or a file.
+_CRS_TEXT = re.compile(r"\{|\+|\w+=|\w+\s*[\[(]|[\w:.+,-]+$")
 
 # The formats that pyogrio is asked to read: what GDAL calls them, and how their files start.
 _LAYERED_FORMATS = {
@@ -134,6 +139,8 @@ def _layers(value: Any) -> tuple[str | None, str | None]:
 
 
 def _crs(value: Any, name: str) -> Any:
+    if isinstance(value, str) and not _CRS_TEXT.match(value.strip()):
+        raise GridrValueError(f"{name} must be a coordinate reference system, not an address or a path: {value!r}")
     try:
         with rasterio.Env():  # else GDAL prints what it also raises
             return CRS.from_user_input(value)
@@ -148,14 +155,15 @@ def _in_pixels(value: Any, name: str, frame: PixelFrame, crs: Any, layer: str | 
     polygons: list[Any] = []
     for index, member in enumerate(_members(value)):
         position = f"{name}[{index}]" if isinstance(value, list | tuple) else name
-        geometry, own_crs = member, None
+        geometry, its_crs = member, crs
         if _is_path(member):
             path = local_path(member, position)
             position = f"{position}: {str(path)!r}"
             geometry, own_crs = _read(path, position, layer)
+            its_crs = crs or own_crs()
         found = polygon_set(geometry, position, repair=repair)
         if found is not None:
-            polygons.extend(_projected(found.polygons, position, crs or own_crs, frame))
+            polygons.extend(_projected(found.polygons, position, its_crs, frame))
         elif _is_path(member):
             logger.warning("%s holds no polygon: as if it were not given", position)
     return polygons
@@ -164,8 +172,11 @@ def _in_pixels(value: Any, name: str, frame: PixelFrame, crs: Any, layer: str | 
 # -- files --------------------------------------------------------------------------------------------------------
 
 
-def _read(path: Path, name: str, layer: str | None) -> tuple[Any, Any]:
-    """Return a file's geometries, in a form that `polygon_set` takes, and its CRS or None."""
+#: Geometries in a form that `polygon_set` takes; and what finds out the file's CRS (None for pixels), if it is wanted.
+_Content = tuple[Any, Callable[[], Any]]
+
+
+def _read(path: Path, name: str, layer: str | None) -> _Content:
     try:
         with open(path, "rb") as file:
             start = file.read(16)
@@ -186,27 +197,28 @@ def _read(path: Path, name: str, layer: str | None) -> tuple[Any, Any]:
     return reader(path, name)
 
 
-def _read_geojson(path: Path, name: str) -> tuple[Any, Any]:
+def _read_geojson(path: Path, name: str) -> _Content:
     try:
         content = json.loads(path.read_text(encoding="utf-8-sig"))
     except (ValueError, RecursionError) as error:
         raise DatasetError(f"{name} is not JSON: {error}") from error
     if not isinstance(content, dict) or "type" not in content:
         raise GridrValueError(f"{name} must hold a GeoJSON object with a type")
-    return content, _geojson_crs(content.get("crs"), name)
+    return content, partial(_geojson_crs, content.get("crs"), name)
 
 
 def _geojson_crs(member: Any, name: str) -> Any:
     """Take the `crs` member of a GeoJSON file; a link is not followed."""
     if member is None:
         return None
-    properties = member.get("properties") if isinstance(member, dict) else None
-    if not isinstance(properties, dict) or member.get("type") != "name" or "name" not in properties:
+    properties = member.get("properties") if isinstance(member, dict) and member.get("type") == "name" else None
+    crs_name = properties.get("name") if isinstance(properties, dict) else None
+    if not isinstance(crs_name, str):
         raise GridrValueError(f"{name}['crs'] must name a coordinate reference system, not be {member!r}")
-    return _crs(properties["name"], f"{name}['crs']")
+    return _crs(crs_name, f"{name}['crs']")
 
 
-def _read_wkt(path: Path, name: str) -> tuple[Any, Any]:
+def _read_wkt(path: Path, name: str) -> _Content:
     try:
         srid, _, text = path.read_text(encoding="utf-8-sig").strip().rpartition(";")
         geometry = shapely.from_wkt(text)
@@ -215,15 +227,15 @@ def _read_wkt(path: Path, name: str) -> tuple[Any, Any]:
     prefix, _, number = srid.partition("=")
     if srid and (prefix.strip().upper() != "SRID" or not number.strip().isdigit()):
         raise DatasetError(f"{name} does not hold the WKT of one geometry: it starts with {srid[:40]!r}")
-    return geometry, _srid_crs(int(number) if srid else 0, name)
+    return geometry, partial(_srid_crs, int(number) if srid else 0, name)
 
 
-def _read_wkb(path: Path, name: str) -> tuple[Any, Any]:
+def _read_wkb(path: Path, name: str) -> _Content:
     try:
         geometry = shapely.from_wkb(path.read_bytes())
     except shapely.errors.ShapelyError as error:
         raise DatasetError(f"{name} does not hold the WKB of one geometry: {error}") from error
-    return geometry, _srid_crs(int(shapely.get_srid(geometry)), name)
+    return geometry, partial(_srid_crs, int(shapely.get_srid(geometry)), name)
 
 
 def _srid_crs(srid: int, name: str) -> Any:
@@ -231,7 +243,7 @@ def _srid_crs(srid: int, name: str) -> Any:
     return _crs(srid, f"{name}: the SRID") if srid else None
 
 
-def _read_layer(path: Path, name: str, layer: str | None) -> tuple[Any, Any]:
+def _read_layer(path: Path, name: str, layer: str | None) -> _Content:
     try:
         import pyogrio
     except ImportError as error:
@@ -245,15 +257,17 @@ def _read_layer(path: Path, name: str, layer: str | None) -> tuple[Any, Any]:
             chosen = _chosen_layer(layers, layer, name)
             meta, _, wkb, _ = pyogrio.raw.read(path, layer=chosen, columns=[], force_2d=True)
         geometries = shapely.from_wkb(wkb)
-    except (GridrValueError, MemoryError):
+    except (GridrError, MemoryError):
         raise
     except Exception as error:  # pyogrio's errors have no common root
         raise DatasetError(f"{name} cannot be read: {error}") from error
-    return geometries, _layer_crs(meta["crs"], name)
+    return geometries, partial(_layer_crs, meta["crs"], name)
 
 
 def _chosen_layer(layers: list[str], layer: str | None, name: str) -> str:
-    listed = ", ".join(repr(each) for each in layers) or "none"
+    if not layers:
+        raise DatasetError(f"{name} holds no layer of geometries")
+    listed = ", ".join(repr(each) for each in layers)
     if layer is None and len(layers) == 1:
         return layers[0]
     if layer is None:
@@ -264,8 +278,8 @@ def _chosen_layer(layers: list[str], layer: str | None, name: str) -> str:
 
 
 def _layer_crs(value: Any, name: str) -> Any:
-    """Take a layer's CRS. One that says nothing of the Earth is what GeoPackages have where none was given: pixels."""
-    if not value:
+    """Take a layer's CRS; GeoPackages have an undefined one where none was given, and that is none: pixels."""
+    if not value or re.match(r'\w+\["Undefined ', str(value)):
         return None
     crs = _crs(value, f"{name}: the CRS")
     return crs if crs.is_geographic or crs.is_projected else None

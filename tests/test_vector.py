@@ -282,6 +282,12 @@ def test_geojson_of_each_kind_and_with_a_byte_order_mark(tmp_path, content):
         ("a.json", '{"type": "Polygon", "coordinates": [], "crs": "EPSG:4326"}', ValueError, r"\['crs'\] must name"),
         (
             "a.json",
+            '{"type": "Polygon", "coordinates": [], "crs": {"type": "name", "properties": {"name": [4326]}}}',
+            ValueError,
+            r"\['crs'\] must name",
+        ),
+        (
+            "a.json",
             '{"type": "Polygon", "coordinates": [], "crs": {"type": "link", "properties": {"href": "http://x.org"}}}',
             ValueError,
             "must name a coordinate reference system, not be",
@@ -333,6 +339,34 @@ def test_a_file_without_layers_has_none_to_choose(tmp_path):
 def test_geometry_crs_is_checked(rasters, tmp_path):
     with pytest.raises(ValueError, match="geometry_crs must be a coordinate reference system, not 'nonsense'"):
         mask_of(rasters, tmp_path, valid=HOLED, geometry_crs="nonsense")
+
+
+def test_no_crs_is_looked_up_on_the_network_or_in_a_file(tmp_path, monkeypatch):
+    monkeypatch.setattr(vector, "CRS", None)  # or GDAL would be asked
+    for text in (
+        "http://localhost:1/a.prj",
+        "https://x.org/y",
+        "/vsicurl/http://x.org/a",
+        str(tmp_path / "a.prj"),
+        "a/b",
+    ):
+        with pytest.raises(ValueError, match=r"geometry_crs must be .*, not an address or a path"):
+            vector_pixels(HOLED, crs=text)
+        with pytest.raises(ValueError, match=r"a.geojson'\['crs'\] must be .*, not an address or a path"):
+            vector_pixels(geojson(tmp_path / "a.geojson", HOLED, crs=text))
+
+
+def test_a_crs_may_be_said_in_many_ways(tmp_path):
+    expected = vector_pixels(in_degrees(HOLED), crs=4326)
+    crs = rasterio.crs.CRS.from_epsg(4326)
+    wkt2 = crs.to_wkt(version="WKT2_2019")
+    texts = ["EPSG:4326", "WGS84", "OGC:CRS84", "urn:ogc:def:crs:OGC:1.3:CRS84", "+proj=longlat +datum=WGS84", wkt2]
+    for given in (*texts, crs, crs.to_dict(projjson=True), {"proj": "longlat", "datum": "WGS84"}):
+        assert shapely.equals_exact(vector_pixels(in_degrees(HOLED), crs=given), expected, 1e-6).all()
+        path = geojson(tmp_path / "a.geojson", in_degrees(HOLED), crs="EPSG:99999")
+        assert shapely.equals_exact(
+            vector_pixels(path, crs=given), expected, 1e-6
+        ).all()  # what the file says is not asked
 
 
 @pytest.mark.parametrize("kind", ["valid", "invalid"])
@@ -389,6 +423,20 @@ def test_three_dimensions_missing_geometries_and_pixels(rasters, tmp_path):
     assert np.array_equal(found, mask_of(rasters, tmp_path, valid=HOLED))
 
 
+@pytest.mark.parametrize(
+    "undefined",
+    [
+        None,
+        "",
+        'GEOGCS["Undefined geographic SRS",DATUM["unknown",SPHEROID["unknown",6378137,298.257223563]],'
+        'PRIMEM["Greenwich",0],UNIT["degree",0.0174532925199433]]',
+        'LOCAL_CS["any",UNIT["metre",1],AXIS["Easting",EAST],AXIS["Northing",NORTH]]',
+    ],
+)
+def test_a_crs_that_says_nothing_of_the_earth_is_none(undefined):
+    assert vector._layer_crs(undefined, "valid") is None
+
+
 def test_layers(rasters, tmp_path):
     path = write_layer(tmp_path / "a.gpkg", [in_utm(HOLED)], layer="footprint")
     write_layer(path, [in_utm(ROOF)], layer="clouds", append=True)
@@ -399,6 +447,14 @@ def test_layers(rasters, tmp_path):
         mask_of(rasters, tmp_path, valid=path)
     with pytest.raises(ValueError, match="not 'cloud'; it has 'footprint', 'clouds'"):
         mask_of(rasters, tmp_path, invalid=path, geometry_layer="cloud")
+
+
+def test_a_file_whose_layers_hold_no_geometries(tmp_path):
+    raw = pytest.importorskip("pyogrio.raw")
+    path = tmp_path / "a.gpkg"
+    raw.write(path, None, [np.array([1, 2])], ["n"], crs=None)
+    with pytest.raises(OSError, match="holds no layer of geometries"):
+        vector_pixels(path)
 
 
 def test_without_pyogrio_the_error_says_what_to_install(monkeypatch, tmp_path):
