@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,9 +14,10 @@ from .errors import DatasetError
 
 @contextmanager
 def whole_file(path: Path, name: str) -> Iterator[BinaryIO]:
-    """Open a file beside `path` at once, which shows that it can be written; it replaces `path` when the block ends.
+    """Take what is to be written to `path`, which it replaces in one step when the block ends.
 
-    Where the block raises, KeyboardInterrupt included, the file is removed and `path` is what it was.
+    That it can be written is found out before the block: an empty file is made beside it. Where the block raises,
+    KeyboardInterrupt included, that is removed and `path` is what it was.
 
     Raises
     ------
@@ -23,14 +25,25 @@ def whole_file(path: Path, name: str) -> Iterator[BinaryIO]:
         If the file cannot be written; the message starts with `name`.
     """
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    content = io.BytesIO()
     try:
-        file = open(partial, "wb")  # noqa: SIM115 (it is closed below, and errors of the block are not its own)
-    except OSError as error:
-        raise DatasetError(f"{name}: {str(path)!r} cannot be written: {error.strerror}") from error
-    try:
-        with file:
-            yield file
-        os.replace(partial, path)
+        with _named_errors(path, name):
+            partial.write_bytes(b"")
+        yield content
+        with _named_errors(path, name):
+            with open(partial, "wb") as file:
+                file.write(content.getvalue())
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(partial, path)
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
+
+
+@contextmanager
+def _named_errors(path: Path, name: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise DatasetError(f"{name}: {str(path)!r} cannot be written: {error.strerror}") from error

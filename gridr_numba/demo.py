@@ -34,7 +34,7 @@ from rasterio.warp import reproject, transform
 
 from .chain import build_grid_mask_chain
 from .georef import dense_transform, map_to_pixel, pixel_to_map
-from .quicklook import CLOUD, LINE, LOST, OUTSIDE, blend, coloured, displacement, lines, write_png
+from .quicklook import CLOUD, LINE, LOST, OUTSIDE, blend, coloured, displacement, every, lines, write_png
 from .strips import grid_full_resolution_shape
 from .types import GridRasterizeAlg, ShapelyPredicate
 from .window import Window
@@ -626,8 +626,9 @@ def write_picture(job: DemoJob, directory: Path) -> str:
     The displacement is what is left of the mapping when its straight-line part, the best affine one, is taken away.
     """
     step = -(-job.shape_row_col[0] // _PICTURE_ROWS)
-    source_rows, source_cols = _every(directory / DENSE_GRID_FILE, step)
-    valid = _every(directory / DENSE_MASK_FILE, step)[0] == 1
+    with rasterio.open(directory / DENSE_GRID_FILE) as grid, rasterio.open(directory / DENSE_MASK_FILE) as mask:
+        source_rows, source_cols = every(grid, [1, 2], step)
+        valid = every(mask, [1], step)[0] == 1
     away = displacement(source_rows, source_cols)
     lost = np.isnan(away)  # none in a right grid, but a wrong one is to be seen
     away[lost] = 0.0
@@ -649,17 +650,6 @@ def write_picture(job: DemoJob, directory: Path) -> str:
         " column. Invalid pixels: white under a cloud, red where the sensor saw nothing (beyond the swath's edge, dead"
         f" detectors), dark outside the footprint. One pixel of the picture is every {step}th row and column."
     )
-
-
-def _every(path: Path, step: int) -> NDArray[Any]:
-    """Read every so manieth row and column of all bands, a row of tiles at a time."""
-    with rasterio.open(path) as dataset:
-        height, width = dataset.shape
-        pieces = []
-        for first in range(0, height, TILE):
-            window = Window(first, min(first + TILE, height), 0, width)
-            pieces.append(dataset.read(window=window.to_rasterio())[:, -first % step :: step, ::step])
-    return np.concatenate(pieces, axis=1)
 
 
 # -- the door -----------------------------------------------------------------------------------------------------

@@ -111,8 +111,8 @@ class GridInfo:
             *_band_lines("column", self.col),
             f"void nodes      {self.void_nodes:,} of {nodes:,}",
             f"source bounds   rows {_range(self.row)}, columns {_range(self.col)}",
-            f"bilinear error  at most about {_figure(self.row.bilinear_error)} rows and"
-            f" {_figure(self.col.bilinear_error)} columns",
+            f"bilinear error  at most about {_figure(self.row.bilinear_error, 3)} rows and"
+            f" {_figure(self.col.bilinear_error, 3)} columns",
             f"folds           {self.folded_cells:,} of {self.cells:,} cells",
             *(f"warning: {warning}" for warning in self.warnings),
         ]
@@ -130,8 +130,8 @@ def _band_lines(name: str, band: BandInfo) -> Iterator[str]:
     yield f"                {tag}, hits {band.nodata_nodes:,} nodes; {band.not_finite_nodes:,} not finite"
 
 
-def _figure(value: float | None) -> str:
-    return "unknown" if value is None else f"{value:.6g}"
+def _figure(value: float | None, digits: int = 8) -> str:
+    return "unknown" if value is None else f"{value:.{digits}g}"
 
 
 def _range(band: BandInfo) -> str:

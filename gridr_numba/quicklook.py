@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from .errors import DatasetError
 from .outputs import destination
 from .sources import open_raster
 from .types import Cause
+from .window import Window
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -41,6 +43,9 @@ _NODE: Colour = (235, 140, 30)
 DEFAULT_SIZE = 1000
 # A picture has at most so many steps of colour, and so many lines a direction, or neither can be told apart.
 _STEPS_AT_MOST, _LINES_AT_MOST = 30, 16
+# Of displacement, in source pixels: below lies what the affine function was rounded by.
+_STEP_AT_LEAST = 1e-4
+_PIXELS_A_READ = 1 << 22
 
 
 # -- paint --------------------------------------------------------------------------------------------------------
@@ -79,6 +84,38 @@ def blend(picture: Floats, where: Bools, colour: Colour, weight: float) -> None:
     picture[where] += weight * (np.array(colour, dtype=np.float64) - picture[where])
 
 
+def every(dataset: Any, bands: list[int], step: int) -> NDArray[Any]:
+    """Read every so manieth row and column of some bands, block by block; shape (bands, rows, columns).
+
+    GDAL's own decimation takes rows and columns at distances that vary by one, and displacements would show that.
+    """
+    height, width = dataset.shape
+    block_rows, block_cols = dataset.block_shapes[bands[0] - 1]
+    cols_a_read = max(1, _PIXELS_A_READ // (block_rows * block_cols)) * block_cols
+    chosen: NDArray[Any] = np.empty(
+        (len(bands), -(-height // step), -(-width // step)),
+        np.result_type(*(dataset.dtypes[band - 1] for band in bands)),
+    )
+    for row_start, row_stop in _stretches(height, block_rows, step):
+        for col_start, col_stop in _stretches(width, cols_a_read, step):
+            window = Window(row_start, row_stop, col_start, col_stop).to_rasterio()
+            try:
+                part = dataset.read(bands, window=window)[:, ::step, ::step]
+            except (RasterioError, OSError) as error:
+                raise DatasetError(f"cannot read {dataset.name!r}: {error}") from error
+            row, col = row_start // step, col_start // step
+            chosen[:, row : row + part.shape[1], col : col + part.shape[2]] = part
+    return chosen
+
+
+def _stretches(length: int, size: int, step: int) -> Iterator[tuple[int, int]]:
+    """Yield, for each so long piece of an axis, the half-open part that starts with a multiple of the step."""
+    for start in range(0, length, size):
+        first, stop = start + -start % step, min(start + size, length)
+        if first < stop:
+            yield first, stop
+
+
 def write_png(path: Path, picture: Floats, name: str = "picture") -> None:
     """Write a picture of shape (rows, columns, 3); the file appears whole or not at all."""
     height, width, _ = picture.shape
@@ -106,7 +143,7 @@ def preview(
 ) -> str:
     """Draw a grid, coarse or dense, or a mask, and return the picture's legend.
 
-    A file of one band is a mask, any other a grid. Only the pixels of the picture are read.
+    A file of one band is a mask, any other a grid. It is read block by block, whatever its size.
 
     Parameters
     ----------
@@ -137,29 +174,33 @@ def preview(
     longest = checks.integer(size, "size", minimum=16)
     with open_raster(source, "file", allow_vrt=allow_vrt) as dataset:
         path = destination(out, "out", [Path(name) for name in dataset.files], overwrite=overwrite)
-        shrink = max(dataset.shape) / longest
-        shape = tuple(max(1, round(length / max(shrink, 1.0))) for length in dataset.shape)
-        zoom = max(1, int(1 / shrink))
+        step = -(-max(dataset.shape) // longest)
+        zoom = max(1, longest // max(dataset.shape))
         if dataset.count == 1:
-            picture, legend = _mask_picture(_decimated(dataset, [1], shape)[0], dataset.descriptions, mask_valid_value)
+            picture, legend = _mask_picture(every(dataset, [1], step)[0], dataset.descriptions, mask_valid_value)
         else:
             bands = [
                 checks.band(value, dataset, name, "file", kinds="biuf")[0]
                 for value, name in ((row_band, "row_band"), (col_band, "col_band"))
             ]
-            rows, cols = _decimated(dataset, bands, shape).astype(np.float64)
+            rows, cols = _coordinates(dataset, bands, step)
             picture, legend = _grid_picture(rows, cols, with_lines=zoom == 1)
-        legend += f" {_scale(dataset.shape, shape, zoom)}"
+    if step > 1:
+        legend += f" Drawn: each {_ordinal(step)} row and column."
+    elif zoom > 1:
+        legend += f" Each pixel is drawn as {zoom} x {zoom}."
     write_png(path, picture.repeat(zoom, axis=0).repeat(zoom, axis=1), "out")
     return legend
 
 
-def _decimated(dataset: Any, bands: list[int], shape: tuple[int, ...]) -> NDArray[Any]:
-    """Read the nearest pixels for a smaller raster; GDAL reads no block that holds none of them."""
-    try:
-        return np.asarray(dataset.read(bands, out_shape=(len(bands), *shape)))
-    except (RasterioError, OSError) as error:
-        raise DatasetError(f"cannot read {dataset.name!r}: {error}") from error
+def _coordinates(dataset: Any, bands: list[int], step: int) -> Floats:
+    """Read both coordinates; NaN where a band's nodata tag says that there are none."""
+    coordinates = every(dataset, bands, step).astype(np.float64)
+    for band, values in zip(bands, coordinates, strict=True):
+        tag = dataset.nodatavals[band - 1]
+        if tag is not None:
+            values[values == tag] = np.nan
+    return coordinates
 
 
 def _grid_picture(rows: Floats, cols: Floats, *, with_lines: bool) -> tuple[Floats, str]:
@@ -167,7 +208,7 @@ def _grid_picture(rows: Floats, cols: Floats, *, with_lines: bool) -> tuple[Floa
     lost = np.isnan(away)
     away[lost] = 0.0
     largest = float(away.max())
-    step = round_step(largest, _STEPS_AT_MOST)
+    step = max(round_step(largest, _STEPS_AT_MOST), _STEP_AT_LEAST)
     picture = coloured(away, step)
     legend = (
         f"Blue to yellow: 0 to {largest:.3g} source pixels from a straight-line mapping, a step of colour each"
@@ -177,7 +218,7 @@ def _grid_picture(rows: Floats, cols: Floats, *, with_lines: bool) -> tuple[Floa
         ranges = [float(np.ptp(band[~lost])) for band in (rows, cols)]
         spacing = round_step(max(ranges), _LINES_AT_MOST)
         blend(picture, (lines(rows, spacing) | lines(cols, spacing)) & ~lost, LINE, 0.6)
-        legend += f" Thin lines: every {spacing:g}th source row and column."
+        legend += f" Thin lines: each {spacing:g} source rows and columns."
     if lost.any():
         blend(picture, lost, LOST, 1.0)
         legend += f" Red: no coordinates, {100 * lost.mean():.3g} % of the picture."
@@ -214,7 +255,6 @@ def round_step(span: float, at_most: int) -> float:
     return next(factor * power for factor in (1.0, 2.0, 5.0, 10.0) if span <= at_most * factor * power)
 
 
-def _scale(shape: tuple[int, ...], drawn: tuple[int, ...], zoom: int) -> str:
-    if zoom > 1:
-        return f"Each pixel of the file is a square of {zoom} x {zoom}."
-    return f"{drawn[0]} x {drawn[1]} of the file's {shape[0]} x {shape[1]} pixels are drawn."
+def _ordinal(number: int) -> str:
+    endings = {1: "st", 2: "nd", 3: "rd"}
+    return f"{number}{'th' if number % 100 in (11, 12, 13) else endings.get(number % 10, 'th')}"
