@@ -126,8 +126,8 @@ def _band_lines(name: str, band: BandInfo) -> Iterator[str]:
         f"                {_range(band)}, mean {_figure(band.mean)}, standard deviation"
         f" {_figure(band.standard_deviation)}"
     )
-    tag = "no nodata tag" if band.nodata is None else f"nodata {band.nodata}"
-    yield f"                {tag}, hits {band.nodata_nodes:,} nodes; {band.not_finite_nodes:,} not finite"
+    tag = "no nodata tag" if band.nodata is None else f"nodata tag {band.nodata}"
+    yield f"                {tag}; {band.nodata_nodes:,} nodes are nodata, {band.not_finite_nodes:,} not finite"
 
 
 def _figure(value: float | None, digits: int = 8) -> str:
