@@ -16,7 +16,8 @@ import shapely.geometry
 from rasterio.features import rasterize
 from rasterio.transform import Affine
 
-from gridr_numba.demo import RESOLUTION, _blend, _coloured, _displacement, _write_png
+from gridr_numba.demo import RESOLUTION
+from gridr_numba.quicklook import blend, coloured, displacement, write_png
 
 GAP = 24
 
@@ -37,16 +38,16 @@ def main(directory: Path, picture: Path) -> None:
         rows, cols = dataset.read()
     with rasterio.open(directory / "mask.tif") as dataset:
         valid = dataset.read(1) == 1
-    coloured = _coloured(_displacement(rows, cols))
-    _blend(coloured, ~valid, (200, 40, 50), 0.85)
+    blocks = coloured(displacement(rows, cols), 0.5)
+    blend(blocks, ~valid, (200, 40, 50), 0.85)
     height, width = right.shape[:2]
     step = round(((len(rows) - 1) * RESOLUTION[0] + 1) / height)
     r, c = np.meshgrid(np.arange(height) * step, np.arange(width) * step, indexing="ij")
-    left = coloured[np.rint(r / RESOLUTION[0]).astype(int), np.rint(c / RESOLUTION[1]).astype(int)].astype(np.float64)
-    _blend(left, outlines(directory / "invalid.geojson", (height, width), step), (255, 255, 255), 1.0)
-    _blend(left, outlines(directory / "valid.geojson", (height, width), step), (255, 220, 60), 1.0)
+    left = blocks[np.rint(r / RESOLUTION[0]).astype(int), np.rint(c / RESOLUTION[1]).astype(int)].astype(np.float64)
+    blend(left, outlines(directory / "invalid.geojson", (height, width), step), (255, 255, 255), 1.0)
+    blend(left, outlines(directory / "valid.geojson", (height, width), step), (255, 220, 60), 1.0)
     gap = np.full((height, GAP, 3), 255.0)
-    _write_png(picture, np.concatenate([left, gap, right], axis=1))
+    write_png(picture, np.concatenate([left, gap, right], axis=1))
 
 
 if __name__ == "__main__":

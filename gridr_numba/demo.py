@@ -15,7 +15,6 @@ import json
 import math
 import textwrap
 import time
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +27,6 @@ import shapely
 import shapely.geometry
 from numpy.typing import NDArray
 from rasterio.enums import Resampling
-from rasterio.errors import NotGeoreferencedWarning
 from rasterio.io import MemoryFile
 from rasterio.transform import Affine
 from rasterio.vrt import WarpedVRT
@@ -36,6 +34,7 @@ from rasterio.warp import reproject, transform
 
 from .chain import build_grid_mask_chain
 from .georef import dense_transform, map_to_pixel, pixel_to_map
+from .quicklook import CLOUD, LINE, LOST, OUTSIDE, blend, coloured, displacement, every, lines, write_png
 from .strips import grid_full_resolution_shape
 from .types import GridRasterizeAlg, ShapelyPredicate
 from .window import Window
@@ -616,13 +615,7 @@ def _pixels_near_invalid_nodes(
 
 # -- the picture --------------------------------------------------------------------------------------------------
 
-#: From no displacement to the largest: dark blue, blue, teal, green, yellow.
-_RAMP = ((38, 70, 140), (40, 120, 175), (45, 160, 155), (130, 195, 105), (250, 225, 70))
-_BAND = 0.5  # source pixels that share a colour, which makes the displacement's contours visible
-_CLOUD = (255, 255, 255)
-_DETECTOR = (205, 40, 45)
-_OUTSIDE = (30, 30, 38)
-_LINE = (16, 24, 48)
+_BAND = 0.5  # source pixels that share a colour
 _LINE_SPACING = 250  # source pixels
 _PICTURE_ROWS = 1000
 
@@ -633,80 +626,30 @@ def write_picture(job: DemoJob, directory: Path) -> str:
     The displacement is what is left of the mapping when its straight-line part, the best affine one, is taken away.
     """
     step = -(-job.shape_row_col[0] // _PICTURE_ROWS)
-    source_rows, source_cols = _every(directory / DENSE_GRID_FILE, step)
-    valid = _every(directory / DENSE_MASK_FILE, step)[0] == 1
-    displacement = _displacement(source_rows, source_cols)
-    lost = np.isnan(displacement)  # none in a right grid, but a wrong one is to be seen
-    displacement[lost] = 0.0
-    picture = _coloured(displacement)
-    _blend(picture, _lines(source_rows) | _lines(source_cols) | lost, _LINE, 0.6)
+    with rasterio.open(directory / DENSE_GRID_FILE) as grid, rasterio.open(directory / DENSE_MASK_FILE) as mask:
+        source_rows, source_cols = every(grid, [1, 2], step)
+        valid = every(mask, [1], step)[0] == 1
+    away = displacement(source_rows, source_cols)
+    lost = np.isnan(away)  # none in a right grid, but a wrong one is to be seen
+    away[lost] = 0.0
+    picture = coloured(away, _BAND)
+    blend(picture, lines(source_rows, _LINE_SPACING) | lines(source_cols, _LINE_SPACING) | lost, LINE, 0.6)
 
     # The mask's file alone decides which pixels are covered; why they are invalid only chooses the colour.
     rows, cols = np.meshgrid(*(np.arange(0, size, step) for size in job.shape_row_col), indexing="ij")
     unseen = ~raster_valid(job, directory, rows, cols)
     shapely.prepare(job.footprint)
     outside = ~shapely.intersects_xy(job.footprint, cols.astype(np.float64), rows.astype(np.float64))
-    _blend(picture, ~valid & ~unseen & ~outside, _CLOUD, 0.93)
-    _blend(picture, ~valid & unseen & ~outside, _DETECTOR, 0.85)
-    _blend(picture, ~valid & outside, _OUTSIDE, 0.72)
-    _write_png(directory / PICTURE_FILE, picture)
+    blend(picture, ~valid & ~unseen & ~outside, CLOUD, 0.93)
+    blend(picture, ~valid & unseen & ~outside, LOST, 0.85)
+    blend(picture, ~valid & outside, OUTSIDE, 0.72)
+    write_png(directory / PICTURE_FILE, picture)
     return (
-        f"Blue to yellow: how far the projection bends the image, 0 to {displacement.max():.1f} source pixels from a"
+        f"Blue to yellow: how far the projection bends the image, 0 to {away.max():.1f} source pixels from a"
         f" straight-line mapping, a step of colour each {_BAND}. Thin lines: every {_LINE_SPACING}th source row and"
         " column. Invalid pixels: white under a cloud, red where the sensor saw nothing (beyond the swath's edge, dead"
         f" detectors), dark outside the footprint. One pixel of the picture is every {step}th row and column."
     )
-
-
-def _blend(picture: Floats, where: Bools, colour: tuple[int, int, int], weight: float) -> None:
-    picture[where] += weight * (np.array(colour, dtype=np.float64) - picture[where])
-
-
-def _every(path: Path, step: int) -> NDArray[Any]:
-    """Read every so manieth row and column of all bands, a row of tiles at a time."""
-    with rasterio.open(path) as dataset:
-        height, width = dataset.shape
-        pieces = []
-        for first in range(0, height, TILE):
-            window = Window(first, min(first + TILE, height), 0, width)
-            pieces.append(dataset.read(window=window.to_rasterio())[:, -first % step :: step, ::step])
-    return np.concatenate(pieces, axis=1)
-
-
-def _displacement(rows: Floats, cols: Floats) -> Floats:
-    """Return how far coordinates are from the best affine function of the pixel; NaN where they are not finite."""
-    i, j = np.meshgrid(np.linspace(-1.0, 1.0, rows.shape[0]), np.linspace(-1.0, 1.0, rows.shape[1]), indexing="ij")
-    finite = np.isfinite(rows) & np.isfinite(cols)
-    design = np.column_stack((np.ones(int(finite.sum())), i[finite], j[finite]))
-    left = [band[finite] - design @ np.linalg.lstsq(design, band[finite], rcond=None)[0] for band in (rows, cols)]
-    displacement = np.full(rows.shape, np.nan)
-    displacement[finite] = np.hypot(left[0], left[1])
-    return displacement
-
-
-def _coloured(displacement: Floats) -> Floats:
-    """Give each band of displacement a colour of the ramp."""
-    bands = np.floor(displacement / _BAND)
-    # Closer together at the low end, where most pixels are.
-    stops = max(float(bands.max()), 1.0) * np.linspace(0.0, 1.0, len(_RAMP)) ** 1.8
-    return np.stack([np.interp(bands, stops, levels) for levels in zip(*_RAMP, strict=True)], axis=-1)
-
-
-def _lines(band: Floats) -> Bools:
-    """Find the pixels at which a coordinate passes a multiple of the line spacing."""
-    number = np.floor(band / _LINE_SPACING)
-    found = np.zeros(band.shape, dtype=bool)
-    found[1:] |= number[1:] != number[:-1]
-    found[:, 1:] |= number[:, 1:] != number[:, :-1]
-    return found
-
-
-def _write_png(path: Path, picture: Floats) -> None:
-    height, width, _ = picture.shape
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)  # a picture has no place on the map
-        with rasterio.open(path, "w", driver="PNG", height=height, width=width, count=3, dtype="uint8") as dataset:
-            dataset.write(np.moveaxis(np.rint(picture).astype(np.uint8), -1, 0))
 
 
 # -- the door -----------------------------------------------------------------------------------------------------

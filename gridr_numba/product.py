@@ -36,7 +36,8 @@ from .rasterize import PolygonMask
 from .sources import open_raster
 from .strips import grid_full_resolution_shape
 from .tally import Tally
-from .types import DEFAULT_MEMORY_BUDGET, GeometryType, GridRIOMode, Progress
+from .types import DEFAULT_MEMORY_BUDGET, GridRIOMode, Progress
+from .vector import PixelFrame, Polygons, pixel_polygons, polygon_files
 from .window import Window
 
 logger = logging.getLogger(__name__)
@@ -104,8 +105,8 @@ def densify(
     window: Any = None,
     mask: Any = None,
     mask_out: Any = None,
-    valid: GeometryType | None = None,
-    invalid: GeometryType | None = None,
+    valid: Polygons | None = None,
+    invalid: Polygons | None = None,
     geometry_origin: tuple[float, float] = (0.0, 0.0),
     row_band: int = 1,
     col_band: int = 2,
@@ -125,6 +126,8 @@ def densify(
     overwrite: bool = False,
     verify: bool = True,
     allow_vrt: bool = False,
+    geometry_crs: Any = None,
+    geometry_layer: str | tuple[str | None, str | None] | None = None,
 ) -> DensifyReport:
     """Make a coarse grid and its mask dense, from files to files.
 
@@ -159,9 +162,13 @@ def densify(
         The coarse mask, one pixel a node; `mask_valid_value` in band `mask_band` is valid, all else is not.
     mask_out : path, optional
         The dense mask, without a nodata tag: a tag of 0 would make GDAL hide the invalid pixels.
-    valid, invalid : GeometryType, optional
+    valid, invalid : path, GeometryType, or sequence of both, optional
         Polygons in dense pixels, (x = column, y = row), integers being centres; pixel (0, 0) of the whole dense raster
-        is at `geometry_origin`.
+        is at `geometry_origin`, whatever the window. Files may be GeoJSON, WKT or WKB by their suffix, and, with the
+        extra ``vector``, GeoPackage, Shapefile or FlatGeobuf. A file with a CRS is brought to dense pixels through the
+        outputs' CRS and transform, its long edges halved until they are straight within 0.01 pixels. GeoJSON has a CRS
+        only if it has a `crs` member or `geometry_crs` is given: without, its coordinates are pixels here, not the
+        WGS 84 of RFC 7946. A file without a polygon is as if it were not given, and a WARNING says so.
     row_band, col_band : int
         Bands of the grid.
     mask_out_values : pair of int, or 'causes'
@@ -193,6 +200,12 @@ def densify(
         checked all the same: GDAL may close a file that a full disk cut short, and rasterio says nothing.
     allow_vrt : bool
         Read local VRTs whose sources all are plain local rasters.
+    geometry_crs : str, int, dict or rasterio.crs.CRS, optional
+        Of all polygons, given as paths or not, instead of what the files say. Coordinates are (x, y), east or longitude
+        first, whatever the CRS says of its axes.
+    geometry_layer : str or pair of (str or None), optional
+        The layer to read of polygon files that have layers, or (that of `valid`, that of `invalid`). Needed where a
+        file has more than one.
 
     Returns
     -------
@@ -216,7 +229,12 @@ def densify(
             target = _target(sources, checks.input_resolution(resolution, "resolution"), shape, window)
             grid_in = sources.grid_in(row_band, col_band, grid_nodata)
             values = _mask_values(mask_out_values)
-            files = _files(target, grid_in, out, mask_out, dtype, values, creation_options, sources.paths, overwrite)
+            frame = PixelFrame(target.crs, target.whole_transform, checks.real_pair(geometry_origin, "geometry_origin"))
+            polygons = pixel_polygons(
+                valid, invalid, frame, crs=geometry_crs, layer=geometry_layer, repair=repair_geometry
+            )
+            inputs = [*sources.paths, *polygon_files(valid, invalid)]
+            files = _files(target, grid_in, out, mask_out, dtype, values, creation_options, inputs, overwrite)
             for file in files:
                 file.tags["GRIDR_NUMBA_OPTIONS"] = _described_options(given)
             checksums = stack.enter_context(closing(Checksums())) if verify else None
@@ -232,7 +250,7 @@ def densify(
                     logger=logger,
                     threshold=checks.binary_threshold(threshold),
                     polygons=PolygonMask.of(
-                        (valid, invalid), geometry_origin, rasterize_kwargs, target.full_shape, repair=repair_geometry
+                        polygons, frame.origin_row_col, rasterize_kwargs, target.full_shape, repair=repair_geometry
                     ),
                     mask_in=MaskIn.of(sources.mask, mask_valid_value, mask_band, target.node_shape, "one a node"),
                     fill=None if fill is None else checks.finite_or_nan(fill, "fill"),
@@ -350,14 +368,21 @@ class _Sources:
 
 @dataclass(frozen=True)
 class _Target:
-    """What is made: which part of which dense raster, and where that lies on the map."""
+    """What is made: which part of which dense raster, and where the whole of it lies on the map."""
 
     node_shape: tuple[int, int]
     resolution: tuple[int, int]
     full_shape: tuple[int, int]
     window: Window
     crs: Any
-    transform: Any
+    whole_transform: Any
+
+    @property
+    def transform(self) -> Any:
+        """Of the part that is made."""
+        if self.whole_transform is None:
+            return None
+        return shifted_transform(self.whole_transform, self.window.row_start, self.window.col_start)
 
 
 _LARGEST_SIDE = 2**31 - 1
@@ -390,12 +415,14 @@ def _target(sources: _Sources, resolution: tuple[int, int], shape: Any, window: 
         raise GridrValueError(
             f"the outputs would have {part.shape} rows and columns, and a GeoTIFF has at most {_LARGEST_SIDE} of each"
         )
-    crs, transform = _place(sources, resolution, part)
-    return _Target(node_shape, resolution, full_shape, part, crs, transform)
+    return _Target(node_shape, resolution, full_shape, part, *_place(sources, resolution))
 
 
-def _place(sources: _Sources, resolution: tuple[int, int], part: Window) -> tuple[Any, Any]:
-    """Return the CRS and the transform of the outputs: the image's, or the coarse grid's made dense.
+def _place(sources: _Sources, resolution: tuple[int, int]) -> tuple[Any, Any]:
+    """Return the CRS and the transform of the whole dense raster: the image's, or the coarse grid's made dense.
+
+    An image's first pixel is the dense raster's. The transform is None where a file has none, which GDAL shows as the
+    identity.
 
     Inputs that say that they lie elsewhere are refused. What says nothing (no CRS, or the identity for a transform)
     agrees with everything.
@@ -407,14 +434,14 @@ def _place(sources: _Sources, resolution: tuple[int, int], part: Window) -> tupl
                 _check_same_place(other, name, nodes, nodes.transform, _SAME_NODE)
     dense = None
     if nodes is not None and not nodes.transform.is_identity:
-        dense = shifted_transform(dense_transform(nodes.transform, resolution), part.row_start, part.col_start)
+        dense = dense_transform(nodes.transform, resolution)
     if sources.like is None:
         return (None if nodes is None else nodes.crs), dense
     if nodes is not None:
         # Many grids say where their nodes' corners are where this package takes them to say it of the nodes' pixels:
         # half a node is let pass, and the image's word is taken.
         _check_same_place(sources.like, "like", nodes, dense, max(resolution) / 2)
-    return sources.like.crs, sources.like.transform
+    return sources.like.crs, None if sources.like.transform.is_identity else sources.like.transform
 
 
 # In pixels of the raster that is compared.
