@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +11,10 @@ import oracles
 import pytest
 import rasterio
 import shapely
+from click.testing import CliRunner
 
 from gridr_numba import demo
+from gridr_numba.cli import main
 
 README = Path(__file__).parent.parent / "README.md"
 
@@ -22,8 +25,13 @@ def test_the_code_blocks(tmp_path, monkeypatch, capsys):
     job = demo.make_job()
     demo.write_inputs(job, tmp_path / "demo-out")
     monkeypatch.chdir(tmp_path)
-    chain, product = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
+    product, chain = code_blocks("python")
     names: dict[str, object] = {}
+    exec(compile(product, "README.md", "exec"), names)
+    said = capsys.readouterr().out
+    with rasterio.open("valid.tif") as valid:
+        strict = valid.read(1)
+    assert said.startswith(f"{strict.sum()} {{'raster_mask': ")
     exec(compile(chain, "README.md", "exec"), names)
     with rasterio.open("dense.tif") as dense, rasterio.open("valid.tif") as valid:
         assert dense.shape == valid.shape == job.shape_row_col
@@ -37,9 +45,39 @@ def test_the_code_blocks(tmp_path, monkeypatch, capsys):
         coarse = oracles.inside_shapely([cloud], (1, 1), 1, (float(i), float(j)))
         assert not (mask[i, j] and coarse[0, 0])
     assert np.array_equal(nodes, np.stack(job.project_nodes()))
-    exec(compile(product, "README.md", "exec"), names)
-    said = capsys.readouterr().out
-    with rasterio.open("valid.tif") as valid:
-        strict = valid.read(1)
-    assert said.startswith(f"{strict.sum()} {{'raster_mask': ")
     assert np.array_equal(strict <= mask, np.ones_like(strict, bool))  # densify wants every contributing node
+
+
+@pytest.mark.large
+def test_the_tour(tmp_path, monkeypatch):
+    """Each command prints what the README says, but for how long it took, and on how many threads."""
+    monkeypatch.chdir(tmp_path)
+    Path("demo-out").mkdir()
+    demo.write_inputs(demo.make_job(), Path("demo-out"))
+    lines = "\n".join(code_blocks("console")).splitlines()
+    starts = [index for index, line in enumerate(lines) if line.startswith("$ ")]
+    assert len(starts) == 7
+    for start, stop in pairwise([*starts, len(lines)]):
+        command, *expected = lines[start][2:].split()
+        shown = [line for line in lines[start + 1 : stop] if line]
+        if command == "cat":
+            Path(expected[0]).write_text("\n".join(shown))
+            continue
+        result = CliRunner().invoke(main, expected)
+        assert [steady(line) for line in result.output.splitlines() if line] == [steady(line) for line in shown]
+    assert {path.name for path in Path().glob("*")} >= {
+        "dense.tif",
+        "valid.tif",
+        "report.json",
+        "dense.png",
+        "causes.png",
+    }
+
+
+def code_blocks(language):
+    return re.findall(rf"```{language}\n(.*?)```", README.read_text(), re.DOTALL)
+
+
+def steady(line):
+    """Return what a line says on any machine."""
+    return "time" if re.fullmatch(r"time +[\d.]+ s, [\d.]+ Mpx/s, \d+ threads", line) else line
