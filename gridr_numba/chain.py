@@ -276,7 +276,7 @@ def run_strips(job: Job) -> None:
         causes = NO_BYTES
         if job.polygons is not None and mask is not None:
             causes = out_mask
-            job.polygons.write_causes(strip.dense, causes)
+            job.polygons.write_causes(strip.dense, causes, job.threads)
         out_grid = NO_GRID if grid is None else grid.buffer(strip.dense.shape)
         densify_window(
             options,
