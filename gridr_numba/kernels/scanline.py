@@ -278,7 +278,7 @@ def scan_band(
 ) -> int:
     """Write a band of rows, polygon by polygon; return how many centres are in doubt."""
     for row in range(len(out)):
-        change(out[row], np.uint8(0), base)
+        fill(out[row], base)
     n_doubts = 0
     ends = np.empty(BAND_ROWS + 1, np.int64)
     keys = np.empty(_SCRATCH_KEYS, np.int64)
@@ -507,5 +507,15 @@ def note_doubt(doubts: Integers, n_doubts: int, polygon: int, row: int, col: int
 @helper
 def change(pixels: Bytes, keep: np.uint8, add: np.uint8) -> None:
     """Keep some bits of bytes and add others. They come as a slice, so that LLVM sees no negative index: vectorised."""
+    if keep == 0:
+        fill(pixels, add)
+        return
     for j in range(len(pixels)):
         pixels[j] = (pixels[j] & keep) | add
+
+
+@helper
+def fill(pixels: Bytes, value: np.uint8) -> None:
+    """Set bytes: LLVM calls memset."""
+    for j in range(len(pixels)):
+        pixels[j] = value
