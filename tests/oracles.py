@@ -98,3 +98,14 @@ def inside_exact(rings, x, y, boundary):
             if (y0 > y) != (y1 > y) and (side < 0) == (y1 < y0):
                 odd = not odd
     return odd
+
+
+def inside_prepared(polygons, shape, predicate, origin=(0.0, 0.0), step=(1.0, 1.0)):
+    """Ask the installed shapely of all centres at once: `inside_shapely` in less time, with geometries of its own."""
+    xs, ys = centres(shape, origin, step)
+    ask = shapely.contains_xy if int(predicate) == 2 else shapely.intersects_xy
+    inside = np.zeros(shape, dtype=bool)
+    for polygon in shapely.from_wkb(shapely.to_wkb(np.array(polygons, dtype=object))):
+        shapely.prepare(polygon)
+        inside |= ask(polygon, xs, ys)
+    return inside
