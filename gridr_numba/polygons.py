@@ -85,7 +85,7 @@ class PolygonSet:
         return meets
 
     def clipped(self, box: Box) -> PolygonSet:
-        """Return what lies in a box of the polygons that touch it. Those that reach beyond `BUFFER_LIMIT` stay whole."""
+        """Return what lies in a box of the polygons that touch it. Those beyond `BUFFER_LIMIT` stay whole."""
         touching, far = self.where(self.touches(box)).split_by_reach(BUFFER_LIMIT)
         low, high = touching.bounds[:, :2], touching.bounds[:, 2:]
         within = (low >= box[:2]).all(axis=1) & (high <= box[2:]).all(axis=1)
@@ -185,40 +185,35 @@ class PolygonEdges:
     polygons : PolygonSet
         The polygons that touch the raster and that the kernel scans; they are asked about the centres that it leaves in
         doubt.
-    keep, add : ndarray of uint8 (n,)
-        What each does to the byte of a pixel in it.
     table : EdgeTable
-        Their edges that cross a row.
+        Their edges that cross a row, and what each does to the byte of a pixel in it.
     asked : tuple of Layer
         The polygons that the kernel cannot scan: those beyond `GEOS_LIMIT`, and those with edges that cross a row while
         rising less than `LEAST_RISE`.
     """
 
     polygons: PolygonSet
-    keep: NDArray[np.uint8]
-    add: NDArray[np.uint8]
     table: EdgeTable
     asked: tuple[Layer, ...]
 
     @classmethod
     def of(cls, layers: Sequence[Layer], row_axis: Axis, col_axis: Axis) -> PolygonEdges:
-        """Cut the polygons to a raster: those that do not touch it go, and of the others the edges that cross no row."""
+        """Cut the polygons to a raster: to those that touch it, and of these to the edges that cross a row."""
         box = _box(row_axis, col_axis)
-        near = [layer._replace(polygons=layer.polygons.where(layer.polygons.touches(box))) for layer in layers]
-        reach = [layer.polygons.split_by_reach(GEOS_LIMIT) for layer in near]
-        asked = [layer._replace(polygons=far) for layer, (_, far) in zip(near, reach, strict=True)]
-        counts = [len(within.polygons) for within, _ in reach]
+        scanned, asked = [], []
+        for layer in layers:
+            near, huge = layer.polygons.where(layer.polygons.touches(box)).split_by_reach(GEOS_LIMIT)
+            scanned.append(layer._replace(polygons=near))
+            asked.append(layer._replace(polygons=huge))
         polygons = PolygonSet(
-            np.concatenate([within.polygons for within, _ in reach]),
-            np.concatenate([within.bounds for within, _ in reach]),
+            np.concatenate([layer.polygons.polygons for layer in scanned]),
+            np.concatenate([layer.polygons.bounds for layer in scanned]),
         )
-        table, refused = _edge_table(polygons.polygons, row_axis, box[2])
-        keep, add = (np.repeat(np.array([layer[part] for layer in layers], np.uint8), counts) for part in (1, 2))
-        asked += [
-            Layer(polygons.where(np.arange(len(refused)) == index), int(keep[index]), int(add[index]))
-            for index in np.flatnonzero(refused)
-        ]
-        return cls(polygons, keep, add, table, tuple(layer for layer in asked if len(layer.polygons.polygons)))
+        table, refused = _edge_table(scanned, polygons.polygons, row_axis, box[2])
+        for index in np.flatnonzero(refused):
+            alone = polygons.where(np.arange(len(refused)) == index)
+            asked.append(Layer(alone, int(table.keep[index]), int(table.add[index])))
+        return cls(polygons, table, tuple(layer for layer in asked if len(layer.polygons.polygons)))
 
     def write(
         self,
@@ -246,15 +241,15 @@ class PolygonEdges:
         closed = predicate is not ShapelyPredicate.CONTAINS
         n_bands = -(-len(out) // BAND_ROWS)
         starts = _DOUBTS_A_BAND * np.arange(n_bands + 1)
-        counts = np.empty(n_bands, np.int64)
         while True:
             doubts = np.empty((starts[-1], 3), np.int64)
             with launch(threads):
-                scan(self.table, self.keep, self.add, np.uint8(base), closed, row_axis, col_axis, starts, doubts, counts, out)
-            if (counts <= np.diff(starts)).all():
+                scan(self.table, np.uint8(base), closed, row_axis, col_axis, starts, doubts, out)
+            needed = 1 + doubts[starts[:-1], 0]
+            if (needed <= np.diff(starts)).all():
                 break
-            starts = np.concatenate([[0], np.cumsum(counts)])
-        noted = [doubts[start : start + count] for start, count in zip(starts, counts, strict=False)]
+            starts = np.concatenate([[0], np.cumsum(needed)])
+        noted = [doubts[start + 1 : start + count] for start, count in zip(starts, needed, strict=False)]
         xs, ys = centres(*col_axis), centres(*row_axis)
         self._settle(np.concatenate(noted), xs, ys, predicate, out)
         for polygons, keep, add in self.asked:
@@ -277,11 +272,11 @@ class PolygonEdges:
             single = group[:, 2] >= 0
             rows, cols = group[single, 1], group[single, 2]
             inside = _asked(self.polygons.polygons[polygon], xs[cols], ys[rows], predicate)
-            out[rows[inside], cols[inside]] &= self.keep[polygon]
-            out[rows[inside], cols[inside]] |= self.add[polygon]
+            out[rows[inside], cols[inside]] &= self.table.keep[polygon]
+            out[rows[inside], cols[inside]] |= self.table.add[polygon]
             for row in group[~single, 1]:
                 inside = _asked(self.polygons.polygons[polygon], xs, ys[row], predicate)
-                change(out[row], inside, int(self.keep[polygon]), int(self.add[polygon]))
+                change(out[row], inside, int(self.table.keep[polygon]), int(self.table.add[polygon]))
 
 
 def change(out: NDArray[np.uint8], chosen: NDArray[np.bool_], keep: int, add: int) -> None:
@@ -298,8 +293,12 @@ def _box(row_axis: Axis, col_axis: Axis) -> Box:
     return min_x, min_y, max_x, max_y
 
 
-def _edge_table(polygons: NDArray[np.object_], row_axis: Axis, last_x: float) -> tuple[EdgeTable, NDArray[np.bool_]]:
-    """Return the edges of polygons that cross a row, and which polygons the kernel refuses."""
+def _edge_table(
+    layers: Sequence[Layer], polygons: NDArray[np.object_], row_axis: Axis, last_x: float
+) -> tuple[EdgeTable, NDArray[np.bool_]]:
+    """Return the edges of the layers' polygons that cross a row, and which polygons the kernel refuses."""
+    counts = [len(layer.polygons.polygons) for layer in layers]
+    keep, add = (np.repeat(np.array([layer[part] for layer in layers], np.uint8), counts) for part in (1, 2))
     with _GEOS_LOCK:
         rings, owners = shapely.get_rings(polygons, return_index=True)
     vertices = shapely.get_coordinates(rings)
@@ -314,6 +313,8 @@ def _edge_table(polygons: NDArray[np.object_], row_axis: Axis, last_x: float) ->
         np.empty(most_blocks + 1, np.int64),
         np.empty((most_blocks, 2), np.int64),
         np.empty(len(polygons) + 1, np.int64),
+        keep,
+        add,
     )
     refused = np.empty(len(polygons), np.bool_)
     collect_edges(vertices, ring_starts, polygon_rings, row_axis, last_x, table, refused)

@@ -130,8 +130,9 @@ class PolygonMask:
             edges = PolygonEdges.of(layers, *lattice.axes(Window.whole(shape_row_col)))
             return cls(base, layers, edges, lattice, options)
         around = _around(*lattice.axes(Window.whole(shape_row_col)))
-        burned = (layer._replace(polygons=layer.polygons.clipped(around).dilated(RASTERIO_DILATION)) for layer in layers)
-        return cls(base, tuple(burned), None, lattice, options)
+        grown = [layer.polygons.clipped(around).dilated(RASTERIO_DILATION) for layer in layers]
+        burned = tuple(layer._replace(polygons=polygons) for layer, polygons in zip(layers, grown, strict=True))
+        return cls(base, burned, None, lattice, options)
 
     def write_causes(self, window: Window, out: NDArray[np.uint8], threads: int | None = None) -> None:
         """Write for each pixel of a window which of its sets make it invalid, as bits of `types.Cause`.
@@ -326,10 +327,10 @@ def _inside_coordinates(
 
 def _exact_lattice(xs: NDArray[np.float64], ys: NDArray[np.float64]) -> Lattice | None:
     """Return the lattice that has these ascending centres to the bit, or None where there is none."""
-    origin, step = (float(ys[0]), float(xs[0])), tuple(_regular_step(values) for values in (ys, xs))
-    if None in step:
+    step_row, step_col = _regular_step(ys), _regular_step(xs)
+    if step_row is None or step_col is None:
         return None
-    lattice = Lattice((len(ys), len(xs)), origin, step)
+    lattice = Lattice((len(ys), len(xs)), (float(ys[0]), float(xs[0])), (step_row, step_col))
     same = zip(lattice.centres(Window.whole(lattice.shape_row_col)), (xs, ys), strict=True)
     return lattice if all(np.array_equal(a, b) for a, b in same) else None
 

@@ -69,9 +69,14 @@ def half_ulp_float32(value):
 
 def centres(shape, origin=(0.0, 0.0), step=(1.0, 1.0)):
     """Law 6: x = fl(origin_col + fl(step*j)), y = fl(origin_row + fl(step*i))."""
+    return np.meshgrid(*centre_axes(shape, origin, step))
+
+
+def centre_axes(shape, origin=(0.0, 0.0), step=(1.0, 1.0)):
+    """Return x of the columns and y of the rows."""
     ys = [origin[0] + step[0] * float(i) for i in range(shape[0])]
     xs = [origin[1] + step[1] * float(j) for j in range(shape[1])]
-    return np.meshgrid(np.array(xs), np.array(ys))
+    return np.array(xs), np.array(ys)
 
 
 def inside_shapely(polygons, shape, predicate, origin=(0.0, 0.0), step=(1.0, 1.0)):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import shapely
@@ -117,9 +118,7 @@ def _spiral(random, size):
 def _nested(random, size):
     ring = _ring(random, 3 + size) - 0.5
     scales = np.linspace(1, 0.1, 2 * (1 + size % 4))
-    return [
-        shapely.Polygon(0.5 + ring * a, [0.5 + ring * b]) for a, b in zip(scales[::2], scales[1::2], strict=True)
-    ]
+    return [shapely.Polygon(0.5 + ring * a, [0.5 + ring * b]) for a, b in zip(scales[::2], scales[1::2], strict=True)]
 
 
 def _touching(random, size):
@@ -143,11 +142,9 @@ def _slivers(random, size):
 def _boxes(random, size):
     """Boxes that share edges, and triangles that share a vertex."""
     xs, ys = (np.sort(random.uniform(0, 1, 2 + size % 4)) for _ in range(2))
-    boxes = [
-        shapely.box(xs[i], ys[j], xs[i + 1], ys[j + 1]) for i in range(len(xs) - 1) for j in range(len(ys) - 1)
-    ]
+    boxes = [shapely.box(xs[i], ys[j], xs[i + 1], ys[j + 1]) for i in range(len(xs) - 1) for j in range(len(ys) - 1)]
     fan = _ring(random, 3 + size % 9)
-    return boxes + [shapely.Polygon([(0.5, 0.5), a, b]) for a, b in zip(fan[:-1], fan[1:], strict=True)]
+    return boxes + [shapely.Polygon([(0.5, 0.5), a, b]) for a, b in pairwise(fan)]
 
 
 def _overlapping(random, size):
@@ -164,7 +161,7 @@ _STEPS = st.sampled_from([1.0, 1.0, 1.0, 0.5, 0.1, 1 / 3, 7.0])
 
 
 @st.composite
-def scanned(draw, shapes, sizes=st.integers(0, 60)):
+def scanned(draw, shapes, most=60):
     """Polygons over a lattice: polygons, shape, origin and step, (row, column) each.
 
     Vertices lie on multiples of a fraction of a step, or anywhere; what snapping made invalid is mended.
@@ -181,7 +178,9 @@ def scanned(draw, shapes, sizes=st.integers(0, 60)):
         nodes = unit * extent - 0.5
         return offset + scale * (nodes if snap is None else np.round(nodes / snap) * snap)
 
-    members = [draw(st.sampled_from(SHAPES))(random, draw(sizes)) for _ in range(draw(st.integers(1, 2)))]
+    members = [
+        draw(st.sampled_from(SHAPES))(random, draw(st.integers(0, most))) for _ in range(draw(st.integers(1, 2)))
+    ]
     mended = shapely.make_valid(shapely.transform(np.concatenate(members), place))
     parts = shapely.get_parts(shapely.get_parts(mended))
     polygons = parts[(shapely.get_type_id(parts) == 3) & ~shapely.is_empty(parts)]

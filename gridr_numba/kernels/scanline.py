@@ -19,15 +19,15 @@ are odd the row is inside; where one of them is, the row runs along a horizontal
 its boundary does; and a position that is a centre is a point of the boundary itself. With this, vertices on rows,
 horizontal edges, and holes that touch need no case of their own.
 
-*Certainty.* With u = 2**-53, ``slope = (x1 - x0) / (y1 - y0)`` and ``x = x0 + (y - y0) * slope`` take five operations that
-each err by at most u of ``|x1 - x0|`` (the sum over the product, since ``y`` lies between the ends) and a sum that errs
-by u of ``max(|x0|, |x1|)``; second-order terms included, x errs by less than ``6.1 u (|x0| + |x1|)``. The bound that is
-used is ``8 u (|x0| + |x1|) + 1e-150``, and a crossing is never outside its edge's own range. Products underflow by less than
-1e-290, since edges that rise by less than `LEAST_RISE` do not come here. A centre outside the bound is decided, and
-GEOS decides likewise: its orientation test errs by less than 2**-99 of ``|x1 - x0|``, and its products cannot underflow
-at a distance of 1e-150 and a rise of `LEAST_RISE`. The centre inside the bound is decided by `crossing_side`, if the
-differences of the coordinates are exact (on integers, say): then GEOS's test is exact too. Any other goes to `doubts`,
-and is not touched by the polygon; so does the polygon's whole row where the bound holds several centres.
+*Certainty.* With u = 2**-53, ``slope = (x1 - x0) / (y1 - y0)`` and ``x = x0 + (y - y0) * slope`` take five operations
+that each err by at most u of ``|x1 - x0|``, since ``y`` lies between the ends, and a sum that errs by u of the larger
+of ``|x0|`` and ``|x1|``: with second-order terms, x errs by less than ``6.1 u (|x0| + |x1|)``. The bound that is used
+is ``8 u (|x0| + |x1|) + 1e-150`` (underflow is less than that: edges that rise less than `LEAST_RISE` are not here),
+and a crossing is never outside its edge's own range. A centre outside the bound is decided, and GEOS decides likewise:
+its orientation test, in double-doubles, errs by less than 2**-99 of ``|x1 - x0|``, and at a distance of 1e-150 and a
+rise of `LEAST_RISE` its products do not underflow. One centre inside the bound is decided by `crossing_side` if the
+differences of the coordinates are exact (on integers, say): then GEOS's test is exact too. If they are not, the polygon
+leaves that centre alone and it goes to `doubts`; where the bound holds several centres, the polygon's whole row does.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 Bytes = NDArray[np.uint8]
 Bools = NDArray[np.bool_]
-#: Centre of index 0, step (positive), first index, and the one after the last: the centre of ``i`` is ``origin + step*i``.
+#: Centre of index 0, step (positive), first index, and the one after the last. Centre ``i`` is ``origin + step*i``.
 Axis = tuple[float, float, int, int]
 
 
@@ -63,6 +63,8 @@ class EdgeTable(NamedTuple):
         The rows between which a block's edges lie, half-open.
     polygon_blocks : int64 (polygons + 1,)
         Where each polygon's blocks start.
+    keep, add : uint8 (polygons,)
+        What each polygon does to the byte of a pixel inside it: ``(byte & keep) | add``.
     """
 
     ends: Floats
@@ -70,6 +72,8 @@ class EdgeTable(NamedTuple):
     block_edges: Integers
     block_rows: Integers
     polygon_blocks: Integers
+    keep: Bytes
+    add: Bytes
 
 
 #: Edges that cross a row and rise by less are not for these kernels.
@@ -121,7 +125,8 @@ def collect_edges(
     last_x : float
         Centre of the last column.
     table : EdgeTable
-        With room for an edge a vertex, and a block for each polygon and each 64 edges.
+        With room for an edge a vertex, and a block for each polygon and each 64 edges. All but `keep` and `add` are
+        written.
     refused : bool (polygons,)
         Whether a polygon has an edge that rises too little (see `LEAST_RISE`). It has no edges in the table then.
     """
@@ -212,25 +217,20 @@ def reached(value: float, beyond: bool, centre: float) -> bool:
 @kernel(parallel=True)
 def scan(
     table: EdgeTable,
-    keep: Bytes,
-    add: Bytes,
     base: np.uint8,
     closed: bool,
     row_axis: Axis,
     col_axis: Axis,
     doubt_starts: Integers,
     doubts: Integers,
-    n_doubts: Integers,
     out: Bytes,
 ) -> None:
-    """Write a window: `base`, then ``(byte & keep) | add`` for each polygon that a centre is in.
+    """Write a window: `base`, changed by each polygon that a centre is in.
 
     Parameters
     ----------
     table : EdgeTable
         As `collect_edges` wrote it.
-    keep, add : uint8 (polygons,)
-        What a polygon does to the byte of a pixel inside it.
     base : uint8
         What is outside all polygons.
     closed : bool
@@ -240,19 +240,16 @@ def scan(
     doubt_starts : int64 (bands + 1,)
         Where in `doubts` each band's part starts.
     doubts : int64 (any, 3)
-        Polygon, row and column in the window of the centres that are left to be asked; a column of -1 means all.
-    n_doubts : int64 (bands,)
-        How many each band has. What its part does not hold is lost: `scan` is to be called again with larger ones.
+        Polygon, row and column in the window of the centres that are left to be asked; a column of -1 means all. The
+        first entry of each band is their number. Those that its part does not hold are lost: call again with more.
     out : uint8 (rows, columns)
         Written whole.
     """
     for band in prange((out.shape[0] + BAND_ROWS - 1) // BAND_ROWS):
         start = band * BAND_ROWS
         stop = min(start + BAND_ROWS, out.shape[0])
-        n_doubts[band] = scan_band(
+        scan_band(
             table,
-            keep,
-            add,
             base,
             closed,
             (row_axis[0], row_axis[1], row_axis[2] + start, row_axis[2] + stop),
@@ -266,8 +263,6 @@ def scan(
 @helper
 def scan_band(
     table: EdgeTable,
-    keep: Bytes,
-    add: Bytes,
     base: np.uint8,
     closed: bool,
     row_axis: Axis,
@@ -275,14 +270,14 @@ def scan_band(
     first_row: int,
     doubts: Integers,
     out: Bytes,
-) -> int:
-    """Write a band of rows, polygon by polygon; return how many centres are in doubt."""
+) -> None:
+    """Write a band of rows, polygon by polygon."""
     for row in range(len(out)):
         fill(out[row], base)
-    n_doubts = 0
+    doubts[0, 0] = 0
     ends = np.empty(BAND_ROWS + 1, np.int64)
     keys = np.empty(_SCRATCH_KEYS, np.int64)
-    for polygon in range(len(keep)):
+    for polygon in range(len(table.keep)):
         if count_keys(table, polygon, row_axis, ends) == 0:
             continue
         row = 0
@@ -299,12 +294,9 @@ def scan_band(
                 high = ends[i] - start
                 if low < high:
                     sort(keys[low:high])
-                    n_doubts = fill_row(
-                        keys[low:high], closed, keep[polygon], add[polygon], polygon, first_row + i, doubts, n_doubts, out[i]
-                    )
+                    fill_row(keys[low:high], closed, table, polygon, first_row + i, doubts, out[i])
                 low = high
             row = stop_row
-    return n_doubts
 
 
 @helper
@@ -459,19 +451,13 @@ def sort(keys: Integers) -> None:
 
 @helper
 def fill_row(
-    keys: Integers,
-    closed: bool,
-    keep: np.uint8,
-    add: np.uint8,
-    polygon: int,
-    row: int,
-    doubts: Integers,
-    n_doubts: int,
-    pixels: Bytes,
-) -> int:
-    """Change the pixels of a row that are inside a polygon, and note those in doubt; return how many there are by now."""
+    keys: Integers, closed: bool, table: EdgeTable, polygon: int, row: int, doubts: Integers, pixels: Bytes
+) -> None:
+    """Change the pixels of a row that are inside a polygon, and note those in doubt."""
     if keys[0] == _SEVERAL:
-        return note_doubt(doubts, n_doubts, polygon, row, -1)
+        note_doubt(doubts, polygon, row, -1)
+        return
+    keep, add = table.keep[polygon], table.add[polygon]
     odd = 0
     i = 0
     while i < len(keys):
@@ -484,24 +470,23 @@ def fill_row(
         col = position >> 1
         if position & 1:
             if doubt != 0:
-                n_doubts = note_doubt(doubts, n_doubts, polygon, row, col)
+                note_doubt(doubts, polygon, row, col)
             elif closed:
                 pixels[col] = (pixels[col] & keep) | add
             col += 1
         if odd == _BOTH_SIDES or (closed and odd != 0):
             stop = keys[i] >> 4 if i < len(keys) else len(pixels)
             change(pixels[col:stop], keep, add)
-    return n_doubts
 
 
 @helper
-def note_doubt(doubts: Integers, n_doubts: int, polygon: int, row: int, col: int) -> int:
-    """Note that a centre is in doubt; return how many are by now."""
-    if n_doubts < len(doubts):
-        doubts[n_doubts, 0] = polygon
-        doubts[n_doubts, 1] = row
-        doubts[n_doubts, 2] = col
-    return n_doubts + 1
+def note_doubt(doubts: Integers, polygon: int, row: int, col: int) -> None:
+    """Note that a centre is in doubt, if there is room."""
+    doubts[0, 0] += 1
+    if doubts[0, 0] < len(doubts):
+        doubts[doubts[0, 0], 0] = polygon
+        doubts[doubts[0, 0], 1] = row
+        doubts[doubts[0, 0], 2] = col
 
 
 @helper
