@@ -15,7 +15,7 @@ from shapely.geometry.base import BaseGeometry
 from .errors import GridrTypeError, GridrValueError, InvalidGeometryError
 from .exact import GEOS_LIMIT, mark_inside_exactly
 from .georef import centres
-from .kernels.jit import launch
+from .kernels.jit import launch, usable_threads
 from .kernels.scanline import BAND_ROWS, BLOCK_EDGES, Axis, EdgeTable, collect_edges, scan
 from .types import ShapelyPredicate
 
@@ -239,12 +239,13 @@ class PolygonEdges:
             None is all that the process may use.
         """
         closed = predicate is not ShapelyPredicate.CONTAINS
-        n_bands = -(-len(out) // BAND_ROWS)
+        band_rows = min(BAND_ROWS, -(-len(out) // usable_threads(threads)))
+        n_bands = -(-len(out) // band_rows)
         starts = _DOUBTS_A_BAND * np.arange(n_bands + 1)
         while True:
             doubts = np.empty((starts[-1], 3), np.int64)
             with launch(threads):
-                scan(self.table, np.uint8(base), closed, row_axis, col_axis, starts, doubts, out)
+                scan(self.table, np.uint8(base), closed, row_axis, col_axis, band_rows, starts, doubts, out)
             needed = 1 + doubts[starts[:-1], 0]
             if (needed <= np.diff(starts)).all():
                 break

@@ -221,6 +221,7 @@ def scan(
     closed: bool,
     row_axis: Axis,
     col_axis: Axis,
+    band_rows: int,
     doubt_starts: Integers,
     doubts: Integers,
     out: Bytes,
@@ -237,6 +238,8 @@ def scan(
         Whether a polygon's boundary belongs to it.
     row_axis, col_axis : Axis
         Of the window: its rows and columns of the raster.
+    band_rows : int
+        How many rows an iteration owns, at most `BAND_ROWS`. The result does not depend on it.
     doubt_starts : int64 (bands + 1,)
         Where in `doubts` each band's part starts.
     doubts : int64 (any, 3)
@@ -245,9 +248,9 @@ def scan(
     out : uint8 (rows, columns)
         Written whole.
     """
-    for band in prange((out.shape[0] + BAND_ROWS - 1) // BAND_ROWS):
-        start = band * BAND_ROWS
-        stop = min(start + BAND_ROWS, out.shape[0])
+    for band in prange(len(doubt_starts) - 1):
+        start = band * band_rows
+        stop = min(start + band_rows, out.shape[0])
         scan_band(
             table,
             base,
@@ -277,9 +280,12 @@ def scan_band(
     doubts[0, 0] = 0
     ends = np.empty(BAND_ROWS + 1, np.int64)
     keys = np.empty(_SCRATCH_KEYS, np.int64)
+    active = np.empty(len(table.ends), np.int64)  # pages that are not written to are not memory
     for polygon in range(len(table.keep)):
-        if count_keys(table, polygon, row_axis, ends) == 0:
+        n_active = find_active(table, polygon, row_axis[2], row_axis[3], active)
+        if n_active == 0:
             continue
+        count_keys(table, active[:n_active], row_axis, ends)
         row = 0
         while row < len(out):
             start = ends[row]
@@ -288,7 +294,7 @@ def scan_band(
                 stop_row += 1
             if ends[stop_row] - start > len(keys):
                 keys = np.empty(ends[stop_row] - start, np.int64)
-            write_keys(table, polygon, row_axis, col_axis, row, stop_row, ends, keys)
+            write_keys(table, active[:n_active], row_axis, col_axis, row, stop_row, ends, keys)
             low = 0
             for i in range(row, stop_row):
                 high = ends[i] - start
@@ -300,24 +306,26 @@ def scan_band(
 
 
 @helper
-def count_keys(table: EdgeTable, polygon: int, row_axis: Axis, ends: Integers) -> int:
-    """Write where in the scratch buffer each row's keys start; return how many there are."""
+def find_active(table: EdgeTable, polygon: int, row_start: int, row_stop: int, active: Integers) -> int:
+    """Write which edges of a polygon cross any of some rows; return how many."""
+    n = 0
+    for block in range(table.polygon_blocks[polygon], table.polygon_blocks[polygon + 1]):
+        if table.block_rows[block, 0] < row_stop and table.block_rows[block, 1] > row_start:
+            for edge in range(table.block_edges[block], table.block_edges[block + 1]):
+                active[n] = edge
+                n += table.edge_rows[edge, 0] < row_stop and table.edge_rows[edge, 1] > row_start
+    return n
+
+
+@helper
+def count_keys(table: EdgeTable, active: Integers, row_axis: Axis, ends: Integers) -> None:
+    """Write where in the scratch buffer each row's keys start, and where the last row's end."""
     n_rows = row_axis[3] - row_axis[2]
     for i in range(n_rows + 1):
         ends[i] = 0
-    found = False
-    for block in range(table.polygon_blocks[polygon], table.polygon_blocks[polygon + 1]):
-        if table.block_rows[block, 0] >= row_axis[3] or table.block_rows[block, 1] <= row_axis[2]:
-            continue
-        for edge in range(table.block_edges[block], table.block_edges[block + 1]):
-            start = max(table.edge_rows[edge, 0] - row_axis[2], 0)
-            stop = min(table.edge_rows[edge, 1] - row_axis[2], n_rows)
-            if start < stop:
-                ends[start] += 1
-                ends[stop] -= 1
-                found = True
-    if not found:
-        return 0
+    for edge in active:
+        ends[max(table.edge_rows[edge, 0] - row_axis[2], 0)] += 1
+        ends[min(table.edge_rows[edge, 1] - row_axis[2], n_rows)] -= 1
     crossings = 0
     total = 0
     for i in range(n_rows):
@@ -325,13 +333,12 @@ def count_keys(table: EdgeTable, polygon: int, row_axis: Axis, ends: Integers) -
         ends[i] = total
         total += crossings
     ends[n_rows] = total
-    return total
 
 
 @helper
 def write_keys(
     table: EdgeTable,
-    polygon: int,
+    active: Integers,
     row_axis: Axis,
     col_axis: Axis,
     row_start: int,
@@ -342,21 +349,16 @@ def write_keys(
     """Write the keys of some rows of a band. What says where a row's keys start then says where they end."""
     start_key = ends[row_start]
     origin, step, first, _ = row_axis
-    for block in range(table.polygon_blocks[polygon], table.polygon_blocks[polygon + 1]):
-        if table.block_rows[block, 0] >= first + row_stop or table.block_rows[block, 1] <= first + row_start:
-            continue
-        for edge in range(table.block_edges[block], table.block_edges[block + 1]):
-            start = max(table.edge_rows[edge, 0] - first, row_start)
-            stop = min(table.edge_rows[edge, 1] - first, row_stop)
-            if start >= stop:
-                continue
-            x0, y0, x1, y1 = table.ends[edge, 0], table.ends[edge, 1], table.ends[edge, 2], table.ends[edge, 3]
-            slope = (x1 - x0) / (y1 - y0)
-            bound = _ULPS * (abs(x0) + abs(x1)) + _LEAST_BOUND
-            for i in range(start, stop):
-                y = origin + step * (first + i)
-                keys[ends[i] - start_key] = crossing_key(x0, y0, x1, y1, slope, bound, y, col_axis)
-                ends[i] += 1
+    for edge in active:
+        start = max(table.edge_rows[edge, 0] - first, row_start)
+        stop = min(table.edge_rows[edge, 1] - first, row_stop)
+        x0, y0, x1, y1 = table.ends[edge, 0], table.ends[edge, 1], table.ends[edge, 2], table.ends[edge, 3]
+        slope = (x1 - x0) / (y1 - y0)
+        bound = _ULPS * (abs(x0) + abs(x1)) + _LEAST_BOUND
+        for i in range(start, stop):
+            y = origin + step * (first + i)
+            keys[ends[i] - start_key] = crossing_key(x0, y0, x1, y1, slope, bound, y, col_axis)
+            ends[i] += 1
 
 
 @helper
