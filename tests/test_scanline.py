@@ -115,6 +115,15 @@ def test_centres_that_coincide(predicate):
         assert_as_shapely([polygon], (50, 45), origin, (1.0, 1.0), predicate)
 
 
+@pytest.mark.parametrize("far", [2**31, 2**40, 2**51])
+def test_a_window_far_into_a_raster(far):
+    polygon = shapely.Polygon([(far + 2, far), (far + 30, far + 7), (far + 11, far + 25)])
+    window = ((far, far + 29), (far, far + 39))
+    lattice = None, (far + 99, far + 99), (0.0, 0.0), (1.0, 1.0), window
+    got = gn.grid_rasterize(*lattice, 1, 0, 0, polygon, None, 2, dtype=bool)
+    assert np.array_equal(got, oracles.inside_prepared([polygon], (30, 40), 1, (float(far), float(far))))
+
+
 @given(st.data(), PREDICATES)
 @example(None, gn.ShapelyPredicate.CONTAINS)
 def test_a_ring_through_the_same_centre_as_a_hole(data, predicate):
@@ -178,6 +187,21 @@ def test_more_centres_in_doubt_than_there_is_room_for(asked):
         got = rasterized(diagonals, (75, 120), (0.0, 0.0), (1.0, 1.0), gn.ShapelyPredicate.CONTAINS)
         assert np.array_equal(got, oracles.inside_prepared(diagonals, (75, 120), 2))
     assert sum(asked) > 64
+
+
+def test_what_lies_off_the_raster_and_between_its_rows_costs_nothing():
+    """Edges to the left stay: they say that a span has begun."""
+    angles = np.linspace(0, 2 * np.pi, 10_000, endpoint=False)
+    ring = np.column_stack([np.cos(angles), np.sin(angles)])
+
+    def edges(x, y, radius):
+        polygon = shapely.Polygon((x, y) + radius * ring)
+        table = PolygonMask.of((polygon, None), (0.0, 0.0), None, (100, 100)).edges.table
+        return table.block_edges[table.polygon_blocks[-1]]
+
+    assert edges(1e6, 0, 100) == edges(0, 1e6, 100) == edges(-1e6, 0, 100) == 0
+    assert edges(50, 50, 1e6) <= 2
+    assert edges(50.3, 50.3, 45) == 2 * 90  # of 10,000: 90 rows, each crossed twice
 
 
 # -- strips, threads, memory --------------------------------------------------------------------------------------
