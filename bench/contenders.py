@@ -294,7 +294,7 @@ class _SharedBuffers:
         causes = NO_BYTES
         if self._job.polygons is not None:
             causes = mask
-            self._job.polygons.write_causes(_rows_of(self._strip.dense, rows), causes)
+            self._job.polygons.write_causes(_rows_of(self._strip.dense, rows), causes, 1)
         densify_window(
             self._options,
             _rows_of(self._strip.relative, rows),

@@ -27,6 +27,7 @@ def render(result: dict[str, Any]) -> str:
         _times(result["cases"]),
         _memory(result["cases"]),
         _kernel(result["kernel"]) if result["kernel"] else "",
+        _polygons(result["polygons"]) if result.get("polygons") else "",
         _startup(result["startup"]) if result["startup"] else "",
         _promises(result),
     ]
@@ -114,6 +115,26 @@ def _kernel(entries: Sequence[dict[str, Any]]) -> str:
             for entry in entries
         ),
     )
+
+
+def _polygons(entries: Sequence[dict[str, Any]]) -> str:
+    header = ["The polygon engine alone", "seconds", "against", "seconds", "ratio", "promised", "kept"]
+    return _table(header, (_polygons_row(entry) for entry in entries))
+
+
+def _polygons_row(entry: dict[str, Any]) -> list[str]:
+    (ours, seconds), (other, other_seconds) = entry["seconds"].items()
+    what = entry["case"] if ours == "engine" else f"{entry['case']}, {ours}"
+    ratio, at_most = entry["ratio"], entry["at_most"]
+    return [
+        what,
+        _seconds(seconds),
+        other,
+        _seconds(other_seconds),
+        f"{ratio:.2g}",
+        f"at most {at_most:g}",
+        _kept(ratio <= at_most),
+    ]
 
 
 def _startup(startup: dict[str, Any]) -> str:

@@ -83,7 +83,7 @@ def _parser() -> argparse.ArgumentParser:
 def measure(
     cases: Iterable[Case], *, rounds: int, quick: bool, only_cases: bool, save: Callable[[dict[str, Any]], None]
 ) -> dict[str, Any]:
-    """Measure the kernel alone and starts, unless `only_cases`, and cases. What is known is saved after each."""
+    """Measure kernel, polygons and starts alone, unless `only_cases`, and cases. What is known is saved after each."""
     result: dict[str, Any] = {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "quick": quick,
@@ -92,6 +92,7 @@ def measure(
         "files": "",
         "cases": [],
         "kernel": [],
+        "polygons": [],
         "startup": None,
     }
     with _fast_folder() as (folder, in_memory):
@@ -99,6 +100,8 @@ def measure(
         if not only_cases:
             _say("the kernel alone")
             result["kernel"] = _ask_module("bench.kernel", *(["--quick"] if quick else []))
+            _say("the polygon engine alone")
+            result["polygons"] = _ask_module("bench.polygons", *(["--quick"] if quick else []))
             if not quick:  # compiling anew takes longer than all of the rest
                 _say("starts")
                 result["startup"] = startup.measure(folder)

@@ -318,7 +318,7 @@ def _computed(job: Job, strip: Strip, threads: int, inputs: _Inputs, outputs: _O
     causes = NO_BYTES
     if job.polygons is not None and job.wants_mask:
         causes = mask
-        job.polygons.write_causes(strip.dense, causes)
+        job.polygons.write_causes(strip.dense, causes, threads)
     densify_window(
         _dense_options(job, threads),
         strip.relative,

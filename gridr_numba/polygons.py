@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import shapely
@@ -13,6 +14,9 @@ from shapely.geometry.base import BaseGeometry
 
 from .errors import GridrTypeError, GridrValueError, InvalidGeometryError
 from .exact import GEOS_LIMIT, mark_inside_exactly
+from .georef import centres
+from .kernels.jit import launch, usable_threads
+from .kernels.scanline import BAND_ROWS, BLOCK_EDGES, Axis, EdgeTable, collect_edges, scan
 from .types import ShapelyPredicate
 
 # Centres asked of shapely in one call: enough to make a call's own cost vanish, few enough to stay small in memory.
@@ -21,13 +25,21 @@ _CENTRES_A_CALL = 1 << 20
 #: GEOS was seen to lose polygons of 8e8 when it grows them by 1e-6, and GDAL to burn nothing of those from 2.2e9 on.
 BUFFER_LIMIT = 1e8
 
+# Room for so many doubtful centres in each band of rows; where there are more, the window is scanned again with enough.
+_DOUBTS_A_BAND = 64
+
+Box = tuple[float, float, float, float]  # min x, min y, max x, max y
+
+
+# A geometry that is asked is prepared, that is, written to, and GEOS crashes where two threads share one.
+_GEOS_LOCK = threading.Lock()
+
 
 @dataclass(frozen=True, eq=False)
 class PolygonSet:
     """Polygons of one kind, checked and flattened; a pixel is in the set if it is in any of them.
 
-    The geometries are copies of the caller's: asking shapely prepares them, which writes to them, and prepared
-    geometries crash GEOS when two threads share them. A set therefore belongs to the thread that asks it.
+    The geometries are copies of the caller's, and are asked under a lock: threads may share a set.
 
     Attributes
     ----------
@@ -45,6 +57,10 @@ class PolygonSet:
         array = np.array(polygons, dtype=np.object_).reshape(-1)
         return cls(array, shapely.bounds(array).reshape(-1, 4))
 
+    def where(self, chosen: NDArray[np.bool_]) -> PolygonSet:
+        """Return some of the polygons."""
+        return PolygonSet(self.polygons[chosen], self.bounds[chosen])
+
     def dilated(self, distance: float) -> PolygonSet:
         """Grow each polygon (shrink it where negative) as GRIDR does, corners cut with one segment a quadrant.
 
@@ -60,18 +76,29 @@ class PolygonSet:
     def split_by_reach(self, limit: float) -> tuple[PolygonSet, PolygonSet]:
         """Return the polygons with no coordinate beyond a limit, and the others."""
         far = np.abs(self.bounds).max(axis=1, initial=0.0) > limit
-        return PolygonSet(self.polygons[~far], self.bounds[~far]), PolygonSet(self.polygons[far], self.bounds[far])
+        return self.where(~far), self.where(far)
 
-    def touching(self, low_x: float, low_y: float, high_x: float, high_y: float) -> PolygonSet:
-        """Return the polygons whose bounds meet a box."""
+    def touches(self, box: Box) -> NDArray[np.bool_]:
+        """Say of each polygon whether its bounds meet a box."""
         min_x, min_y, max_x, max_y = self.bounds.T
-        near = (min_x <= high_x) & (max_x >= low_x) & (min_y <= high_y) & (max_y >= low_y)
-        return PolygonSet(self.polygons[near], self.bounds[near])
+        meets: NDArray[np.bool_] = (min_x <= box[2]) & (max_x >= box[0]) & (min_y <= box[3]) & (max_y >= box[1])
+        return meets
+
+    def clipped(self, box: Box) -> PolygonSet:
+        """Return what lies in a box of the polygons that touch it. Those beyond `BUFFER_LIMIT` stay whole."""
+        touching, far = self.where(self.touches(box)).split_by_reach(BUFFER_LIMIT)
+        low, high = touching.bounds[:, :2], touching.bounds[:, 2:]
+        within = (low >= box[:2]).all(axis=1) & (high <= box[2:]).all(axis=1)
+        with _GEOS_LOCK:
+            parts = shapely.get_parts(shapely.clip_by_rect(touching.polygons[~within], *box))
+            parts = shapely.get_parts(parts)  # of collections
+        areas = parts[(shapely.get_type_id(parts) == shapely.GeometryType.POLYGON) & ~shapely.is_empty(parts)]
+        return PolygonSet.of([*touching.polygons[within], *areas, *far.polygons])
 
     def mark_inside(
         self, xs: NDArray[np.float64], ys: NDArray[np.float64], predicate: ShapelyPredicate, out: NDArray[np.bool_]
     ) -> None:
-        """Set the centres that are in the set to True, those of a lattice of columns and rows.
+        """Set the centres that are in the set to True, those of any columns and rows, asking about each.
 
         Law 6: what the installed shapely answers for each centre and each polygon as given; beyond `GEOS_LIMIT`, where
         GEOS overflows, the exact answer.
@@ -106,7 +133,6 @@ def inside_points(
     inside = np.zeros(xs.shape, dtype=np.bool_)
     near, far = polygons.split_by_reach(GEOS_LIMIT)
     for polygon in near.polygons:
-        shapely.prepare(polygon)
         inside |= _asked(polygon, xs, ys, predicate)
     for index in np.ndindex(xs.shape) if len(far.polygons) else ():
         cell = tuple(slice(axis, axis + 1) for axis in index)
@@ -117,14 +143,15 @@ def inside_points(
 def _asked(polygon: Any, xs: Any, ys: Any, predicate: ShapelyPredicate) -> NDArray[np.bool_]:
     # For a point and a polygon, 'covers' and 'intersects' are the same question.
     ask = shapely.contains_xy if predicate is ShapelyPredicate.CONTAINS else shapely.intersects_xy
-    answer: NDArray[np.bool_] = ask(polygon, xs, ys)
+    with _GEOS_LOCK:
+        shapely.prepare(polygon)
+        answer: NDArray[np.bool_] = ask(polygon, xs, ys)
     return answer
 
 
 def _mark_asked(
     polygon: Any, xs: NDArray[np.float64], ys: NDArray[np.float64], predicate: ShapelyPredicate, out: NDArray[np.bool_]
 ) -> None:
-    shapely.prepare(polygon)
     rows_a_call = max(1, _CENTRES_A_CALL // len(xs))
     for start in range(0, len(ys), rows_a_call):
         rows = slice(start, start + rows_a_call)
@@ -136,6 +163,163 @@ def _mark_huge(
 ) -> None:
     rings = [shapely.get_coordinates(ring) for ring in (polygon.exterior, *polygon.interiors)]
     mark_inside_exactly(rings, xs, ys, predicate is not ShapelyPredicate.CONTAINS, out)
+
+
+# -- on a raster --------------------------------------------------------------------------------------------------
+
+
+class Layer(NamedTuple):
+    """A set, and what is done to the byte of a pixel in it: ``(byte & keep) | add``."""
+
+    polygons: PolygonSet
+    keep: int
+    add: int
+
+
+@dataclass(frozen=True, eq=False)
+class PolygonEdges:
+    """The polygons of all layers on the rows and columns of one raster, as edges: built once a job, used by each strip.
+
+    Attributes
+    ----------
+    polygons : PolygonSet
+        The polygons that touch the raster and that the kernel scans; they are asked about the centres that it leaves in
+        doubt.
+    table : EdgeTable
+        Their edges that cross a row, and what each does to the byte of a pixel in it.
+    asked : tuple of Layer
+        The polygons that the kernel cannot scan: those beyond `GEOS_LIMIT`, and those with edges that cross a row while
+        rising less than `LEAST_RISE`.
+    """
+
+    polygons: PolygonSet
+    table: EdgeTable
+    asked: tuple[Layer, ...]
+
+    @classmethod
+    def of(cls, layers: Sequence[Layer], row_axis: Axis, col_axis: Axis) -> PolygonEdges:
+        """Cut the polygons to a raster: to those that touch it, and of these to the edges that cross a row."""
+        box = _box(row_axis, col_axis)
+        scanned, asked = [], []
+        for layer in layers:
+            near, huge = layer.polygons.where(layer.polygons.touches(box)).split_by_reach(GEOS_LIMIT)
+            scanned.append(layer._replace(polygons=near))
+            asked.append(layer._replace(polygons=huge))
+        polygons = PolygonSet(
+            np.concatenate([layer.polygons.polygons for layer in scanned]),
+            np.concatenate([layer.polygons.bounds for layer in scanned]),
+        )
+        table, refused = _edge_table(scanned, polygons.polygons, row_axis, box[2])
+        for index in np.flatnonzero(refused):
+            alone = polygons.where(np.arange(len(refused)) == index)
+            asked.append(Layer(alone, int(table.keep[index]), int(table.add[index])))
+        return cls(polygons, table, tuple(layer for layer in asked if len(layer.polygons.polygons)))
+
+    def write(
+        self,
+        row_axis: Axis,
+        col_axis: Axis,
+        predicate: ShapelyPredicate,
+        base: int,
+        out: NDArray[np.uint8],
+        threads: int | None = None,
+    ) -> None:
+        """Write a window of the raster: `base`, changed by each polygon that a centre is in. Any thread may call.
+
+        Parameters
+        ----------
+        row_axis, col_axis : Axis
+            The window's part of the raster's axes.
+        predicate : ShapelyPredicate
+        base : int
+            The byte of a pixel in no polygon.
+        out : ndarray of uint8 (rows, columns)
+            Written whole. C-contiguous.
+        threads : int or None
+            None is all that the process may use.
+        """
+        closed = predicate is not ShapelyPredicate.CONTAINS
+        band_rows = min(BAND_ROWS, -(-len(out) // usable_threads(threads)))
+        n_bands = -(-len(out) // band_rows)
+        starts = _DOUBTS_A_BAND * np.arange(n_bands + 1)
+        while True:
+            doubts = np.empty((starts[-1], 3), np.int64)
+            with launch(threads):
+                scan(self.table, np.uint8(base), closed, row_axis, col_axis, band_rows, starts, doubts, out)
+            needed = 1 + doubts[starts[:-1], 0]
+            if (needed <= np.diff(starts)).all():
+                break
+            starts = np.concatenate([[0], np.cumsum(needed)])
+        noted = [doubts[start + 1 : start + count] for start, count in zip(starts, needed, strict=False)]
+        xs, ys = centres(*col_axis), centres(*row_axis)
+        self._settle(np.concatenate(noted), xs, ys, predicate, out)
+        for polygons, keep, add in self.asked:
+            inside = np.zeros(out.shape, np.bool_)
+            polygons.mark_inside(xs, ys, predicate, inside)
+            change(out, inside, keep, add)
+
+    def _settle(
+        self,
+        doubts: NDArray[np.int64],
+        xs: NDArray[np.float64],
+        ys: NDArray[np.float64],
+        predicate: ShapelyPredicate,
+        out: NDArray[np.uint8],
+    ) -> None:
+        """Ask shapely about the centres that the kernel left in doubt, polygon by polygon."""
+        doubts = doubts[np.argsort(doubts[:, 0], kind="stable")]
+        for group in np.split(doubts, np.flatnonzero(np.diff(doubts[:, 0])) + 1) if len(doubts) else ():
+            polygon = group[0, 0]
+            single = group[:, 2] >= 0
+            rows, cols = group[single, 1], group[single, 2]
+            inside = _asked(self.polygons.polygons[polygon], xs[cols], ys[rows], predicate)
+            out[rows[inside], cols[inside]] &= self.table.keep[polygon]
+            out[rows[inside], cols[inside]] |= self.table.add[polygon]
+            for row in group[~single, 1]:
+                inside = _asked(self.polygons.polygons[polygon], xs, ys[row], predicate)
+                change(out[row], inside, int(self.table.keep[polygon]), int(self.table.add[polygon]))
+
+
+def change(out: NDArray[np.uint8], chosen: NDArray[np.bool_], keep: int, add: int) -> None:
+    """Keep some bits of the chosen bytes and add others."""
+    np.bitwise_and(out, np.uint8(keep), out=out, where=chosen)
+    np.bitwise_or(out, np.uint8(add), out=out, where=chosen)
+
+
+def _box(row_axis: Axis, col_axis: Axis) -> Box:
+    """Return the bounds of the centres of a window."""
+    (min_x, max_x), (min_y, max_y) = (
+        (origin + step * start, origin + step * (stop - 1)) for origin, step, start, stop in (col_axis, row_axis)
+    )
+    return min_x, min_y, max_x, max_y
+
+
+def _edge_table(
+    layers: Sequence[Layer], polygons: NDArray[np.object_], row_axis: Axis, last_x: float
+) -> tuple[EdgeTable, NDArray[np.bool_]]:
+    """Return the edges of the layers' polygons that cross a row, and which polygons the kernel refuses."""
+    counts = [len(layer.polygons.polygons) for layer in layers]
+    keep, add = (np.repeat(np.array([layer[part] for layer in layers], np.uint8), counts) for part in (1, 2))
+    with _GEOS_LOCK:
+        rings, owners = shapely.get_rings(polygons, return_index=True)
+    vertices = shapely.get_coordinates(rings)
+    ring_starts = np.concatenate([[0], np.cumsum(shapely.get_num_points(rings), dtype=np.int64)])
+    polygon_rings = np.searchsorted(owners, np.arange(len(polygons) + 1))
+    del rings
+    # Most edges of a fine coastline cross no row: pages that are not written to are not memory.
+    most_blocks = len(vertices) // BLOCK_EDGES + len(polygons)
+    table = EdgeTable(
+        np.empty((len(vertices), 4)),
+        np.empty((len(vertices), 2), np.int64),
+        np.empty(most_blocks + 1, np.int64),
+        np.empty((most_blocks, 2), np.int64),
+        np.empty(len(polygons) + 1, np.int64),
+        keep,
+        add,
+    )
+    refused = np.empty(len(polygons), np.bool_)
+    collect_edges(vertices, ring_starts, polygon_rings, row_axis, last_x, table, refused)
+    return table, refused
 
 
 # -- what is accepted ---------------------------------------------------------------------------------------------

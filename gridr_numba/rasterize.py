@@ -13,8 +13,9 @@ from numpy.typing import DTypeLike, NDArray
 from . import checks
 from .errors import DtypeError, GridrTypeError, GridrValueError
 from .georef import centres, lattice_transform
-from .polygons import BUFFER_LIMIT, PolygonSet, inside_points, polygon_set
-from .types import Cause, GeometryType, GridRasterizeAlg, RasterizeOptions
+from .kernels.scanline import Axis
+from .polygons import BUFFER_LIMIT, Box, Layer, PolygonEdges, PolygonSet, change, inside_points, polygon_set
+from .types import Cause, GeometryType, GridRasterizeAlg, RasterizeOptions, ShapelyPredicate
 from .window import Window
 
 #: GRIDR dilates polygons by this before GDAL burns them, so that centres on the boundary are burned.
@@ -29,68 +30,75 @@ class Lattice:
     origin_row_col: tuple[float, float]
     step_row_col: tuple[float, float] = (1.0, 1.0)
 
-    def centres(self, window: Window) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return the x of a window's columns and the y of its rows."""
+    def axes(self, window: Window) -> tuple[Axis, Axis]:
+        """Return the rows and the columns of a window, as the kernel takes them."""
         (origin_row, origin_col), (step_row, step_col) = self.origin_row_col, self.step_row_col
         return (
-            centres(origin_col, step_col, window.col_start, window.col_stop),
-            centres(origin_row, step_row, window.row_start, window.row_stop),
+            (origin_row, step_row, window.row_start, window.row_stop),
+            (origin_col, step_col, window.col_start, window.col_stop),
         )
+
+    def centres(self, window: Window) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return the x of a window's columns and the y of its rows."""
+        row_axis, col_axis = self.axes(window)
+        return centres(*col_axis), centres(*row_axis)
 
 
 def inside_window(
     polygons: PolygonSet, lattice: Lattice, window: Window, options: RasterizeOptions
 ) -> NDArray[np.bool_]:
     """Say of each pixel of a window whether its centre is in the set. For RASTERIO_RASTERIZE the set comes dilated."""
-    xs, ys = lattice.centres(window)
-    inside = np.zeros(window.shape, dtype=np.bool_)
-    if options.alg is GridRasterizeAlg.SHAPELY:
-        polygons.mark_inside(xs, ys, options.predicate, inside)
-    else:
-        _burn(polygons, xs, ys, lattice.step_row_col, options, inside)
-    return inside
+    if options.alg is GridRasterizeAlg.RASTERIO_RASTERIZE:
+        return _burned(polygons, *lattice.axes(window), options.predicate)
+    inside = np.empty(window.shape, np.uint8)
+    axes = lattice.axes(window)
+    PolygonEdges.of([Layer(polygons, 0, 1)], *axes).write(*axes, options.predicate, 0, inside)
+    return inside.view(np.bool_)
 
 
-def _burn(
-    polygons: PolygonSet,
-    xs: NDArray[np.float64],
-    ys: NDArray[np.float64],
-    step_row_col: tuple[float, float],
-    options: RasterizeOptions,
-    out: NDArray[np.bool_],
-) -> None:
-    """Let GDAL burn the polygons that come near the window; those that it would lose are asked of shapely."""
+def _burned(polygons: PolygonSet, row_axis: Axis, col_axis: Axis, predicate: ShapelyPredicate) -> NDArray[np.bool_]:
+    """Let GDAL burn what of the polygons comes near the window; those that it would lose are asked of shapely."""
     from rasterio import Affine
     from rasterio.features import rasterize
 
-    step_row, step_col = step_row_col
-    low_x, high_x = sorted((xs[0], xs[-1]))
-    low_y, high_y = sorted((ys[0], ys[-1]))
-    margin_x, margin_y = 2 * abs(step_col), 2 * abs(step_row)
-    near = polygons.touching(low_x - margin_x, low_y - margin_y, high_x + margin_x, high_y + margin_y)
-    within_reach, beyond_reach = near.split_by_reach(BUFFER_LIMIT)
+    xs, ys = centres(*col_axis), centres(*row_axis)
+    within_reach, beyond_reach = polygons.clipped(_around(row_axis, col_axis)).split_by_reach(BUFFER_LIMIT)
+    burned = np.zeros((len(ys), len(xs)), np.uint8)
     if len(within_reach.polygons):
-        burned = np.zeros(out.shape, dtype=np.uint8)
-        transform = Affine(*lattice_transform((ys[0], xs[0]), step_row_col))
+        transform = Affine(*lattice_transform((ys[0], xs[0]), (row_axis[1], col_axis[1])))
         rasterize(list(within_reach.polygons), out=burned, transform=transform, all_touched=False, default_value=1)
-        out |= burned.view(np.bool_)
-    if len(beyond_reach.polygons):
-        beyond_reach.mark_inside(xs, ys, options.predicate, out)
+    inside = burned.view(np.bool_)
+    beyond_reach.mark_inside(xs, ys, predicate, inside)
+    return inside
 
 
-def prepared_for(polygons: PolygonSet | None, options: RasterizeOptions) -> PolygonSet | None:
-    """Return the set as the algorithm wants it: dilated once a job where GDAL burns it."""
-    if polygons is None or options.alg is GridRasterizeAlg.SHAPELY:
-        return polygons
-    return polygons.dilated(RASTERIO_DILATION)
+def _around(row_axis: Axis, col_axis: Axis) -> Box:
+    """Return the bounds of a window's centres and a margin of two pixels, beyond which polygons do not matter."""
+    (low_x, high_x), (low_y, high_y) = (
+        sorted((origin + step * (start - 2), origin + step * (stop + 1)))
+        for origin, step, start, stop in (col_axis, row_axis)
+    )
+    return low_x, low_y, high_x, high_y
 
 
 @dataclass(frozen=True, eq=False)
 class PolygonMask:
-    """The polygons of a job, and what they say of each pixel of its raster."""
+    """The polygons of a job, and what they say of each pixel of its raster.
 
-    valid: PolygonSet | None
-    invalid: PolygonSet | None
+    Attributes
+    ----------
+    base : int
+        The causes of a pixel that is in no polygon.
+    layers : tuple of Layer
+        The valid and the invalid set, and what being in them does to the causes. For RASTERIO_RASTERIZE cut to the
+        raster, and dilated.
+    edges : PolygonEdges or None
+        Their edges on the raster, for SHAPELY.
+    """
+
+    base: int
+    layers: tuple[Layer, ...]
+    edges: PolygonEdges | None
     lattice: Lattice
     options: RasterizeOptions
 
@@ -108,22 +116,35 @@ class PolygonMask:
         options = checks.rasterize_options(rasterize_kwargs)
         pair = checks.geometry_pair(geometry_pair)
         valid, invalid = (
-            prepared_for(polygon_set(geometry, f"geometry_pair[{index}] ({kind})", repair=repair), options)
+            polygon_set(geometry, f"geometry_pair[{index}] ({kind})", repair=repair)
             for index, (geometry, kind) in enumerate(zip(pair, ("valid", "invalid"), strict=True))
         )
         given = valid is not None or invalid is not None
-        origin = checks.geometry_origin(geometry_origin, needed=given)
-        return cls(valid, invalid, Lattice(shape_row_col, origin), options) if given else None
+        lattice = Lattice(shape_row_col, checks.geometry_origin(geometry_origin, needed=given))
+        if not given:
+            return None
+        changes = ((valid, 0xFF ^ Cause.OUTSIDE_VALID, 0), (invalid, 0xFF, int(Cause.INSIDE_INVALID)))
+        layers = tuple(Layer(polygons, keep, add) for polygons, keep, add in changes if polygons is not None)
+        base = 0 if valid is None else int(Cause.OUTSIDE_VALID)
+        if options.alg is GridRasterizeAlg.SHAPELY:
+            edges = PolygonEdges.of(layers, *lattice.axes(Window.whole(shape_row_col)))
+            return cls(base, layers, edges, lattice, options)
+        around = _around(*lattice.axes(Window.whole(shape_row_col)))
+        grown = [layer.polygons.clipped(around).dilated(RASTERIO_DILATION) for layer in layers]
+        burned = tuple(layer._replace(polygons=polygons) for layer, polygons in zip(layers, grown, strict=True))
+        return cls(base, burned, None, lattice, options)
 
-    def write_causes(self, window: Window, out: NDArray[np.uint8]) -> None:
-        """Write for each pixel of a window which of its sets make it invalid, as bits of `types.Cause`."""
-        out[:] = 0
-        if self.valid is not None:
-            outside = ~inside_window(self.valid, self.lattice, window, self.options)
-            out |= outside.view(np.uint8) * np.uint8(Cause.OUTSIDE_VALID)
-        if self.invalid is not None:
-            inside = inside_window(self.invalid, self.lattice, window, self.options)
-            out |= inside.view(np.uint8) * np.uint8(Cause.INSIDE_INVALID)
+    def write_causes(self, window: Window, out: NDArray[np.uint8], threads: int | None = None) -> None:
+        """Write for each pixel of a window which of its sets make it invalid, as bits of `types.Cause`.
+
+        `out` is C-contiguous; `threads` as in `kernels.jit.launch`.
+        """
+        if self.edges is not None:
+            self.edges.write(*self.lattice.axes(window), self.options.predicate, self.base, out, threads)
+            return
+        out[:] = self.base
+        for polygons, keep, add in self.layers:
+            change(out, inside_window(polygons, self.lattice, window, self.options), keep, add)
 
 
 def grid_rasterize(
@@ -281,21 +302,37 @@ def _lattice(grid_coords: Any, shape: Any, origin: Any, resolution: Any) -> tupl
 def _inside_coordinates(
     polygons: PolygonSet, points: Points, window: Window, options: RasterizeOptions
 ) -> NDArray[np.bool_]:
-    """Rasterize on centres given one by one: shapely is asked each; GDAL needs them to be regular."""
+    """Rasterize on centres given one by one: shapely is asked each, unless they are regular, as GDAL needs them."""
     whole_xs, whole_ys = points
     xs, ys = (part[window.to_slices()] for part in points)
     separable = (whole_xs == whole_xs[:1]).all() and (whole_ys == whole_ys[:, :1]).all()
-    inside = np.zeros(window.shape, dtype=np.bool_)
     if options.alg is GridRasterizeAlg.RASTERIO_RASTERIZE:
         step_col, step_row = _regular_step(whole_xs[0]), _regular_step(whole_ys[:, 0])
         if step_col is None or step_row is None or not separable:
             raise GridrValueError("grid_coords must be a regular lattice for RASTERIO_RASTERIZE; SHAPELY takes any")
-        _burn(polygons, xs[0], ys[:, 0], (step_row, step_col), options, inside)
-    elif separable and _is_monotonic(xs[0]) and _is_monotonic(ys[:, 0]):
+        axes = (float(ys[0, 0]), step_row, 0, len(ys)), (float(xs[0, 0]), step_col, 0, xs.shape[1])
+        return _burned(polygons, *axes, options.predicate)
+    if not (separable and _is_monotonic(xs[0]) and _is_monotonic(ys[:, 0])):
+        return inside_points(polygons, xs, ys, options.predicate)
+    forward_cols, forward_rows = (slice(None, None, -1 if part[0, 0] > part[-1, -1] else 1) for part in (xs, ys))
+    lattice = _exact_lattice(xs[0, forward_cols], ys[forward_rows, 0])
+    inside = np.zeros(window.shape, np.bool_)
+    if lattice is None:
         polygons.mark_inside(xs[0], ys[:, 0], options.predicate, inside)
     else:
-        inside = inside_points(polygons, xs, ys, options.predicate)
+        forward = inside_window(polygons, lattice, Window.whole(window.shape), options)
+        inside[forward_rows, forward_cols] = forward
     return inside
+
+
+def _exact_lattice(xs: NDArray[np.float64], ys: NDArray[np.float64]) -> Lattice | None:
+    """Return the lattice that has these ascending centres to the bit, or None where there is none."""
+    step_row, step_col = _regular_step(ys), _regular_step(xs)
+    if step_row is None or step_col is None:
+        return None
+    lattice = Lattice((len(ys), len(xs)), (float(ys[0]), float(xs[0])), (step_row, step_col))
+    same = zip(lattice.centres(Window.whole(lattice.shape_row_col)), (xs, ys), strict=True)
+    return lattice if all(np.array_equal(a, b) for a, b in same) else None
 
 
 def _is_monotonic(values: NDArray[np.float64]) -> bool:

@@ -69,9 +69,14 @@ def half_ulp_float32(value):
 
 def centres(shape, origin=(0.0, 0.0), step=(1.0, 1.0)):
     """Law 6: x = fl(origin_col + fl(step*j)), y = fl(origin_row + fl(step*i))."""
+    return np.meshgrid(*centre_axes(shape, origin, step))
+
+
+def centre_axes(shape, origin=(0.0, 0.0), step=(1.0, 1.0)):
+    """Return x of the columns and y of the rows."""
     ys = [origin[0] + step[0] * float(i) for i in range(shape[0])]
     xs = [origin[1] + step[1] * float(j) for j in range(shape[1])]
-    return np.meshgrid(np.array(xs), np.array(ys))
+    return np.array(xs), np.array(ys)
 
 
 def inside_shapely(polygons, shape, predicate, origin=(0.0, 0.0), step=(1.0, 1.0)):
@@ -98,3 +103,14 @@ def inside_exact(rings, x, y, boundary):
             if (y0 > y) != (y1 > y) and (side < 0) == (y1 < y0):
                 odd = not odd
     return odd
+
+
+def inside_prepared(polygons, shape, predicate, origin=(0.0, 0.0), step=(1.0, 1.0)):
+    """Ask the installed shapely of all centres at once: `inside_shapely` in less time, with geometries of its own."""
+    xs, ys = centres(shape, origin, step)
+    ask = shapely.contains_xy if int(predicate) == 2 else shapely.intersects_xy
+    inside = np.zeros(shape, dtype=bool)
+    for polygon in shapely.from_wkb(shapely.to_wkb(np.array(polygons, dtype=object))):
+        shapely.prepare(polygon)
+        inside |= ask(polygon, xs, ys)
+    return inside

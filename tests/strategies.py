@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import shapely
@@ -83,3 +84,104 @@ boxes = st.builds(
     lambda x, y, w, h: shapely.box(x, y, x + w, y + h), vertices, vertices, st.integers(1, 9), st.integers(1, 9)
 )
 polygon_lists = st.lists(st.one_of(star_polygons(), boxes), min_size=1, max_size=4)
+
+
+# -- shapes that are hard on a scanline ---------------------------------------------------------------------------
+# Each is drawn in the unit square, by a few numbers and a seeded generator: there may be thousands of vertices.
+
+
+def _ring(random, size, centre=(0.5, 0.5), radius=0.45):
+    angles = np.linspace(0, 2 * np.pi, size, endpoint=False)
+    radii = radius * random.uniform(0.5, 1.0, size)
+    return np.array(centre) + radii[:, np.newaxis] * np.column_stack([np.cos(angles), np.sin(angles)])
+
+
+def _star(random, size):
+    ring = _ring(random, 3 + size)
+    return [shapely.Polygon(ring, [0.5 + 0.4 * (ring - 0.5)] if random.random() < 0.5 else [])]
+
+
+def _comb(random, size):
+    xs = np.repeat(np.sort(random.uniform(0, 1, 2 * size + 2)), 2)
+    teeth = np.tile([0.1, 1.0, 1.0, 0.1], size + 1)[: len(xs)] * random.uniform(0.9, 1.1, len(xs))
+    return [shapely.Polygon([(xs[0], 0.0), *zip(xs, teeth, strict=True), (xs[-1], 0.0)])]
+
+
+def _spiral(random, size):
+    angles = np.linspace(0, 2 * np.pi * (1 + size / 40), 8 + 4 * size)
+    radii = 0.05 + 0.4 * angles / angles[-1]
+    width = 0.3 / (2 + size / 40) * random.uniform(0.1, 0.9)
+    outer, inner = (np.column_stack([r * np.cos(angles), r * np.sin(angles)]) for r in (radii, radii - width * 0.1))
+    return [shapely.Polygon(0.5 + np.concatenate([outer, inner[::-1]]))]
+
+
+def _nested(random, size):
+    ring = _ring(random, 3 + size) - 0.5
+    scales = np.linspace(1, 0.1, 2 * (1 + size % 4))
+    return [shapely.Polygon(0.5 + ring * a, [0.5 + ring * b]) for a, b in zip(scales[::2], scales[1::2], strict=True)]
+
+
+def _touching(random, size):
+    """A box with diamonds as holes, each touching the next in a point, the first and last touching the box."""
+    n = 1 + size % 6
+    half = 0.5 / n
+    y = random.uniform(0.4, 0.6)
+    return [
+        shapely.Polygon(
+            [(0, 0), (1, 0), (1, y), (1, 1), (0, 1), (0, y)],
+            [[(x - half, y), (x, y - 0.3), (x + half, y), (x, y + 0.3)] for x in (2 * np.arange(n) + 1) * half],
+        )
+    ]
+
+
+def _slivers(random, size):
+    ends = random.uniform(0, 1, (1 + size % 9, 2, 2))
+    return [shapely.Polygon([a, b, b + random.uniform(-1e-12, 1e-12, 2)]) for a, b in ends]
+
+
+def _boxes(random, size):
+    """Boxes that share edges, and triangles that share a vertex."""
+    xs, ys = (np.sort(random.uniform(0, 1, 2 + size % 4)) for _ in range(2))
+    boxes = [shapely.box(xs[i], ys[j], xs[i + 1], ys[j + 1]) for i in range(len(xs) - 1) for j in range(len(ys) - 1)]
+    fan = _ring(random, 3 + size % 9)
+    return boxes + [shapely.Polygon([(0.5, 0.5), a, b]) for a, b in pairwise(fan)]
+
+
+def _overlapping(random, size):
+    return [
+        shapely.Polygon(_ring(random, 3 + size % 30, random.uniform(0.2, 0.8, 2), random.uniform(0.05, 0.6)))
+        for _ in range(1 + size % 7)
+    ]
+
+
+SHAPES = (_star, _comb, _spiral, _nested, _touching, _slivers, _boxes, _overlapping)
+_SNAPS = st.sampled_from([None, 1.0, 0.5, 0.1, 1 / 3])
+_OFFSETS = st.sampled_from([0.0, 0.0, 0.1, -7.25, 1e6, 2.0**31, 2.0**31 + 1 / 3, 1e15])
+_STEPS = st.sampled_from([1.0, 1.0, 1.0, 0.5, 0.1, 1 / 3, 7.0])
+
+
+@st.composite
+def scanned(draw, shapes, most=60):
+    """Polygons over a lattice: polygons, shape, origin and step, (row, column) each.
+
+    Vertices lie on multiples of a fraction of a step, or anywhere; what snapping made invalid is mended.
+    """
+    shape = draw(shapes)
+    step = draw(st.tuples(_STEPS, _STEPS))
+    origin = draw(st.tuples(_OFFSETS, _OFFSETS))
+    snap = draw(_SNAPS)
+    random = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    extent = np.array([shape[1], shape[0]]) * draw(st.sampled_from([1.0, 0.8, 1.5]))
+    offset, scale = np.array(origin[::-1]), np.array(step[::-1])
+
+    def place(unit):
+        nodes = unit * extent - 0.5
+        return offset + scale * (nodes if snap is None else np.round(nodes / snap) * snap)
+
+    members = [
+        draw(st.sampled_from(SHAPES))(random, draw(st.integers(0, most))) for _ in range(draw(st.integers(1, 2)))
+    ]
+    mended = shapely.make_valid(shapely.transform(np.concatenate(members), place))
+    parts = shapely.get_parts(shapely.get_parts(mended))
+    polygons = parts[(shapely.get_type_id(parts) == 3) & ~shapely.is_empty(parts)]
+    return list(polygons[shapely.is_valid(polygons)]), shape, origin, step

@@ -15,7 +15,8 @@ PACKAGE = Path(gridr_numba.__file__).parent
 LAYERS = [
     {"errors", "types"},
     {"window", "checks", "exact", "kernels.jit", "atomic", "memory"},
-    {"georef", "strips", "kernels.bilinear", "polygons", "io", "sources"},
+    {"georef", "strips", "kernels.bilinear", "kernels.scanline", "io", "sources"},
+    {"polygons"},
     {"dense", "rasterize", "tally", "outputs", "vector"},
     {"grid", "job", "quicklook"},
     {"mask", "chain", "info"},
@@ -25,7 +26,7 @@ LAYERS = [
 ]
 # Who may import what from outside: the libraries that a module is there to keep from the others.
 KEEPERS = {
-    "numba": {"kernels.jit", "kernels.bilinear"},
+    "numba": {"kernels.jit", "kernels.bilinear", "kernels.scanline"},
     "shapely": {"polygons", "vector", "demo"},
     "pyogrio": {"vector"},
     "rasterio": {"window", "io", "rasterize", "sources", "outputs", "vector", "quicklook", "product", "demo", "warmup"},
