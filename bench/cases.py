@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 Shape = tuple[int, int]
 
 GRID_IN, MASK_IN = "grid-in.tif", "mask-in.tif"
-TILE = 256
+TILE = 512
 
 
 @dataclass(frozen=True)
@@ -36,12 +36,24 @@ class Case:
         Of the dense grid's two bands: 'pixel' or 'band'.
     tiled : bool
         Whether the outputs have blocks of `TILE` rows and columns, or GDAL's default: a few rows.
+    compress : str or None
+        GDAL's name for how the outputs are compressed; at level 1 where it is ZSTD.
     polygons : str or None
         The algorithm, 'SHAPELY' (predicate COVERS) or 'RASTERIO_RASTERIZE'; None for no polygons.
+    clouds : int
+        How many of the polygons are clouds.
     strip_size, strip_target : int, str
         GRIDR's `io_strip_size`, and the name of its `io_strip_size_target`.
-    gridr : bool
-        Whether GRIDR can do it in the time of a coffee.
+    contenders : tuple of str
+        The kinds of `contenders.LABELS` that do it: not GRIDR where it takes longer than a coffee.
+    of_null_at_most : dict
+        What is promised: contender -> time against the reads and writes alone.
+    gridrs_time_at_least : float or None
+        What is promised: GRIDR's time, the faster of its two, against the package's with two threads.
+    gridrs_memory_at_most : float or None
+        What is promised: peak memory against that of GRIDR.
+    memory_at_most_mib : float or None
+        What is promised: peak memory above what the process had before.
     """
 
     name: str
@@ -50,10 +62,16 @@ class Case:
     dtype: str = "float64"
     interleave: str = "pixel"
     tiled: bool = False
+    compress: str | None = None
     polygons: str | None = None
+    clouds: int = 12
     strip_size: int = 1000
     strip_target: str = "OUTPUT"
-    gridr: bool = True
+    contenders: tuple[str, ...] = ("package", "densify", "unverified", "pool", "gridr", "null")
+    of_null_at_most: dict[str, float] = field(default_factory=dict)
+    gridrs_time_at_least: float | None = None
+    gridrs_memory_at_most: float | None = None
+    memory_at_most_mib: float | None = None
 
     @property
     def shape_row_col(self) -> Shape:
@@ -78,25 +96,45 @@ def _square(name: str, side: int, resolution: int, **others: Any) -> Case:
     return Case(name, (nodes, nodes), (resolution, resolution), **others)
 
 
+_WITHOUT_GRIDR = ("package", "densify", "unverified", "pool", "null")
+_CHAIN = ("package", "null")
+
 MAIN = _square("resolution-10", 5000, 10)
-MAIN_INPUT_STRIPS = replace(MAIN, name="resolution-10-input-strips", strip_target="INPUT")
+LARGE = _square("100-mpx", 10000, 10, contenders=_CHAIN, of_null_at_most={"package-2": 1.1})
 
-#: The cases for which figures are promised.
-PROMISED = (MAIN.name, MAIN_INPUT_STRIPS.name)
-
-#: `python -m bench.run`
+#: `python -m bench.run`, with the figures that are promised.
 FULL = (
-    MAIN,
-    _square("polygons-1-mpx", 1000, 10, polygons="SHAPELY"),
-    replace(MAIN, name="polygons", polygons="SHAPELY", gridr=False),
-    replace(MAIN, name="tiled", tiled=True),
+    replace(
+        MAIN,
+        of_null_at_most={"package-2": 1.3, "densify-2": 1.8, "unverified-2": 1.15},
+        gridrs_time_at_least=10.0,
+        gridrs_memory_at_most=1 / 3,
+    ),
+    replace(LARGE, contenders=(*_CHAIN, "gridr"), gridrs_time_at_least=12.0),
+    replace(LARGE, name="100-mpx-tiled", tiled=True),
+    replace(LARGE, name="100-mpx-band-interleaved", interleave="band"),
+    replace(LARGE, name="100-mpx-band-interleaved-tiled", interleave="band", tiled=True),
+    replace(LARGE, name="100-mpx-zstd", compress="ZSTD", of_null_at_most={"package-2": 1.05}),
+    replace(
+        MAIN,
+        name="clouds",
+        polygons="SHAPELY",
+        clouds=2000,
+        contenders=_WITHOUT_GRIDR,
+        of_null_at_most={"package-2": 1.2},
+    ),
     _square("resolution-32", 5000, 32),
     _square("resolution-4", 5000, 4),
+    replace(MAIN, name="resolution-10-input-strips", strip_target="INPUT"),
+    replace(MAIN, name="tiled", tiled=True),
     replace(MAIN, name="band-interleaved", interleave="band"),
-    MAIN_INPUT_STRIPS,
     replace(MAIN, name="float32", dtype="float32"),
     replace(MAIN, name="float32-band-interleaved", dtype="float32", interleave="band"),
+    replace(MAIN, name="polygons", polygons="SHAPELY", contenders=_WITHOUT_GRIDR),
     replace(MAIN, name="polygons-gdal", polygons="RASTERIO_RASTERIZE"),
+    # Twice the memory budget.
+    _square("400-mpx", 20000, 10, contenders=_CHAIN, memory_at_most_mib=512.0),
+    _square("400-mpx-tiled", 20000, 10, tiled=True, contenders=_CHAIN, memory_at_most_mib=512.0),
 )
 
 #: `python -m bench.run --quick`: some of everything, in strips that do not divide the raster.
@@ -156,16 +194,17 @@ def make_polygons(case: Case) -> tuple[list[shapely.Polygon], list[shapely.Polyg
     height, width = case.shape_row_col
     corners = ((0.113, 0.031), (0.961, 0.072), (0.893, 0.957), (0.042, 0.929))
     footprint = shapely.Polygon([(x * width, y * height) for x, y in corners])
-    return [footprint], list(_clouds(width, height))
+    return [footprint], list(_clouds(width, height, case.clouds))
 
 
-def _clouds(width: int, height: int, count: int = 12) -> Iterator[shapely.Polygon]:
-    """Scatter clouds of 60 vertices, a twentieth of the raster wide."""
+def _clouds(width: int, height: int, count: int) -> Iterator[shapely.Polygon]:
+    """Scatter clouds of 60 vertices; a dozen are a twentieth of the raster wide, more are as much smaller."""
     random = np.random.default_rng(7)
+    width_of_one = min(1.0, math.sqrt(12 / count))
     angles = np.linspace(0.0, 2.0 * np.pi, 60, endpoint=False)
     for _ in range(count):
         x, y = random.uniform(0.1, 0.9, 2)
-        radii = random.uniform(0.02, 0.04) * (1.0 + 0.2 * np.sin(3 * angles + random.uniform(0.0, 6.0)))
+        radii = width_of_one * random.uniform(0.02, 0.04) * (1.0 + 0.2 * np.sin(3 * angles + random.uniform(0.0, 6.0)))
         yield shapely.Polygon(
             np.column_stack([width * (x + radii * np.cos(angles)), height * (y + radii * np.sin(angles))])
         )
@@ -216,6 +255,8 @@ def opened_outputs(case: Case, folder: Path, prefix: str) -> Iterator[tuple[Any,
     profile: dict[str, Any] = {"driver": "GTiff", "height": height, "width": width}
     if case.tiled:
         profile |= {"tiled": True, "blockxsize": TILE, "blockysize": TILE}
+    if case.compress:
+        profile |= {"compress": case.compress, "zstd_level": 1}
     grid_path, mask_path = output_paths(folder, prefix)
     with ExitStack() as stack:
         yield (

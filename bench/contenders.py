@@ -45,8 +45,8 @@ REFERENCE = "package-2"
 
 def contenders_of(case: Case) -> list[str]:
     """Name those who can do a case."""
-    with_gridr = case.gridr and find_spec("gridr") is not None
-    return [name for name in LABELS if with_gridr or not name.startswith("gridr")]
+    kinds = {kind for kind in case.contenders if kind != "gridr" or find_spec("gridr") is not None}
+    return [name for name in LABELS if name.partition("-")[0] in kinds]
 
 
 def make_contender(name: str, case: Case) -> Run | Densify:
@@ -121,6 +121,7 @@ class Densify:
         enums = vars(import_module("gridr_numba.types"))
         arguments = _arguments(self._case, OpenFiles(None, None, None, None), self._count, enums)
         tiles = {"BLOCKXSIZE": TILE, "BLOCKYSIZE": TILE} if self._case.tiled else {"TILED": "NO"}
+        compression = {} if self._case.compress is None else {"COMPRESS": self._case.compress, "ZSTD_LEVEL": 1}
         grid, mask = output_paths(folder, prefix)
         valid, invalid = arguments["geometry_pair"] or (None, None)
         densify(
@@ -134,7 +135,7 @@ class Densify:
             threshold=0.999,
             rasterize_kwargs=arguments["rasterize_kwargs"],
             dtype=self._case.dtype,
-            creation_options={"INTERLEAVE": self._case.interleave.upper(), **tiles},
+            creation_options={"INTERLEAVE": self._case.interleave.upper(), **tiles, **compression},
             threads=self._count,
             verify=self._verify,
         )

@@ -16,7 +16,7 @@ import subprocess
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -41,8 +41,8 @@ from .worker import Worker
 RESULTS = Path(__file__).parent / "results"
 
 _MEMORY_FILE_SYSTEM = Path("/dev/shm")
-# Both coarse inputs, the outputs of the reference and those of one more contender, and the pool's buffers.
-_BYTES_NEEDED = 2 << 30
+# For the coarse inputs, and what else is there.
+_BYTES_BESIDE_OUTPUTS = 512 << 20
 
 # GRIDR interpolates in another order. Its float32 may so be rounded to the neighbour.
 _GRIDR_TOLERANCE = {"float64": 1e-9, "float32": 2.0**-23}
@@ -81,7 +81,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def measure(
-    cases: Iterable[Case], *, rounds: int, quick: bool, only_cases: bool, save: Callable[[dict[str, Any]], None]
+    cases: Sequence[Case], *, rounds: int, quick: bool, only_cases: bool, save: Callable[[dict[str, Any]], None]
 ) -> dict[str, Any]:
     """Measure kernel, polygons and starts alone, unless `only_cases`, and cases. What is known is saved after each."""
     result: dict[str, Any] = {
@@ -95,7 +95,9 @@ def measure(
         "polygons": [],
         "startup": None,
     }
-    with _fast_folder() as (folder, in_memory):
+    # The outputs of the reference, and those of one more contender.
+    needed = 2 * max(case.output_bytes for case in cases) + _BYTES_BESIDE_OUTPUTS
+    with _fast_folder(needed) as (folder, in_memory):
         result["files"] = "memory file system" if in_memory else "default temporary directory"
         if not only_cases:
             _say("the kernel alone")
@@ -149,7 +151,8 @@ def _rotated(names: list[str], number: int) -> list[str]:
 def _ratios(seconds: dict[str, list[float]]) -> dict[str, float]:
     """Compare contenders round by round. GRIDR is the faster of its two."""
     of_null = ("package-1", "package-2", "densify-2", "unverified-2")
-    pairs = [*((name, "null") for name in of_null), ("pool-2", "package-2")]
+    pairs = [(name, "null") for name in of_null if name in seconds]
+    pairs += [("pool-2", "package-2")] if "pool-2" in seconds else []
     gridr = [name for name in seconds if name.startswith("gridr")]
     if gridr:
         best = min(gridr, key=lambda name: statistics.median(seconds[name]))
@@ -199,10 +202,10 @@ def _remove_outputs(folder: Path, name: str) -> None:
 
 
 @contextmanager
-def _fast_folder() -> Iterator[tuple[Path, bool]]:
+def _fast_folder(needed: int) -> Iterator[tuple[Path, bool]]:
     """Make a temporary folder in memory where there is room, and say whether it is there."""
     place = _MEMORY_FILE_SYSTEM
-    in_memory = place.is_dir() and os.access(place, os.W_OK) and disk_usage(place).free >= _BYTES_NEEDED
+    in_memory = place.is_dir() and os.access(place, os.W_OK) and disk_usage(place).free >= needed
     with TemporaryDirectory(prefix="gridr-numba-bench-", dir=place if in_memory else None) as folder:
         yield Path(folder), in_memory
 
