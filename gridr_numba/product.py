@@ -532,7 +532,7 @@ def _with_outputs(
         grid_out=grid_out,
         mask_out=mask_out,
         fill=None if grid_out is None else grid_out.checked_fill(job.fill),
-        tally=Tally(codes, 0 if grid_out is None else 2, job.threads),
+        tally=Tally(codes, 0 if grid_out is None else 2),
         watch=None if checksums is None else checksums.watch,
     )
 

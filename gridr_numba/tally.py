@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .kernels.bilinear import summarise
-from .kernels.jit import launch
 from .types import Cause
 
 
@@ -21,13 +20,10 @@ class Tally:
         The bytes that the mask gets for valid and invalid pixels; None keeps the causes.
     bands : int
         Of the grid; 0 where only a mask is made.
-    threads : int or None
-        None is as many as the process may use.
     """
 
-    def __init__(self, codes: tuple[int, int] | None, bands: int, threads: int | None) -> None:
+    def __init__(self, codes: tuple[int, int] | None, bands: int) -> None:
         self._codes = codes
-        self._threads = threads
         self._counts = np.zeros(1 + len(Cause), np.int64)
         self._box = np.tile([np.inf, -np.inf], (bands, 1))
 
@@ -37,8 +33,7 @@ class Tally:
         counts = np.empty((rows, len(self._counts)), np.int64)
         boxes = np.empty((rows, *self._box.shape))
         valid_code, invalid_code = self._codes or (0, 0)
-        with launch(self._threads):
-            summarise(grid, self._codes is not None, np.uint8(valid_code), np.uint8(invalid_code), counts, boxes, mask)
+        summarise(grid, self._codes is not None, np.uint8(valid_code), np.uint8(invalid_code), counts, boxes, mask)
         self._counts += counts.sum(axis=0)
         if len(self._box):
             self._box[:, 0] = np.minimum(self._box[:, 0], boxes[:, :, 0].min(axis=0))
