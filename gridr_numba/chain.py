@@ -329,7 +329,7 @@ def _computed(job: Job, strip: Strip, threads: int, inputs: _Inputs, outputs: _O
         out_mask=mask,
     )
     if job.tally is not None:
-        job.tally.add(grid, mask, threads)
+        job.tally.add(grid, mask)
     return partial(outputs.write, strip)
 
 

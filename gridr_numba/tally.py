@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .kernels.bilinear import summarise
-from .kernels.jit import launch
 from .types import Cause
 
 
@@ -28,14 +27,13 @@ class Tally:
         self._counts = np.zeros(1 + len(Cause), np.int64)
         self._box = np.tile([np.inf, -np.inf], (bands, 1))
 
-    def add(self, grid: NDArray[Any], mask: NDArray[np.uint8], threads: int | None) -> None:
+    def add(self, grid: NDArray[Any], mask: NDArray[np.uint8]) -> None:
         """Count a strip whose mask holds causes, and recode it."""
         rows = len(mask)
         counts = np.empty((rows, len(self._counts)), np.int64)
         boxes = np.empty((rows, *self._box.shape))
         valid_code, invalid_code = self._codes or (0, 0)
-        with launch(threads):
-            summarise(grid, self._codes is not None, np.uint8(valid_code), np.uint8(invalid_code), counts, boxes, mask)
+        summarise(grid, self._codes is not None, np.uint8(valid_code), np.uint8(invalid_code), counts, boxes, mask)
         self._counts += counts.sum(axis=0)
         if len(self._box):
             self._box[:, 0] = np.minimum(self._box[:, 0], boxes[:, :, 0].min(axis=0))
