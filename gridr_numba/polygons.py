@@ -28,6 +28,9 @@ BUFFER_LIMIT = 1e8
 # Room for so many doubtful centres in each band of rows; where there are more, the window is scanned again with enough.
 _DOUBTS_A_BAND = 64
 
+# Where another job has the cores, waiting for a second thread may take milliseconds; so few pixels take microseconds.
+_PIXELS_A_THREAD = 1 << 16
+
 Box = tuple[float, float, float, float]  # min x, min y, max x, max y
 
 
@@ -239,7 +242,8 @@ class PolygonEdges:
             None is all that the process may use.
         """
         closed = predicate is not ShapelyPredicate.CONTAINS
-        band_rows = min(BAND_ROWS, -(-len(out) // usable_threads(threads)))
+        threads = min(usable_threads(threads), max(1, out.size // _PIXELS_A_THREAD))
+        band_rows = min(BAND_ROWS, -(-len(out) // threads))
         n_bands = -(-len(out) // band_rows)
         starts = _DOUBTS_A_BAND * np.arange(n_bands + 1)
         while True:

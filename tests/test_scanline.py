@@ -87,21 +87,31 @@ def on_centres(draw):
     return [polygon] if polygon.is_valid else [], shape, origin, step
 
 
+TINY_BOX = shapely.box(-5e-324, np.nextafter(1.0, 0.0), 5e-324, np.nextafter(1.0, 2.0))  # where products underflow
+
+
 @given(on_centres(), PREDICATES)
+@example(([TINY_BOX], (2, 1), (0.0, 0.0), (1.0, 1.0)), gn.ShapelyPredicate.CONTAINS)
 @settings(max_examples=10 * settings.default.max_examples)
 def test_vertices_on_centres_of_any_lattice(scanned, predicate):
     assert_as_shapely(*scanned, predicate)
 
 
 @pytest.mark.parametrize("predicate", gn.ShapelyPredicate)
-@pytest.mark.parametrize("size", [1e-320, 1e-200, 1e-140, 1e-100, 1e-20, 1e15, 1e20, 1e29])
-def test_any_magnitude(size, predicate):
-    for ring in ([(-1, -1), (1.25, -1), (0.75, 1)], [(0, -1), (1, 0), (0, 1), (-1, 0)], [(0, 0), (1, 0.3), (0.1, 1)]):
+@pytest.mark.parametrize("width", [1e-320, 1e-200, 1e-160, 1e-100, 1e-20, 1e15, 1e29])
+@pytest.mark.parametrize("height", [1e-320, 1e-200, 1e-129, 1e-100, 1.0, 1e20, 1e29])
+def test_any_magnitude(width, height, predicate):
+    random = np.random.default_rng(5)
+    size = np.array([width, height])
+    rings = [[(-1, -1), (1.25, -1), (0.75, 1)], [(0, -1), (1, 0), (0, 1), (-1, 0)], [(0, 0), (1, 0.3), (0.1, 1)]]
+    # Nearly through the origin, on either side of it.
+    rings += [[(-1, a), (1, -a * (1 + b)), (c, 2)] for a, b, c in random.uniform(-1, 1, (8, 3)) * (1, 1e-14, 1)]
+    for ring in rings:
         polygon = shapely.Polygon(np.array(ring) * size)
         if not polygon.is_valid:
             continue
-        for origin in ((0.0, 0.0), (-3.0, -2.0), (-0.4 * size, 0.6 * size), (-size, -size)):
-            for step in ((1.0, 1.0), (size / 4, size / 4)):
+        for origin in ((-3.0, -2.0), (-height, -width), (-0.5 * height, 0.25 * width)):
+            for step in ((1.0, 1.0), (height / 4, width / 4)):
                 if min(step) > 0.0:
                     assert_as_shapely([polygon], (9, 9), origin, step, predicate)
 

@@ -22,12 +22,13 @@ horizontal edges, and holes that touch need no case of their own.
 *Certainty.* With u = 2**-53, ``slope = (x1 - x0) / (y1 - y0)`` and ``x = x0 + (y - y0) * slope`` take five operations
 that each err by at most u of ``|x1 - x0|``, since ``y`` lies between the ends, and a sum that errs by u of the larger
 of ``|x0|`` and ``|x1|``: with second-order terms, x errs by less than ``6.1 u (|x0| + |x1|)``. The bound that is used
-is ``8 u (|x0| + |x1|) + 1e-150`` (underflow is less than that: edges that rise less than `LEAST_RISE` are not here),
-and a crossing is never outside its edge's own range. A centre outside the bound is decided, and GEOS decides likewise:
-its orientation test, in double-doubles, errs by less than 2**-99 of ``|x1 - x0|``, and at a distance of 1e-150 and a
-rise of `LEAST_RISE` its products do not underflow. One centre inside the bound is decided by `crossing_side` if the
-differences of the coordinates are exact (on integers, say): then GEOS's test is exact too. If they are not, the polygon
-leaves that centre alone and it goes to `doubts`; where the bound holds several centres, the polygon's whole row does.
+is ``8 u (|x0| + |x1|) + 1e-150`` (underflow is less: edges that rise less than `LEAST_RISE` are not here), within the
+edge's own range; where an edge ends on the row, or is vertical, its x is exact. A centre further away than the bound,
+and than 1e-150 in any case, is decided, and GEOS decides likewise: its orientation test, in double-doubles, errs by
+less than 2**-99 of ``|x1 - x0|``, and its products do not underflow, since the edge rises `LEAST_RISE`. One centre that
+is nearer is on the edge if it is at an exact x, or is decided by `crossing_side` if the differences of the coordinates
+are exact (on integers, say): then GEOS's test is exact too. If they are not, the polygon leaves that centre alone and
+it goes to `doubts`; where several centres are nearer, the polygon's whole row does.
 """
 
 from __future__ import annotations
@@ -168,7 +169,7 @@ def collect_ring(ring: Floats, row_axis: Axis, last_x: float, table: EdgeTable, 
         row_start, row_stop = min(from_0, from_1), max(after_0, after_1)
         low, high = (v - 1, v) if ring[v - 1, 1] < ring[v, 1] else (v, v - 1)
         from_0, after_0 = from_1, after_1
-        beyond = ring[low, 0] > last_x and ring[high, 0] > last_x
+        beyond = min(ring[low, 0], ring[high, 0]) > last_x + _LEAST_BOUND
         if row_start == row_stop or beyond or ring[low, 1] == ring[high, 1]:
             continue
         table.ends[edges, 0] = ring[low, 0]
@@ -378,12 +379,13 @@ def crossing_key(
         low = max(x - bound, min(x0, x1))
         high = min(x + bound, max(x0, x1))
     origin, step, start, stop = col_axis
-    col = first_centre(low, False, origin, step, start, stop)
+    col = first_centre(low - _LEAST_BOUND, False, origin, step, start, stop)
+    centre = origin + step * col
     position = 2 * (col - start)
-    if col < stop and origin + step * col <= high:
-        if col + 1 < stop and origin + step * (col + 1) <= high:
+    if col < stop and centre <= high + _LEAST_BOUND:
+        if col + 1 < stop and origin + step * (col + 1) <= high + _LEAST_BOUND:
             return _SEVERAL
-        side = 0 if low == high else crossing_side(x0, y0, x1, y1, origin + step * col, y)
+        side = 0 if low == centre == high else crossing_side(x0, y0, x1, y1, centre, y)
         position += 1 + (side if side != _UNKNOWN else 0)
         if side == _UNKNOWN:
             sides |= _DOUBT
@@ -406,8 +408,9 @@ def crossing_side(x0: float, y0: float, x1: float, y1: float, x: float, y: float
     )
     left, left_rest = product(y - y0, x1 - x0)
     right, right_rest = product(x - x0, y1 - y0)
-    underflows = 0.0 < abs(left) < _LEAST_PRODUCT or 0.0 < abs(right) < _LEAST_PRODUCT
-    if not exact or underflows:
+    left_underflows = abs(left) < _LEAST_PRODUCT and y != y0 and x1 != x0
+    right_underflows = abs(right) < _LEAST_PRODUCT and x != x0
+    if not exact or left_underflows or right_underflows:
         return _UNKNOWN
     if left == right:
         return int(left_rest > right_rest) - int(left_rest < right_rest)
