@@ -183,6 +183,7 @@ class NullChain:
             for reader in readers:
                 reader.read(strip.nodes)
             for writer in writers:
+                writer.finish(strip.target)
                 writer.write(strip.target)
 
 

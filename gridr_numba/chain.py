@@ -330,6 +330,7 @@ def _computed(job: Job, strip: Strip, threads: int, inputs: _Inputs, outputs: _O
     )
     if job.tally is not None:
         job.tally.add(grid, mask)
+    outputs.finish(strip)
     return partial(outputs.write, strip)
 
 
@@ -449,12 +450,17 @@ class _Outputs:
     def mask(self, strip: Strip) -> NDArray[np.uint8]:
         return NO_BYTES if self._mask_bytes is None else self._mask_bytes.part(strip.dense.shape)[0]
 
-    def write(self, strip: Strip) -> Strip:
+    def finish(self, strip: Strip) -> None:
         if self._mask_writer is not None:
             if self._wide_values is not None:
                 wide = self._mask_writer.buffer(strip.dense.shape)[0]
                 np.take(self._wide_values, self.mask(strip), out=wide, mode="clip")
-            self._mask_writer.write(strip.target)
+            self._mask_writer.finish(strip.target)
         if self._grid_writer is not None:
-            self._grid_writer.write(strip.target)
+            self._grid_writer.finish(strip.target)
+
+    def write(self, strip: Strip) -> Strip:
+        for writer in (self._mask_writer, self._grid_writer):
+            if writer is not None:
+                writer.write(strip.target)
         return strip

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from itertools import groupby
 from typing import Any, TypeVar
 
@@ -17,9 +17,8 @@ from .window import Window
 
 #: A band of a dataset: the dataset, and the band's number from 1.
 Band = tuple[Any, int]
-#: Told of what is written: the dataset, the bands' numbers, where, and the values as the file's type has them. The
-#: write is done inside of the context that it returns.
-Watch = Callable[[Any, list[int], Window, NDArray[Any]], AbstractContextManager[object]]
+#: Told of what is about to be written: the dataset, the bands' numbers, where, and the values in the file's type.
+Watch = Callable[[Any, list[int], Window, NDArray[Any]], object]
 
 Done = TypeVar("Done")
 
@@ -69,19 +68,27 @@ class StripWriter:
     def __init__(self, bands: Sequence[Band], buffer: StripBuffer, watch: Watch | None = None) -> None:
         self._groups = list(_by_dataset(bands))
         self._buffer = buffer
-        self._watch: Watch = watch or (lambda *_: nullcontext())
+        self._watch = watch
+        self._values: list[NDArray[Any]] = []
 
     def buffer(self, shape_row_col: tuple[int, int]) -> NDArray[Any]:
         """Return an array (bands, rows, columns) to fill for the next write."""
         return self._buffer.part(shape_row_col)
 
-    def write(self, window: Window) -> None:
-        """Write what was filled in."""
+    def finish(self, window: Window) -> None:
+        """Bring what was filled in to the files' types. What is left to do then waits for files alone."""
         filled = self._buffer.part(window.shape)
+        self._values = []
         for dataset, indexes, bands in self._groups:
-            dtype = np.dtype(dataset.dtypes[indexes[0] - 1])
-            values = filled[bands].astype(dtype, copy=False)
-            with self._watch(dataset, indexes, window, values), _named_errors(dataset, "write"):
+            values = filled[bands].astype(np.dtype(dataset.dtypes[indexes[0] - 1]), copy=False)
+            self._values.append(values)
+            if self._watch is not None:
+                self._watch(dataset, indexes, window, values)
+
+    def write(self, window: Window) -> None:
+        """Write what is finished."""
+        for (dataset, indexes, _), values in zip(self._groups, self._values, strict=True):
+            with _named_errors(dataset, "write"):
                 dataset.write(values, indexes, window=window.to_rasterio())
 
 

@@ -6,7 +6,7 @@ import json
 import logging
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 from inspect import signature
 from pathlib import Path
@@ -237,7 +237,7 @@ def densify(
             files = _files(target, grid_in, out, mask_out, dtype, values, creation_options, inputs, overwrite)
             for file in files:
                 file.tags["GRIDR_NUMBA_OPTIONS"] = _described_options(given)
-            checksums = stack.enter_context(closing(Checksums())) if verify else None
+            checksums = Checksums() if verify else None
             job = _with_outputs(
                 Job(
                     name="densify",
