@@ -24,7 +24,7 @@ def render(result: dict[str, Any]) -> str:
         _times(result["cases"]),
         _memory(result["cases"]),
         _kernel(result["kernel"]) if result["kernel"] else "",
-        _polygons(result["polygons"]) if result.get("polygons") else "",
+        _polygons(result["polygons"], judged=not result["quick"]) if result.get("polygons") else "",
         _startup(result["startup"]) if result["startup"] else "",
         "" if result["quick"] else _promises(result),  # small cases are not what is promised of
     ]
@@ -121,24 +121,17 @@ def _kernel(entries: Sequence[dict[str, Any]]) -> str:
     )
 
 
-def _polygons(entries: Sequence[dict[str, Any]]) -> str:
-    header = ["The polygon engine alone", "seconds", "against", "seconds", "ratio", "promised", "kept"]
-    return _table(header, (_polygons_row(entry) for entry in entries))
+def _polygons(entries: Sequence[dict[str, Any]], *, judged: bool) -> str:
+    header = ["The polygon engine alone", "seconds", "against", "seconds", "ratio"]
+    return _table([*header, "promised", "kept"] if judged else header, (_polygons_row(e, judged) for e in entries))
 
 
-def _polygons_row(entry: dict[str, Any]) -> list[str]:
+def _polygons_row(entry: dict[str, Any], judged: bool) -> list[str]:
     (ours, seconds), (other, other_seconds) = entry["seconds"].items()
     what = entry["case"] if ours == "engine" else f"{entry['case']}, {ours}"
     ratio, at_most = entry["ratio"], entry["at_most"]
-    return [
-        what,
-        _seconds(seconds),
-        other,
-        _seconds(other_seconds),
-        f"{ratio:.2g}",
-        f"at most {at_most:g}",
-        _kept(ratio <= at_most),
-    ]
+    row = [what, _seconds(seconds), other, _seconds(other_seconds), f"{ratio:.2g}"]
+    return [*row, f"at most {at_most:g}", _kept(ratio <= at_most)] if judged else row
 
 
 def _startup(startup: dict[str, Any]) -> str:

@@ -36,10 +36,10 @@ from .types import (
 )
 from .window import Window
 
-# What the strips' buffers hold at most unless a row of the outputs' blocks takes more. What is written soon after it
-# was computed is still in the processor's cache: with two cores, 16 MB took 0.85 of the time that 64 MB took. Below
-# 8 MB, each strip's own costs were seen to count.
-_STRIP_BYTES = 16 << 20
+# What the strips' buffers hold at most unless a row of the outputs' blocks takes more. With two cores and files in
+# memory, 16 to 32 MB were equally fast; with less, each strip's own costs were seen to count (8 MB: 1.2 times slower),
+# and more falls out of the processor's cache before it is written.
+_STRIP_BYTES = 24 << 20
 # Of the memory budget, one part in so many is GDAL's block cache at least; it has all that the buffers leave. Strips of
 # whole blocks need next to none: from 64 bytes to 1.2 GB, nothing was seen to change. Others share blocks.
 _CACHE_SHARE = 8
