@@ -16,7 +16,7 @@ import shapely.geometry
 from rasterio.features import rasterize
 from rasterio.transform import Affine
 
-from gridr_numba.demo import RESOLUTION
+from gridr_numba.demo_job import RESOLUTION
 from gridr_numba.quicklook import blend, coloured, displacement, write_png
 
 GAP = 24

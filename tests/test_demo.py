@@ -16,7 +16,7 @@ import shapely.geometry
 from click.testing import CliRunner
 from rasterio.warp import transform
 
-from gridr_numba import __version__, demo
+from gridr_numba import __version__, demo, demo_checks, demo_job
 from gridr_numba.cli import main
 from gridr_numba.window import Window
 
@@ -29,7 +29,7 @@ pytestmark = pytest.mark.large
 
 @pytest.fixture(scope="module")
 def true_job():
-    return demo.make_job(node_shape_row_col=NODES)
+    return demo_job.make_job(node_shape_row_col=NODES)
 
 
 @pytest.fixture(scope="module")
@@ -48,11 +48,11 @@ def copied(true_demo, tmp_path):
 
 
 def small_check_grid(job, directory):
-    return demo.check_grid(job, directory, samples=100)
+    return demo_checks.check_grid(job, directory, samples=100)
 
 
 def small_check_image(job, directory):
-    return demo.check_image(job, directory, window_shape_row_col=(130, 170))
+    return demo_checks.check_image(job, directory, window_shape_row_col=(130, 170))
 
 
 def change(path, function):
@@ -80,7 +80,7 @@ def test_the_demo_passes_and_says_so(true_demo):
 
 
 def test_outputs_are_georeferenced_where_the_job_says(true_demo, true_job):
-    for name, count, dtype in ((demo.DENSE_GRID_FILE, 2, "float64"), (demo.DENSE_MASK_FILE, 1, "uint8")):
+    for name, count, dtype in ((demo_job.DENSE_GRID_FILE, 2, "float64"), (demo_job.DENSE_MASK_FILE, 1, "uint8")):
         with rasterio.open(true_demo[0] / name) as dataset:
             assert dataset.driver == "GTiff"
             assert dataset.crs == rasterio.crs.CRS.from_epsg(32631)
@@ -94,7 +94,7 @@ def test_outputs_are_georeferenced_where_the_job_says(true_demo, true_job):
 
 def test_the_first_node_and_the_first_pixel_have_one_centre(true_demo):
     centres = []
-    for name in (demo.GRID_FILE, demo.DENSE_GRID_FILE):
+    for name in (demo_job.GRID_FILE, demo_job.DENSE_GRID_FILE):
         with rasterio.open(true_demo[0] / name) as dataset:
             centres.append(dataset.xy(0, 0))
     assert centres[0] == pytest.approx(centres[1], abs=1e-6)
@@ -102,17 +102,17 @@ def test_the_first_node_and_the_first_pixel_have_one_centre(true_demo):
 
 def test_nodes_are_where_gdal_puts_the_projection(true_demo, true_job):
     """The convention, without the package's georef: GDAL's own centre of a pixel, GDAL's own row and column."""
-    with rasterio.open(true_demo[0] / demo.GRID_FILE) as dataset:
+    with rasterio.open(true_demo[0] / demo_job.GRID_FILE) as dataset:
         x, y = dataset.xy(3, 5)
         row, col = dataset.read()[:, 3, 5]
     (lon,), (lat,) = transform("EPSG:32631", "EPSG:4326", [x], [y])
     corner = true_job.source_transform
-    assert row == pytest.approx((corner.f - lat) / demo.SOURCE_PIXEL - 0.5, abs=1e-6)
-    assert col == pytest.approx((lon - corner.c) / demo.SOURCE_PIXEL - 0.5, abs=1e-6)
+    assert row == pytest.approx((corner.f - lat) / demo_job.SOURCE_PIXEL - 0.5, abs=1e-6)
+    assert col == pytest.approx((lon - corner.c) / demo_job.SOURCE_PIXEL - 0.5, abs=1e-6)
 
 
 def test_polygons_are_kept_as_geojson(true_demo, true_job):
-    for name, polygons in ((demo.VALID_FILE, [true_job.footprint]), (demo.INVALID_FILE, true_job.clouds)):
+    for name, polygons in ((demo_job.VALID_FILE, [true_job.footprint]), (demo_job.INVALID_FILE, true_job.clouds)):
         features = json.loads((true_demo[0] / name).read_text())["features"]
         kept = [shapely.geometry.shape(feature["geometry"]) for feature in features]
         assert all(shapely.equals_exact(one, other, 1e-9) for one, other in zip(kept, polygons, strict=True))
@@ -120,8 +120,8 @@ def test_polygons_are_kept_as_geojson(true_demo, true_job):
 
 
 def test_the_job_has_something_of_everything(true_demo, true_job):
-    mask = image_of(true_demo[0], demo.DENSE_MASK_FILE)[0]
-    coarse = image_of(true_demo[0], demo.MASK_FILE)[0]
+    mask = image_of(true_demo[0], demo_job.DENSE_MASK_FILE)[0]
+    coarse = image_of(true_demo[0], demo_job.MASK_FILE)[0]
     assert 0.2 < mask.mean() < 0.8
     assert 0 < np.count_nonzero(coarse == 0) < coarse.size / 2
     assert shapely.is_valid([true_job.footprint, *true_job.clouds]).all()
@@ -133,14 +133,14 @@ def test_the_job_has_something_of_everything(true_demo, true_job):
 
 
 def test_the_default_job_is_of_the_size_that_it_promises():
-    job = demo.make_job()
+    job = demo_job.make_job()
     assert job.shape_row_col == (4993, 4009)
     assert job.resolution_row_col == (32, 24)
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_every_seed_makes_valid_clouds_and_the_same_ones_again(seed):
-    job, again = (demo.make_job(seed=seed, node_shape_row_col=NODES) for _ in range(2))
+    job, again = (demo_job.make_job(seed=seed, node_shape_row_col=NODES) for _ in range(2))
     assert shapely.is_valid(job.clouds).all()
     assert all(shapely.equals_exact(one, other) for one, other in zip(job.clouds, again.clouds, strict=True))
 
@@ -155,7 +155,7 @@ def test_the_demo_may_be_run_again_in_its_directory(true_demo, true_job):
 
 
 def test_the_checks_pass_on_true_data(true_demo, true_job):
-    for check in (demo.check_grid, demo.check_image, demo.check_mask):
+    for check in (demo_checks.check_grid, demo_checks.check_image, demo_checks.check_mask):
         found = check(true_job, true_demo[0])
         assert found.passed is True, found
         assert found.figure <= found.bound
@@ -163,7 +163,7 @@ def test_the_checks_pass_on_true_data(true_demo, true_job):
 
 @pytest.mark.parametrize("offset", [(0.5, 0.0), (0.0, 0.5), (-0.5, -0.5), (0.0, 0.01)])
 def test_a_shift_of_the_grid_fails_against_proj_and_against_gdal(copied, true_job, offset):
-    change(copied / demo.DENSE_GRID_FILE, lambda bands: bands + np.array(offset)[:, None, None])
+    change(copied / demo_job.DENSE_GRID_FILE, lambda bands: bands + np.array(offset)[:, None, None])
     for check in (small_check_grid, small_check_image):
         found = check(true_job, copied)
         assert found.passed is False
@@ -174,7 +174,7 @@ def test_a_shift_of_the_grid_fails_against_proj_and_against_gdal(copied, true_jo
     "swap", [lambda bands: bands[::-1], lambda bands: bands[:, ::-1], lambda bands: bands[..., ::-1]]
 )
 def test_swapped_bands_and_turned_rasters_fail_against_proj_and_against_gdal(copied, true_job, swap):
-    change(copied / demo.DENSE_GRID_FILE, lambda bands: np.ascontiguousarray(swap(bands)))
+    change(copied / demo_job.DENSE_GRID_FILE, lambda bands: np.ascontiguousarray(swap(bands)))
     for check in (small_check_grid, small_check_image):
         found = check(true_job, copied)
         assert found.passed is False
@@ -184,16 +184,16 @@ def test_swapped_bands_and_turned_rasters_fail_against_proj_and_against_gdal(cop
 @pytest.mark.parametrize("wrong", ["half a pixel", "swapped"])
 def test_gdal_finds_a_convention_that_is_wrong_all_through(monkeypatch, tmp_path, wrong):
     """The grid and the projection that it is compared with share the mistake; only GDAL does not."""
-    right = demo.map_to_pixel
+    right = demo_job.map_to_pixel
 
     def mistaken(*arguments):
         rows, cols = right(*arguments)
         return (rows + 0.5, cols + 0.5) if wrong == "half a pixel" else (cols, rows)
 
-    monkeypatch.setattr(demo, "map_to_pixel", mistaken)
-    job = demo.make_job(node_shape_row_col=NODES)
-    demo.write_inputs(job, tmp_path)
-    demo.run_chain(job, tmp_path)
+    monkeypatch.setattr(demo_job, "map_to_pixel", mistaken)
+    job = demo_job.make_job(node_shape_row_col=NODES)
+    demo_job.write_inputs(job, tmp_path)
+    demo_job.run_chain(job, tmp_path)
     assert small_check_grid(job, tmp_path).passed is True
     found = small_check_image(job, tmp_path)
     assert found.passed is False
@@ -206,7 +206,7 @@ def test_nan_passes_no_check(copied, true_job, band):
         bands[band, 100:] = np.nan
         return bands
 
-    change(copied / demo.DENSE_GRID_FILE, spoil)
+    change(copied / demo_job.DENSE_GRID_FILE, spoil)
     assert small_check_grid(true_job, copied).passed is False
     assert small_check_image(true_job, copied).passed is False
 
@@ -215,34 +215,34 @@ def test_gdal_is_exact_on_both_ways_to_its_warper(true_job, monkeypatch):
     """The reference against which the image is held: nothing of GDAL's usual eighth of a pixel is in it."""
     window = Window(100, 300, 200, 600)
     rows, cols = true_job.project(*np.mgrid[window.to_slices()])
-    for warp in (demo.warp_with_gdal, lambda job, window: warp_as_vrt(job, window, monkeypatch)):
-        assert np.abs(warp(true_job, window) - demo.resample(rows, cols)).max() < 1e-8
+    for warp in (demo_checks.warp_with_gdal, lambda job, window: warp_as_vrt(job, window, monkeypatch)):
+        assert np.abs(warp(true_job, window) - demo_checks.resample(rows, cols)).max() < 1e-8
 
 
 def warp_as_vrt(job, window, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(demo, "_reproject", demo._read_warped)
-        return demo.warp_with_gdal(job, window)
+        patch.setattr(demo_checks, "_reproject", demo_checks._read_warped)
+        return demo_checks.warp_with_gdal(job, window)
 
 
 def test_reproject_is_near_even_where_it_takes_no_tolerance(true_job, monkeypatch):
-    monkeypatch.setattr(demo, "_read_warped", demo._reproject)
+    monkeypatch.setattr(demo_checks, "_read_warped", demo_checks._reproject)
     window = Window(100, 300, 200, 600)
     rows, cols = true_job.project(*np.mgrid[window.to_slices()])
-    difference = np.abs(demo.warp_with_gdal(true_job, window) - demo.resample(rows, cols)).max()
-    assert difference < 0.125 * sum(demo._SLOPES)
+    difference = np.abs(demo_checks.warp_with_gdal(true_job, window) - demo_checks.resample(rows, cols)).max()
+    assert difference < 0.125 * sum(demo_checks._SLOPES)
 
 
 def test_gridr_makes_the_same_image_and_finds_a_grid_that_is_not_the_coarse_one(copied, true_job):
     pytest.importorskip("gridr")
-    assert demo.check_gridr(true_job, copied).passed is True
-    change(copied / demo.DENSE_GRID_FILE, lambda bands: bands + 1e-6)
-    assert demo.check_gridr(true_job, copied).passed is False
+    assert demo_checks.check_gridr(true_job, copied).passed is True
+    change(copied / demo_job.DENSE_GRID_FILE, lambda bands: bands + 1e-6)
+    assert demo_checks.check_gridr(true_job, copied).passed is False
 
 
 def test_without_gridr_its_check_is_left_out_and_says_why(true_job, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "gridr.core.grid.grid_resampling", None)
-    found = demo.check_gridr(true_job, tmp_path)
+    found = demo_checks.check_gridr(true_job, tmp_path)
     assert found.passed is None
     assert "GRIDR cannot be imported" in found.text
 
@@ -257,8 +257,8 @@ def test_without_gridr_its_check_is_left_out_and_says_why(true_job, tmp_path, mo
     ],
 )
 def test_a_wrong_mask_fails(copied, true_job, spoil):
-    change(copied / demo.DENSE_MASK_FILE, spoil)
-    found = demo.check_mask(true_job, copied)
+    change(copied / demo_job.DENSE_MASK_FILE, spoil)
+    found = demo_checks.check_mask(true_job, copied)
     assert found.passed is False
     assert found.figure > 0
 
@@ -272,21 +272,21 @@ def test_a_mask_that_forgets_a_cause_fails(copied, true_job, left_out):
         "coarse mask": true_job,
     }[left_out]
     if left_out == "coarse mask":
-        change(copied / demo.MASK_FILE, np.ones_like)
-    demo.run_chain(forgetful, copied)
-    demo.write_inputs(true_job, copied)
-    found = demo.check_mask(true_job, copied)
+        change(copied / demo_job.MASK_FILE, np.ones_like)
+    demo_job.run_chain(forgetful, copied)
+    demo_job.write_inputs(true_job, copied)
+    found = demo_checks.check_mask(true_job, copied)
     assert found.passed is False
 
 
 def test_the_mask_of_the_whole_raster_is_the_slow_one(true_demo, true_job):
     rows, cols = (axis.ravel() for axis in np.mgrid[0 : SHAPE[0] : 7, 0 : SHAPE[1] : 5])
-    expected = demo.expected_mask(true_job, true_demo[0], rows, cols)
-    np.testing.assert_array_equal(image_of(true_demo[0], demo.DENSE_MASK_FILE)[0, rows, cols], expected)
+    expected = demo_checks.expected_mask(true_job, true_demo[0], rows, cols)
+    np.testing.assert_array_equal(image_of(true_demo[0], demo_job.DENSE_MASK_FILE)[0, rows, cols], expected)
 
 
 def test_pixels_near_edges_are(true_job):
-    rows, cols = demo._pixels_near_edges(true_job, 500, np.random.default_rng(5))
+    rows, cols = demo_checks._pixels_near_edges(true_job, 500, np.random.default_rng(5))
     assert len(rows) == 500
     edges = shapely.union_all([polygon.boundary for polygon in (true_job.footprint, *true_job.clouds)])
     assert shapely.distance(edges, shapely.points(cols, rows)).max() < 1.0
@@ -298,8 +298,8 @@ def test_pixels_near_edges_are(true_job):
 def test_the_picture_shows_the_mask_and_leaves_nothing_beside_it(true_demo):
     directory = true_demo[0]
     names = {
-        *(demo.GRID_FILE, demo.MASK_FILE, demo.VALID_FILE, demo.INVALID_FILE),
-        *(demo.DENSE_GRID_FILE, demo.DENSE_MASK_FILE, demo.PICTURE_FILE),
+        *(demo_job.GRID_FILE, demo_job.MASK_FILE, demo_job.VALID_FILE, demo_job.INVALID_FILE),
+        *(demo_job.DENSE_GRID_FILE, demo_job.DENSE_MASK_FILE, demo.PICTURE_FILE),
     }
     assert {path.name for path in directory.iterdir()} == names
     with rasterio.open(directory / demo.PICTURE_FILE) as dataset:
@@ -307,7 +307,7 @@ def test_the_picture_shows_the_mask_and_leaves_nothing_beside_it(true_demo):
         assert dataset.dtypes == ("uint8",) * 3
         assert dataset.shape == SHAPE  # at most 1000 rows: every pixel
         picture = dataset.read().astype(int)
-    valid = image_of(directory, demo.DENSE_MASK_FILE)[0] == 1
+    valid = image_of(directory, demo_job.DENSE_MASK_FILE)[0] == 1
     red, green, blue = picture
     white = picture.min(axis=0) > 235
     alarm = (red > 150) & (green < 80) & (blue < 90)
@@ -336,7 +336,9 @@ def test_the_command_runs_the_demo_where_it_is_told(monkeypatch, tmp_path):
 
 
 def test_a_check_that_fails_exits_with_1(monkeypatch, tmp_path):
-    monkeypatch.setattr(demo, "check_image", lambda job, directory: demo.Check("image", 2.0, 1.0, False, "injected"))
+    monkeypatch.setattr(
+        demo, "check_image", lambda job, directory: demo_checks.Check("image", 2.0, 1.0, False, "injected")
+    )
     small = demo.run_demo
     monkeypatch.setattr(
         demo, "run_demo", lambda directory, echo: small(directory, echo=echo, node_shape_row_col=(6, 7), samples=20)
@@ -347,11 +349,13 @@ def test_a_check_that_fails_exits_with_1(monkeypatch, tmp_path):
 
 
 def test_a_broken_chain_is_reported_and_drawn_not_a_traceback(monkeypatch, tmp_path):
-    run_chain = demo.run_chain
+    run_chain = demo_job.run_chain
 
     def break_chain(job, directory):
         run_chain(job, directory)
-        change(directory / demo.DENSE_GRID_FILE, lambda bands: np.where(np.arange(bands.shape[2]) < 9, np.nan, bands))
+        change(
+            directory / demo_job.DENSE_GRID_FILE, lambda bands: np.where(np.arange(bands.shape[2]) < 9, np.nan, bands)
+        )
 
     monkeypatch.setattr(demo, "run_chain", break_chain)
     lines = []

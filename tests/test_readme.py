@@ -13,7 +13,7 @@ import rasterio
 import shapely
 from click.testing import CliRunner
 
-from gridr_numba import demo
+from gridr_numba import demo_job
 from gridr_numba.cli import main
 
 README = Path(__file__).parent.parent / "README.md"
@@ -22,8 +22,8 @@ README = Path(__file__).parent.parent / "README.md"
 @pytest.mark.large
 def test_the_code_blocks(tmp_path, monkeypatch, capsys):
     (tmp_path / "demo-out").mkdir()
-    job = demo.make_job()
-    demo.write_inputs(job, tmp_path / "demo-out")
+    job = demo_job.make_job()
+    demo_job.write_inputs(job, tmp_path / "demo-out")
     monkeypatch.chdir(tmp_path)
     product, chain = code_blocks("python")
     names: dict[str, object] = {}
@@ -53,7 +53,7 @@ def test_the_tour(tmp_path, monkeypatch):
     """Each command prints what the README says, but for how long it took, and on how many threads."""
     monkeypatch.chdir(tmp_path)
     Path("demo-out").mkdir()
-    demo.write_inputs(demo.make_job(), Path("demo-out"))
+    demo_job.write_inputs(demo_job.make_job(), Path("demo-out"))
     lines = "\n".join(code_blocks("console")).splitlines()
     starts = [index for index, line in enumerate(lines) if line.startswith("$ ")]
     assert len(starts) == 7
