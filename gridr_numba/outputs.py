@@ -102,7 +102,7 @@ class OutputFile:
         # Only a striped file's height bears on its blocks: they are no taller.
         height = min(self.profile["height"], max(8192, int(self.profile.get("BLOCKYSIZE", 0))))
         profile = {key: value for key, value in self.profile.items() if key not in ("crs", "transform")}
-        path = f"/vsimem/gridr_numba/{os.getpid()}/{id(self)}.tif"
+        path = f"/vsimem/gridr_numba/{os.getpid()}/{id(self)}/{self.path.name}"
         try:
             rasterio.open(path, "w", driver="GTiff", **{**profile, "height": height, "SPARSE_OK": "YES"}).close()
             with rasterio.open(path, driver="GTiff") as trial:
@@ -184,8 +184,8 @@ def destination(value: Any, name: str, inputs: Sequence[Path], *, overwrite: boo
     return path
 
 
-def gtiff_options(value: Any, dtypes: Sequence[np.dtype[Any]]) -> dict[str, str]:
-    """Take GTiff creation options over the defaults; refuse those that would lose digits."""
+def gtiff_options(value: Any, dtype: np.dtype[Any]) -> dict[str, str]:
+    """Take GTiff creation options over the defaults, for a file of this type; refuse those that would lose digits."""
     if value is not None and not isinstance(value, dict):
         raise GridrTypeError(f"creation_options must be a dict or None, not {value!r}")
     options = {**DEFAULT_CREATION_OPTIONS, **{str(key).upper(): str(item) for key, item in (value or {}).items()}}
@@ -193,8 +193,10 @@ def gtiff_options(value: Any, dtypes: Sequence[np.dtype[Any]]) -> dict[str, str]
         options.pop("BLOCKXSIZE", None)
         if value is None or "BLOCKYSIZE" not in {str(key).upper() for key in value}:
             options.pop("BLOCKYSIZE", None)
+    if options.get("PREDICTOR") == "3" and dtype.kind != "f":
+        options["PREDICTOR"] = "2"  # 3 is floating point's alone, and one set of options is for the grid and its mask
     lossy: list[tuple[str, Callable[[str], bool]]] = [
-        ("NBITS", lambda text: any(int(text) < dtype.itemsize * 8 for dtype in dtypes)),
+        ("NBITS", lambda text: int(text) < dtype.itemsize * 8),
         ("DISCARD_LSB", lambda text: any(int(part) for part in text.split(","))),
         ("MAX_Z_ERROR", lambda text: float(text) != 0),
         ("COMPRESS", lambda text: text.upper() in ("JPEG", "WEBP", "JXL")),

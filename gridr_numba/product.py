@@ -185,7 +185,7 @@ def densify(
         Of the dense grid; None is the input's floating type, float64 for integers.
     creation_options : dict, optional
         For GDAL's GTiff driver, over the defaults: tiles of 512, uncompressed, BIGTIFF if safer. Lossy ones are
-        refused.
+        refused. ``PREDICTOR=3``, floating point's, is 2 in the mask.
     threads : int, optional
         None is all that the process may use.
     memory_budget : int
@@ -505,13 +505,13 @@ def _files(
     files = []
     if mask_out is not None:
         mask_type = _smallest_type((0, 15) if values is None else values)
-        profile = {**place, "count": 1, "dtype": mask_type.name, **gtiff_options(options, [mask_type])}
+        profile = {**place, "count": 1, "dtype": mask_type.name, **gtiff_options(options, mask_type)}
         path = destination(mask_out, "mask_out", inputs, overwrite=overwrite)
         files.append(OutputFile("mask_out", path, profile, ("validity" if values else "causes",), tags))
     if grid_in is not None:
         grid_type = _grid_type(dtype, grid_in)
         profile = {
-            **place, "count": 2, "dtype": grid_type.name, "nodata": np.nan, **gtiff_options(options, [grid_type])
+            **place, "count": 2, "dtype": grid_type.name, "nodata": np.nan, **gtiff_options(options, grid_type)
         }  # fmt: skip
         path = destination(out, "out", inputs, overwrite=overwrite)
         if files and path.resolve() == files[0].path.resolve():

@@ -170,7 +170,14 @@ def test_a_grid_in_two_files_of_two_types(job, rasters):
     assert np.array_equal(grid[0, ::3, ::4][np.isfinite(cols)], rows.astype(np.int32)[np.isfinite(cols)])
 
 
-@pytest.mark.parametrize("options", [{"TILED": "NO"}, {"compress": "deflate", "BLOCKYSIZE": 16, "blockxsize": 16}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"TILED": "NO"},
+        {"compress": "deflate", "BLOCKYSIZE": 16, "blockxsize": 16},
+        {"COMPRESS": "ZSTD", "PREDICTOR": 3},  # the mask's values are integers: 2 there
+    ],
+)
 def test_creation_options(job, options):
     gn.densify(**job["call"], creation_options=options)
     gn.densify(**{**job["call"], "out": job["folder"] / "other.tif", "mask_out": None})
@@ -214,6 +221,7 @@ def test_creation_options(job, options):
         ({"creation_options": {"COMPRESS": "LERC", "MAX_Z_ERROR": 0.1}}, ValueError, "MAX_Z_ERROR=0.1 would lose"),
         ({"creation_options": {"COMPRESS": "jpeg"}}, ValueError, "COMPRESS=jpeg would lose digits"),
         ({"creation_options": ["TILED"]}, TypeError, "creation_options must be a dict"),
+        ({"creation_options": {"BLOCKXSIZE": 17}}, ValueError, "creation_options: GDAL refuses them: "),
         ({"memory_budget": 10}, MemoryError, "a memory_budget of .* bytes, and it is 10"),
         ({"progress": "bar"}, TypeError, "progress must be a callable"),
     ],
