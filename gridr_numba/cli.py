@@ -73,19 +73,24 @@ def _one_line_errors(context: click.Context) -> Iterator[None]:
 
 @contextmanager
 def _tidy_when_terminated() -> Iterator[None]:
-    """Let SIGTERM, with which batch systems end jobs, unwind as Ctrl-C does, so that no partial file is left."""
+    """Let SIGTERM and SIGHUP unwind as Ctrl-C does, so that no partial file is left.
 
-    def end(*_: Any) -> None:
-        raise SystemExit(128 + signal.SIGTERM)
+    Batch systems end jobs with the one, terminals that close with the other (where it is not ignored, as by nohup).
+    """
+
+    def end(number: int, _: Any) -> None:
+        raise SystemExit(128 + number)
 
     if threading.current_thread() is not threading.main_thread():
         yield  # only the main thread may say what signals do
         return
-    before = signal.signal(signal.SIGTERM, end)
+    numbers = [each for each in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(each) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, end) for number in numbers}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _fail(context: click.Context, message: str, code: int) -> None:

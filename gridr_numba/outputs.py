@@ -32,6 +32,8 @@ from .window import Window
 #: What outputs are made with where the caller does not say.
 DEFAULT_CREATION_OPTIONS = {"TILED": "YES", "BLOCKXSIZE": "512", "BLOCKYSIZE": "512", "BIGTIFF": "IF_SAFER"}
 
+_NO = ("NO", "FALSE", "OFF", "0")
+
 
 @dataclass(eq=False)
 class OutputFile:
@@ -170,6 +172,8 @@ def discard_dataset(dataset: Any) -> None:
 def destination(value: Any, name: str, inputs: Sequence[Path], *, overwrite: bool) -> Path:
     """Take the path of a file to be made: local, in a folder that exists, not an input, not there unless allowed."""
     path = local_path(value, name)
+    if path.is_symlink():
+        path = path.resolve()  # renamed over, a link would be a file, and what it names as it was
     if not path.parent.is_dir():
         raise DatasetError(f"{name}: there is no folder {str(path.parent)!r}")
     if not os.access(path.parent, os.W_OK | os.X_OK):
@@ -179,6 +183,8 @@ def destination(value: Any, name: str, inputs: Sequence[Path], *, overwrite: boo
             raise GridrValueError(f"{name}: {str(path)!r} is an input, and is not overwritten")
     if path.is_dir():
         raise GridrValueError(f"{name}: {str(path)!r} is a folder")
+    if path.exists() and not path.is_file():
+        raise GridrValueError(f"{name}: {str(path)!r} is not a regular file")
     if path.exists() and not overwrite:
         raise GridrValueError(f"{name}: {str(path)!r} exists; overwrite=True replaces it")
     return path
@@ -189,10 +195,18 @@ def gtiff_options(value: Any, dtype: np.dtype[Any]) -> dict[str, str]:
     if value is not None and not isinstance(value, dict):
         raise GridrTypeError(f"creation_options must be a dict or None, not {value!r}")
     options = {**DEFAULT_CREATION_OPTIONS, **{str(key).upper(): str(item) for key, item in (value or {}).items()}}
-    if options["TILED"].upper() in ("NO", "FALSE", "OFF", "0"):
+    if options["TILED"].upper() in _NO:
         options.pop("BLOCKXSIZE", None)
         if value is None or "BLOCKYSIZE" not in {str(key).upper() for key in value}:
             options.pop("BLOCKYSIZE", None)
+    for key in ("BLOCKXSIZE", "BLOCKYSIZE"):
+        if not options.get(key, "1").isdecimal():
+            raise GridrValueError(f"creation_options[{key!r}] must be a positive integer, not {options[key]!r}")
+    for key in ("TFW", "WORLDFILE"):
+        if options.get(key, "NO").upper() not in _NO:
+            raise GridrValueError(f"creation_options: {key} is of a second file; the outputs hold their own transform")
+    if options.get("PROFILE", "GDALGeoTIFF").upper() != "GDALGEOTIFF":
+        raise GridrValueError(f"creation_options: PROFILE={options['PROFILE']} would lose names of bands and tags")
     if options.get("PREDICTOR") == "3" and dtype.kind != "f":
         options["PREDICTOR"] = "2"  # 3 is floating point's alone, and one set of options is for the grid and its mask
     lossy: list[tuple[str, Callable[[str], bool]]] = [
@@ -377,3 +391,6 @@ def publish(files: Sequence[OutputFile]) -> None:
             already = f"; {', '.join(replaced)} was already replaced" if replaced else "; nothing was replaced"
             raise DatasetError(f"{file.argument}: {str(file.path)!r} cannot be replaced: {error}{already}") from error
         replaced.append(repr(str(file.path)))
+        # What GDAL would read beside the new file, and take for its own: statistics, nodata, overviews of the old one.
+        for suffix in (".aux.xml", ".ovr", ".msk"):
+            file.path.with_name(file.path.name + suffix).unlink(missing_ok=True)

@@ -18,7 +18,7 @@ from numpy.typing import DTypeLike
 
 from . import __version__, checks
 from .chain import run_strips
-from .errors import DtypeError, GridrValueError
+from .errors import DtypeError, GridrError, GridrValueError
 from .georef import dense_transform, map_to_pixel, pixel_to_map, shifted_transform
 from .job import GridIn, GridOut, Job, MaskIn, MaskOut
 from .kernels.jit import usable_threads
@@ -224,7 +224,7 @@ def densify(
     given = locals()
     stages = _Stages()
     with ExitStack() as stack:
-        with stages("check"):
+        with stages("check"), _named_here():
             sources = _Sources.opened(stack, grid, mask, like, allow_vrt=allow_vrt)
             target = _target(sources, checks.input_resolution(resolution, "resolution"), shape, window)
             grid_in = sources.grid_in(row_band, col_band, grid_nodata)
@@ -278,6 +278,36 @@ def densify(
             with stages("publish"):
                 publish(files)
     return _report(job, files, stages, verified=verify)
+
+
+# What the checks that `densify` shares with the chains call by GRIDR's names.
+_NAMES = {
+    "mask_in_binary_threshold": "threshold",
+    "merge_mask_grid": "fill",
+    "mask_in_unmasked_value": "mask_valid_value",
+    "mask_in_band": "mask_band",
+    "mask_in_ds": "mask",
+    "grid_in_row_coords_band": "row_band",
+    "grid_in_col_coords_band": "col_band",
+    "grid_in_col_ds": "grid[1]",
+    "grid_in_ds": "grid",
+    "geometry_pair[0] (valid)": "valid",
+    "geometry_pair[1] (invalid)": "invalid",
+}
+
+
+@contextmanager
+def _named_here() -> Iterator[None]:
+    """Let errors name the arguments of `densify`."""
+    try:
+        yield
+    except GridrError as error:
+        message = str(error)
+        for theirs, ours in _NAMES.items():
+            message = message.replace(theirs, ours)
+        if message == str(error):
+            raise
+        raise type(error)(message) from error
 
 
 # What is said elsewhere in the files, or does not bear on their pixels.
@@ -431,7 +461,9 @@ def _place(sources: _Sources, resolution: tuple[int, int]) -> tuple[Any, Any]:
     if nodes is not None:
         for other, name in ((sources.cols, "grid[1]"), (sources.mask, "mask")):
             if other is not None:
-                _check_same_place(other, name, nodes, nodes.transform, _SAME_NODE)
+                _check_same_place(other, name, nodes, nodes.transform, (_SAME_NODE, _SAME_NODE))
+        if nodes.gcps[0]:
+            logger.warning("%r is placed by ground control points, which the outputs do not get", nodes.name)
     dense = None
     if nodes is not None and not nodes.transform.is_identity:
         dense = dense_transform(nodes.transform, resolution)
@@ -440,7 +472,7 @@ def _place(sources: _Sources, resolution: tuple[int, int]) -> tuple[Any, Any]:
     if nodes is not None:
         # Many grids say where their nodes' corners are where this package takes them to say it of the nodes' pixels:
         # half a node is let pass, and the image's word is taken.
-        _check_same_place(sources.like, "like", nodes, dense, max(resolution) / 2)
+        _check_same_place(sources.like, "like", nodes, dense, (resolution[0] / 2, resolution[1] / 2))
     return sources.like.crs, None if sources.like.transform.is_identity else sources.like.transform
 
 
@@ -448,7 +480,9 @@ def _place(sources: _Sources, resolution: tuple[int, int]) -> tuple[Any, Any]:
 _SAME_NODE = 0.01
 
 
-def _check_same_place(dataset: Any, name: str, grid: Any, transform: Any, tolerance: float) -> None:
+def _check_same_place(
+    dataset: Any, name: str, grid: Any, transform: Any, tolerance_row_col: tuple[float, float]
+) -> None:
     """Refuse a dataset that lies elsewhere than the grid does, whose pixels of the same size this transform places."""
     if dataset.crs and grid.crs and dataset.crs != grid.crs:
         raise GridrValueError(
@@ -461,7 +495,7 @@ def _check_same_place(dataset: Any, name: str, grid: Any, transform: Any, tolera
     xs, ys = pixel_to_map(dataset.transform, *corners.T)
     for corner, *place in zip(corners.tolist(), *map_to_pixel(transform, xs, ys), strict=True):
         # Written so that what is not a number is refused too.
-        if not np.abs(np.subtract(place, corner)).max() <= tolerance:
+        if not (np.abs(np.subtract(place, corner)) <= tolerance_row_col).all():
             raise GridrValueError(
                 f"{name} must lie where {grid.name!r} does, with the transform {tuple(transform)[:6]}, and "
                 f"{dataset.name!r} has {tuple(dataset.transform)[:6]}: its pixel ({corner[0]}, {corner[1]}) lies at "

@@ -486,7 +486,8 @@ def large_job(rasters):
 
 @pytest.mark.large
 @pytest.mark.parametrize(
-    ("number", "code", "complaint"), [(signal.SIGINT, 130, "Error: interrupted\n"), (signal.SIGTERM, 143, "")]
+    ("number", "code", "complaint"),
+    [(signal.SIGINT, 130, "Error: interrupted\n"), (signal.SIGTERM, 143, ""), (signal.SIGHUP, 129, "")],
 )
 def test_ctrl_c_and_termination_leave_nothing(files, rasters, number, code, complaint):
     arguments = (*large_job(rasters), "--report", "a.json")

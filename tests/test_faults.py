@@ -342,6 +342,23 @@ def test_inputs_that_lie_elsewhere(tmp_path, argument, place, message):
     assert left(folder) == []
 
 
+def test_like_may_lie_half_a_node_away_along_each_axis_and_no_more(tmp_path):
+    """Nodes of 2 x 10 pixels: five pixels are half a node along a row, and two and a half nodes down a column."""
+    folder = make_inputs(tmp_path, 60, **PLACE)
+    image = {"driver": "GTiff", "width": 20, "height": 20, "count": 1, "dtype": "uint8", "crs": PLACE["crs"]}
+    first = (1000 + 25 - 2.5, 9000 - 25 + 12.5)  # the corner of the dense pixel on the first node
+    for dx, dy, right in ((4.9, 0, True), (5.1, 0, False), (0, 0.9, True), (0, 1.1, False), (0, 4.9, False)):
+        transform = Affine(5, 0, first[0] + 5 * dx, 0, -25, first[1] + 25 * dy)
+        with rasterio.open(folder / "like.tif", "w", **image, transform=transform):
+            pass
+        options = {"resolution": (2, 10), "like": folder / "like.tif", "overwrite": True}
+        if right:
+            gn.densify(folder / "in-grid.tif", folder / "out/grid.tif", **options)
+        else:
+            with pytest.raises(gn.GridrValueError, match="like must lie where"):
+                gn.densify(folder / "in-grid.tif", folder / "out/grid.tif", **options)
+
+
 def test_inputs_that_do_not_say_where_they_lie(tmp_path):
     folder = make_inputs(tmp_path, 60, **PLACE)
     (tmp_path / "other").mkdir()
@@ -355,10 +372,10 @@ def test_inputs_that_do_not_say_where_they_lie(tmp_path):
     [
         ({"mask_out": "in-grid.tif"}, "mask_out: '.*in-grid.tif' is an input"),
         ({"mask_out": "in-mask.tif"}, "mask_out: '.*in-mask.tif' is an input"),
-        ({"row_band": 3}, "grid_in_row_coords_band must be a band of grid_in_ds, 1 to 2, not 3"),
+        ({"row_band": 3}, "row_band must be a band of grid, 1 to 2, not 3"),
         ({"col_band": 1}, "must differ in one dataset; both are 1"),
-        ({"mask_band": 2}, "mask_in_band must be a band of mask_in_ds, 1 to 1, not 2"),
-        ({"mask": "small.tif"}, r"mask_in_ds must have \(60, 60\) rows and columns, one a node, and it has \(4, 3\)"),
+        ({"mask_band": 2}, "mask_band must be a band of mask, 1 to 1, not 2"),
+        ({"mask": "small.tif"}, r"mask must have \(60, 60\) rows and columns, one a node, and it has \(4, 3\)"),
         ({"creation_options": {"BLOCKXSIZE": 17}}, "creation_options: GDAL refuses them"),
         ({"creation_options": {"COMPRESS": "ZSDT"}}, "GDAL does not know, and would ignore, COMPRESS=ZSDT"),
         ({"memory_budget": 0}, "memory_budget must be at least 1"),

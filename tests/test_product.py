@@ -11,6 +11,7 @@ import pytest
 import rasterio
 import shapely
 from affine import Affine
+from rasterio.control import GroundControlPoint
 
 import gridr_numba as gn
 from gridr_numba import outputs
@@ -184,6 +185,38 @@ def test_creation_options(job, options):
     assert np.array_equal(read(job["call"]["out"]), read(job["folder"] / "other.tif"), equal_nan=True)
 
 
+def test_sidecars_of_the_old_file_do_not_speak_of_the_new(job):
+    out = job["call"]["out"]
+    gn.densify(**job["call"])
+    for suffix in (".aux.xml", ".ovr", ".msk"):
+        out.with_name(out.name + suffix).write_text("of the old file")
+    gn.densify(**job["call"], overwrite=True)
+    assert sorted(path.name for path in job["folder"].iterdir()) == ["grid.tif", "mask.tif"]
+
+
+def test_a_link_is_followed(job):
+    link, target = job["folder"] / "link.tif", job["folder"] / "target.tif"
+    link.symlink_to(target)
+    gn.densify(**{**job["call"], "out": link})
+    assert link.is_symlink()
+    assert read(target).shape == read(link).shape
+    assert not target.is_symlink()
+
+
+def test_what_is_no_regular_file_is_not_replaced(job):
+    os.mkfifo(job["call"]["out"])
+    with pytest.raises(gn.GridrValueError, match=r"out: '.*grid.tif' is not a regular file"):
+        gn.densify(**job["call"], overwrite=True)
+    assert job["call"]["out"].is_fifo()
+
+
+def test_ground_control_points_are_not_lost_in_silence(job, rasters, caplog):
+    points = [GroundControlPoint(row, col, 7 + col, 45 - row) for row, col in ((0, 0), (0, 4), (4, 0))]
+    grid = rasters.reader(job["nodes"], gcps=points, crs="EPSG:4326")
+    gn.densify(**{**job["call"], "grid": grid.name})
+    assert "is placed by ground control points, which the outputs do not get" in caplog.text
+
+
 # -- what is refused ----------------------------------------------------------------------------------------------
 
 
@@ -221,6 +254,17 @@ def test_creation_options(job, options):
         ({"creation_options": {"COMPRESS": "LERC", "MAX_Z_ERROR": 0.1}}, ValueError, "MAX_Z_ERROR=0.1 would lose"),
         ({"creation_options": {"COMPRESS": "jpeg"}}, ValueError, "COMPRESS=jpeg would lose digits"),
         ({"creation_options": ["TILED"]}, TypeError, "creation_options must be a dict"),
+        (
+            {"creation_options": {"BLOCKYSIZE": "1e3"}},
+            ValueError,
+            r"creation_options\['BLOCKYSIZE'\] must be a positive",
+        ),
+        ({"creation_options": {"TFW": "YES"}}, ValueError, "creation_options: TFW is of a second file"),
+        ({"creation_options": {"profile": "BASELINE"}}, ValueError, "PROFILE=BASELINE would lose names of bands"),
+        ({"threshold": 2}, ValueError, r"threshold must .*, not 2"),
+        ({"fill": 1e300, "dtype": "float32"}, ValueError, "^fill "),
+        ({"mask_valid_value": 1.5}, ValueError, "^mask_valid_value "),
+        ({"valid": shapely.Point(1, 1)}, TypeError, "^valid must be polygons, not a Point"),
         ({"creation_options": {"BLOCKXSIZE": 17}}, ValueError, "creation_options: GDAL refuses them: "),
         ({"memory_budget": 10}, MemoryError, "a memory_budget of .* bytes, and it is 10"),
         ({"progress": "bar"}, TypeError, "progress must be a callable"),
