@@ -143,6 +143,7 @@ def _startup(startup: dict[str, Any]) -> str:
         [
             ["import gridr_numba", _seconds(imports["gridr_numba"])],
             ["import gridr_numba.chain", _seconds(imports["gridr_numba.chain"])],
+            ["gridr-numba densify --help, whole process", _seconds(startup["help"])],
             ["first call ever (compiles)", _seconds(startup["cold"]["first"])],
             ["first call of a process (loads from the cache)", _seconds(startup["cached"]["first"])],
             ["second call", _seconds(startup["cached"]["second"])],

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import json
 import os
+import statistics
 import subprocess
 import sys
+import time
 import warnings
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -21,6 +23,7 @@ from .cases import SMALLEST, write_inputs
 # is to be timed whole needs a process that has loaded nothing.
 _TIME_IMPORT = "import time; start = time.perf_counter(); import {module}; print(time.perf_counter() - start)"
 _IMPORTED = ("gridr_numba", "gridr_numba.chain")
+_HELP = ("-c", "from gridr_numba.cli import main; main(['densify', '--help'])")
 
 
 def measure(folder: Path) -> dict[str, Any]:
@@ -32,7 +35,17 @@ def measure(folder: Path) -> dict[str, Any]:
         imports = {
             module: _ask("-c", _TIME_IMPORT.format(module=module), environment=environment) for module in _IMPORTED
         }
-    return {"case": SMALLEST.name, "import": imports, "cold": cold, "cached": cached}
+    return {"case": SMALLEST.name, "import": imports, "help": _time_help(), "cold": cold, "cached": cached}
+
+
+def _time_help() -> float:
+    """Time the help of a command, the interpreter's own start included."""
+    seconds = []
+    for _ in range(5):
+        start = time.perf_counter()
+        subprocess.run([sys.executable, *_HELP], stdout=subprocess.DEVNULL, check=True)
+        seconds.append(time.perf_counter() - start)
+    return statistics.median(seconds)
 
 
 def _ask(*arguments: str, environment: dict[str, str]) -> Any:

