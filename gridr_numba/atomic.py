@@ -12,6 +12,11 @@ from typing import BinaryIO
 from .errors import DatasetError
 
 
+def partial_path(path: Path) -> Path:
+    """Return where a file is made before it is whole: beside `path`, in this process's name."""
+    return path.with_name(f".{path.name}.{os.getpid()}.partial")
+
+
 @contextmanager
 def whole_file(path: Path, name: str) -> Iterator[BinaryIO]:
     """Take what is to be written to `path`, which it replaces in one step when the block ends.
@@ -24,7 +29,7 @@ def whole_file(path: Path, name: str) -> Iterator[BinaryIO]:
     DatasetError
         If the file cannot be written; the message starts with `name`.
     """
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    partial = partial_path(path)
     content = io.BytesIO()
     try:
         with _named_errors(path, name):
@@ -36,7 +41,7 @@ def whole_file(path: Path, name: str) -> Iterator[BinaryIO]:
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(partial, path)
-    except BaseException:
+    except BaseException:  # Ctrl-C too: what is not whole goes, whatever ends the block
         partial.unlink(missing_ok=True)
         raise
 

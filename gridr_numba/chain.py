@@ -294,8 +294,9 @@ def run_strips(job: Job) -> None:
     behind = plan.buffer_sets > 1
     threads = usable_threads(job.threads)
     inputs, outputs = _Inputs(job, plan), [_Outputs(job, plan) for _ in range(plan.buffer_sets)]
+    options = _dense_options(job, threads - behind)
     places = zip(plan, cycle(outputs), strict=False)
-    computed = (_computed(job, strip, threads - behind, inputs, to) for strip, to in places)
+    computed = (_computed(job, options, strip, inputs, to) for strip, to in places)
     written = in_background(computed) if behind else (write() for write in computed)
     with block_cache.at_most(min(job.memory_budget - buffers, spare)), closing(written):
         for strip in written:
@@ -313,15 +314,15 @@ def run_strips(job: Job) -> None:
     )
 
 
-def _computed(job: Job, strip: Strip, threads: int, inputs: _Inputs, outputs: _Outputs) -> Callable[[], Strip]:
+def _computed(job: Job, options: DenseOptions, strip: Strip, inputs: _Inputs, outputs: _Outputs) -> Callable[[], Strip]:
     """Read and compute a strip, and return the call that writes it."""
     grid, mask = outputs.grid(strip), outputs.mask(strip)
     causes = NO_BYTES
     if job.polygons is not None and job.wants_mask:
         causes = mask
-        job.polygons.write_causes(strip.dense, causes, threads)
+        job.polygons.write_causes(strip.dense, causes, options.threads)
     densify_window(
-        _dense_options(job, threads),
+        options,
         strip.relative,
         nodes=inputs.nodes(strip),
         valid_nodes=inputs.valid_nodes(strip),

@@ -12,10 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import GridrValueError
 from .io import StripReader
 from .job import GridIn
-from .sources import open_raster
+from .sources import open_grid
 from .window import Window
 
 Floats = NDArray[np.float64]
@@ -167,20 +166,14 @@ def inspect_grid(
         For a file that cannot be read.
     """
     with ExitStack() as stack:
-        pair, names = ((grid,), ("grid",)) if not isinstance(grid, list | tuple) else (grid, ("grid[0]", "grid[1]"))
-        if len(pair) != len(names):
-            raise GridrValueError(f"grid must be a path or a pair (row file, column file), not {len(pair)} of them")
-        files = [
-            stack.enter_context(open_raster(path, name, allow_vrt=allow_vrt))
-            for path, name in zip(pair, names, strict=True)
-        ]
-        grid_in = GridIn.of(files[0], files[1] if len(files) > 1 else None, row_band, col_band, grid_nodata)
+        rows, cols = open_grid(stack, grid, allow_vrt=allow_vrt)
+        grid_in = GridIn.of(rows, cols, row_band, col_band, grid_nodata)
         scan = _Scan(grid_in.nodata)
         for nodes, lead in _strips(grid_in):
             with np.errstate(over="ignore", invalid="ignore"):  # of coordinates near the largest that there are
                 scan.add(nodes, lead)
         row, col = (_band_info(scan, grid_in, index) for index in (0, 1))
-        crs = files[0].crs
+        crs = rows.crs
         return GridInfo(
             shape=grid_in.shape,
             crs=None if crs is None else crs.to_string(),

@@ -54,7 +54,7 @@ class StripReader:
         """Return an array (bands, rows, columns), valid until the next read."""
         out = self._buffer.part(window.shape)
         for dataset, indexes, bands in self._groups:
-            with _named_errors(dataset, "read"):
+            with named_errors(dataset, "read"):
                 dataset.read(indexes, window=window.to_rasterio(), out=out[bands])
         return out
 
@@ -88,7 +88,7 @@ class StripWriter:
     def write(self, window: Window) -> None:
         """Write what is finished."""
         for (dataset, indexes, _), values in zip(self._groups, self._values, strict=True):
-            with _named_errors(dataset, "write"):
+            with named_errors(dataset, "write"):
                 dataset.write(values, indexes, window=window.to_rasterio())
 
 
@@ -129,7 +129,7 @@ def _in_environment(call: Callable[[], Done], options: dict[str, Any]) -> Done:
 
 
 @contextmanager
-def _named_errors(dataset: Any, verb: str) -> Iterator[None]:
+def named_errors(dataset: Any, verb: str) -> Iterator[None]:
     """Say which file failed: GDAL's own messages often do not."""
     try:
         yield

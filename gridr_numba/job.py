@@ -283,7 +283,7 @@ class Job:
             nodes += self.mask_in.dtype.itemsize + 1
         dense *= buffer_sets
         if self.polygons is not None and self.wants_mask:
-            dense += 2  # what is inside of the valid ones, and of the invalid ones
+            dense += 2  # at most: what is inside of a set where GDAL burns it, and what that changes
         return StripMemory(dense * self.window.shape[1], nodes * self.node_cols, self.resolution[0])
 
 

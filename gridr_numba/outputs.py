@@ -24,6 +24,7 @@ import rasterio.shutil
 from numpy.typing import NDArray
 from rasterio.enums import Interleaving
 
+from .atomic import partial_path
 from .errors import DatasetError, GridrTypeError, GridrValueError
 from .io import block_cache, gdal_errors, reason_of
 from .sources import local_path
@@ -70,7 +71,7 @@ class OutputFile:
     @property
     def partial(self) -> Path:
         """Where it is written before it is complete."""
-        return self.path.with_name(f".{self.path.name}.{os.getpid()}.partial")
+        return partial_path(self.path)
 
     @property
     def row_size(self) -> int:
@@ -366,7 +367,7 @@ def partial_files(files: Sequence[OutputFile]) -> Iterator[None]:
         _in_work.update(partials)
     try:
         yield
-    except BaseException:
+    except BaseException:  # Ctrl-C too: what is not complete goes, whatever ends the block
         for file in files:
             file.discard()
         raise

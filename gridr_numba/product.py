@@ -33,7 +33,7 @@ from .outputs import (
     publish,
 )
 from .rasterize import PolygonMask
-from .sources import open_raster
+from .sources import open_grid, open_raster
 from .strips import grid_full_resolution_shape
 from .tally import Tally
 from .types import DEFAULT_MEMORY_BUDGET, GridRIOMode, Progress
@@ -375,12 +375,7 @@ class _Sources:
         def opened(value: Any, name: str) -> Any:
             return None if value is None else stack.enter_context(open_raster(value, name, allow_vrt=allow_vrt))
 
-        if isinstance(grid, Sequence) and not isinstance(grid, str | bytes):
-            if len(grid) != 2:
-                raise GridrValueError(f"grid must be a path or a pair (row file, column file), not {len(grid)} of them")
-            rows, cols = opened(grid[0], "grid[0]"), opened(grid[1], "grid[1]")
-        else:
-            rows, cols = opened(grid, "grid"), None
+        rows, cols = (None, None) if grid is None else open_grid(stack, grid, allow_vrt=allow_vrt)
         return cls(rows, cols, opened(mask, "mask"), opened(like, "like"))
 
     @property

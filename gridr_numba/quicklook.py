@@ -15,12 +15,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from rasterio.errors import NotGeoreferencedWarning, RasterioError
+from rasterio.errors import NotGeoreferencedWarning
 from rasterio.io import MemoryFile
 
 from . import checks
 from .atomic import whole_file
-from .errors import DatasetError
+from .io import named_errors
 from .outputs import destination
 from .sources import open_raster
 from .types import Cause
@@ -99,10 +99,8 @@ def every(dataset: Any, bands: list[int], step: int) -> NDArray[Any]:
     for row_start, row_stop in _stretches(height, block_rows, step):
         for col_start, col_stop in _stretches(width, cols_a_read, step):
             window = Window(row_start, row_stop, col_start, col_stop).to_rasterio()
-            try:
+            with named_errors(dataset, "read"):
                 part = dataset.read(bands, window=window)[:, ::step, ::step]
-            except (RasterioError, OSError) as error:
-                raise DatasetError(f"cannot read {dataset.name!r}: {error}") from error
             row, col = row_start // step, col_start // step
             chosen[:, row : row + part.shape[1], col : col + part.shape[2]] = part
     return chosen

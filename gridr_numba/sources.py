@@ -8,8 +8,8 @@ every source that it names is itself a plain local raster.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Any
@@ -92,6 +92,18 @@ def open_raster(value: Any, name: str, *, allow_vrt: bool = False) -> Iterator[A
     with _opened_by_one(path, name, drivers) as dataset:
         _check_blocks(dataset, name)
         yield dataset
+
+
+def open_grid(stack: ExitStack, grid: Any, *, allow_vrt: bool) -> tuple[Any, Any]:
+    """Open a grid in one file or a pair of files, to be closed by the stack; without a second, its place holds None."""
+    if not isinstance(grid, Sequence) or isinstance(grid, str | bytes):
+        return stack.enter_context(open_raster(grid, "grid", allow_vrt=allow_vrt)), None
+    if len(grid) != 2:
+        raise GridrValueError(f"grid must be a path or a pair (row file, column file), not {len(grid)} of them")
+    rows, cols = (
+        stack.enter_context(open_raster(path, f"grid[{index}]", allow_vrt=allow_vrt)) for index, path in enumerate(grid)
+    )
+    return rows, cols
 
 
 def _opened_by_one(path: Path, name: str, drivers: tuple[str, ...]) -> Any:
