@@ -19,7 +19,7 @@ LAYERS = [
     {"polygons"},
     {"dense", "rasterize", "tally", "outputs", "vector"},
     {"grid", "job", "quicklook"},
-    {"mask", "chain", "info"},
+    {"mask", "chain", "info", "target"},
     {"demo_job", "product"},
     {"demo_checks", "warmup"},
     {"demo"},
