@@ -44,6 +44,8 @@ class Case:
         How many of the polygons are clouds.
     strip_size, strip_target : int, str
         GRIDR's `io_strip_size`, and the name of its `io_strip_size_target`.
+    whole_blocks : bool
+        Whether the reads and writes alone are in the windows of `densify`, which are whole blocks of the outputs.
     contenders : tuple of str
         The kinds of `contenders.LABELS` that do it: not GRIDR where it takes longer than a coffee.
     of_null_at_most : dict
@@ -67,6 +69,7 @@ class Case:
     clouds: int = 12
     strip_size: int = 1000
     strip_target: str = "OUTPUT"
+    whole_blocks: bool = False
     contenders: tuple[str, ...] = ("package", "densify", "unverified", "pool", "gridr", "null")
     of_null_at_most: dict[str, float] = field(default_factory=dict)
     gridrs_time_at_least: float | None = None
@@ -132,6 +135,22 @@ FULL = (
     replace(MAIN, name="float32-band-interleaved", dtype="float32", interleave="band"),
     replace(MAIN, name="polygons", polygons="SHAPELY", contenders=_WITHOUT_GRIDR),
     replace(MAIN, name="polygons-gdal", polygons="RASTERIO_RASTERIZE"),
+    # Wider and higher than the budget holds rows of: what a user of `densify` gets, in windows of blocks.
+    *(
+        Case(
+            name,
+            node_shape,
+            (10, 10),
+            tiled=True,
+            whole_blocks=True,
+            contenders=("densify", "unverified", "null"),
+            of_null_at_most={"densify-2": 1.8, "unverified-2": 1.15},
+            memory_at_most_mib=1.2 * 256,
+        )
+        for name, node_shape in (("wide", (101, 20001)), ("tall", (20001, 101)))
+    ),
+    # A few rows of blocks of a raster that is a million pixels wide.
+    Case("million-wide", (155, 100001), (10, 10), tiled=True, whole_blocks=True, contenders=("unverified", "null")),
     # Twice the memory budget.
     _square("400-mpx", 20000, 10, contenders=_CHAIN, memory_at_most_mib=512.0),
     _square("400-mpx-tiled", 20000, 10, tiled=True, contenders=_CHAIN, memory_at_most_mib=512.0),

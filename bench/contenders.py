@@ -18,7 +18,6 @@ from mmap import mmap
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -39,14 +38,17 @@ LABELS = {
     "null": "reads and writes alone",
 }
 
-#: The one whose outputs the others' are compared with.
-REFERENCE = "package-2"
-
 
 def contenders_of(case: Case) -> list[str]:
     """Name those who can do a case."""
     kinds = {kind for kind in case.contenders if kind != "gridr" or find_spec("gridr") is not None}
     return [name for name in LABELS if name.partition("-")[0] in kinds]
+
+
+def reference_of(case: Case) -> str:
+    """Name the one whose outputs the others' are compared with."""
+    names = contenders_of(case)
+    return "package-2" if "package-2" in names else names[0]
 
 
 def make_contender(name: str, case: Case) -> Run | Densify:
@@ -141,14 +143,33 @@ class Densify:
         )
 
 
-def _job(case: Case, files: OpenFiles) -> Any:
-    """Let the package's own door check the arguments and describe the job, without running it."""
-    from gridr_numba import chain
+def _job(case: Case, files: OpenFiles, *, windows: int = 24 << 20, budget: int = 256 << 20) -> Any:
+    """Describe the job of a chain with one thread, or of `densify` where a case says so, without running it."""
+    from gridr_numba import job, plan, rasterize
 
-    jobs: list[Any] = []
-    with mock.patch.object(chain, "run_strips", jobs.append):
-        _run_package(case, 1, files)
-    return jobs[0]
+    enums = vars(import_module("gridr_numba.types"))
+    arguments = _arguments(case, files, 1, enums)
+    names, extent = job.Names(), job.Extent.whole(case.node_shape_row_col, case.resolution_row_col)
+    bounds = plan.Bounds(budget, 1, windows, case.strip_size, enums["GridRIOMode"][case.strip_target])
+    if case.whole_blocks:
+        bounds = plan.Bounds(budget, 2, windows, whole_blocks=True)
+    return job.job_of(
+        case.name,
+        extent,
+        job.Inputs(
+            job.GridIn.of(files.grid_in, None, 1, 2, None, names),
+            job.MaskIn.of(files.mask_in, 1, 1, extent.node_shape, "one a node", names),
+            rasterize.PolygonMask.of(
+                arguments["geometry_pair"], (0.0, 0.0), arguments["rasterize_kwargs"], extent.full_shape
+            ),
+        ),
+        job.MaskRules.of(0.999, None, None, names),
+        job.Outputs(
+            job.GridOut.of(files.grid_out, None, 1, 2, extent.full_shape, names),
+            job.MaskOut.of(files.mask_out, np.uint8, (1, 0), extent.full_shape),
+        ),
+        job.Limits(2 if case.whole_blocks else 1, None, bounds),
+    )
 
 
 # -- the reads and writes alone -----------------------------------------------------------------------------------
@@ -166,36 +187,40 @@ class NullChain:
         self._buffers: tuple[Any, Any] | None = None
 
     def __call__(self, files: OpenFiles) -> None:
-        from gridr_numba.chain import plan_job
-        from gridr_numba.io import StripReader, StripWriter
+        from gridr_numba.io import WindowReader, WindowWriter
+        from gridr_numba.loop import plan_of
+        from gridr_numba.step import DenseStep
 
         job = _job(self._case, files)
-        plan = plan_job(job)
+        step = DenseStep(job)
+        plan = plan_of(step, job.limits)
         readers = (
-            StripReader(job.grid_in.bands, plan.node_shape, np.float64),
-            StripReader([job.mask_in.band], plan.node_shape, job.mask_in.dtype),
+            WindowReader(job.inputs.grid.bands, np.float64),
+            WindowReader([job.inputs.mask.band], job.inputs.mask.dtype),
         )
         if self._buffers is None:
-            self._buffers = _filled_buffers(plan.strip_shape, job.grid_out.dtype)
-        grid, mask = self._buffers
-        writers = (StripWriter(job.grid_out.bands, grid), StripWriter([(job.mask_out.dataset, 1)], mask))
-        for strip in plan:
+            self._buffers = _filled_buffers(plan.piece_shape, job.outputs.grid.dtype)
+        mask, grid = self._buffers
+        writers = [
+            (WindowWriter(target.bands), values) for target, values in zip(step.targets, (mask, grid), strict=True)
+        ]
+        for piece in plan:
             for reader in readers:
-                reader.read(strip.nodes)
-            for writer in writers:
-                writer.finish(strip.target)
-                writer.write(strip.target)
+                reader.read(piece.nodes)
+            for writer, values in writers:
+                writer.finish(piece.target, values.part(piece.target.shape))
+                writer.write(piece.target)
 
 
 def _filled_buffers(shape: Shape, dtype: DTypeLike) -> tuple[Any, Any]:
-    """Make output buffers for a strip, of ascending coordinates and a mask of one and zero."""
-    from gridr_numba.io import StripBuffer
+    """Make output buffers for a window, of a mask of one and zero and of ascending coordinates."""
+    from gridr_numba.io import WindowBuffer
 
-    grid, mask = StripBuffer(2, shape, dtype), StripBuffer(1, shape, np.uint8)
+    grid, mask = WindowBuffer(2, dtype), WindowBuffer(1, np.uint8)
     coordinates = grid.part(shape)
     coordinates[:] = np.linspace(0.5, 5000.5, coordinates.size).reshape(coordinates.shape)
     mask.part(shape)[:] = np.arange(shape[0] * shape[1]).reshape(shape) % 7 != 0
-    return grid, mask
+    return mask, grid
 
 
 # -- the pool of processes ----------------------------------------------------------------------------------------
@@ -218,8 +243,12 @@ class ForkPool:
         self._compiled = False
 
     def __call__(self, files: OpenFiles) -> None:
-        job = _job(self._case, files)
-        plan = _callers_strips(job)
+        from gridr_numba.loop import plan_of
+        from gridr_numba.step import DenseStep
+
+        # The largest strips that the caller allows, as GRIDR's: cache-sized ones would need more pools.
+        job = _job(self._case, files, windows=1 << 50, budget=1 << 50)
+        plan = plan_of(DenseStep(job), job.limits)
         buffers = _SharedBuffers(job, plan)
         for strip in plan:
             buffers.read(strip)
@@ -244,21 +273,6 @@ class ForkPool:
         self._compiled = True
 
 
-def _callers_strips(job: Any) -> Any:
-    """Plan the largest strips that the caller allows, as GRIDR does: cache-sized ones would need more pools."""
-    from gridr_numba.io import block_height
-    from gridr_numba.strips import plan_strips
-
-    return plan_strips(
-        job.window,
-        job.resolution,
-        strip_size=job.strip_size,
-        strip_target=job.strip_target,
-        rows_in_budget=job.window.shape[0],
-        block_height=block_height([dataset for dataset, _ in job.targets]),
-    )
-
-
 class _SharedBuffers:
     """The buffers of a strip in memory that forked processes share, and what a process does with its piece."""
 
@@ -267,23 +281,27 @@ class _SharedBuffers:
 
         self._job = job
         self._strip: Any = None
-        nodes, pixels = math.prod(plan.node_shape), math.prod(plan.strip_shape)
+        nodes, pixels = math.prod(plan.node_shape), math.prod(plan.piece_shape)
         self._nodes = _shared(2 * nodes, np.float64)
-        self._mask_in = _shared(nodes, job.mask_in.dtype)
+        self._mask_in = _shared(nodes, job.inputs.mask.dtype)
         self._valid_nodes = _shared(nodes, np.uint8)
-        self._grid = _shared(2 * pixels, job.grid_out.dtype)
+        self._grid = _shared(2 * pixels, job.outputs.grid.dtype)
         self._mask = _shared(pixels, np.uint8)
-        self._options = DenseOptions(job.resolution, job.threshold, limits=job.grid_out.limits, threads=1)
+        self._options = DenseOptions(
+            job.extent.resolution, job.rules.threshold, limits=job.outputs.grid.limits, threads=1
+        )
 
     def read(self, strip: Any) -> None:
         """Read the nodes of a strip."""
         self._strip = strip
         window = strip.nodes.to_rasterio()
         mask_in = _part(self._mask_in, strip.nodes.shape)
-        self._job.grid_in.bands[0][0].read([1, 2], window=window, out=_part(self._nodes, (2, *strip.nodes.shape)))
-        self._job.mask_in.band[0].read(1, window=window, out=mask_in)
+        self._job.inputs.grid.bands[0].dataset.read(
+            [1, 2], window=window, out=_part(self._nodes, (2, *strip.nodes.shape))
+        )
+        self._job.inputs.mask.band.dataset.read(1, window=window, out=mask_in)
         valid = _part(self._valid_nodes, strip.nodes.shape)
-        np.equal(mask_in, self._job.mask_in.valid_value, out=valid.view(np.bool_))
+        np.equal(mask_in, self._job.inputs.mask.valid_value, out=valid.view(np.bool_))
 
     def compute(self, rows: Rows) -> None:
         """Compute a piece, in a child. Each child voids all of the nodes: whoever comes second changes nothing."""
@@ -291,12 +309,12 @@ class _SharedBuffers:
         from gridr_numba.kernels.bilinear import void_nodes
 
         nodes = _part(self._nodes, (2, *self._strip.nodes.shape))
-        void_nodes(nodes, self._job.grid_in.nodata, np.empty(nodes.shape[1], np.int64))
+        void_nodes(nodes, self._job.inputs.grid.nodata, (0, 0), np.empty(1, np.int64))
         grid, mask = self._outputs(rows)
         causes = NO_BYTES
-        if self._job.polygons is not None:
+        if self._job.inputs.polygons is not None:
             causes = mask
-            self._job.polygons.write_causes(_rows_of(self._strip.dense, rows), causes, 1)
+            self._job.inputs.polygons.write_causes(_rows_of(self._strip.dense, rows), causes, 1)
         densify_window(
             self._options,
             _rows_of(self._strip.relative, rows),
@@ -311,8 +329,8 @@ class _SharedBuffers:
         """Write a piece."""
         grid, mask = self._outputs(rows)
         window = _rows_of(self._strip.target, rows).to_rasterio()
-        self._job.grid_out.bands[0][0].write(grid, [1, 2], window=window)
-        self._job.mask_out.dataset.write(mask, 1, window=window)
+        self._job.outputs.grid.bands[0].dataset.write(grid, [1, 2], window=window)
+        self._job.outputs.mask.band.dataset.write(mask, 1, window=window)
 
     def _outputs(self, rows: Rows) -> tuple[NDArray[Any], NDArray[np.uint8]]:
         width = self._strip.dense.shape[1]

@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gridr_numba.chain import _STRIP_BYTES
 from gridr_numba.dense import DenseOptions, densify_window
+from gridr_numba.plan import Bounds
 from gridr_numba.window import Window
 
 from .cases import CASES, QUICK, Case, Shape, make_mask, make_nodes
@@ -33,7 +33,7 @@ def measure(*, quick: bool) -> list[dict[str, Any]]:
     if quick:
         return [_measure("strip", QUICK[0], 300, rounds=3)]
     cases = [CASES[name] for name in ("resolution-4", "resolution-10", "resolution-32")]
-    rows = _STRIP_BYTES // (_BYTES_A_PIXEL * cases[0].shape_row_col[1])
+    rows = Bounds(0).window_bytes // (_BYTES_A_PIXEL * cases[0].shape_row_col[1])
     return [
         *(_measure("strip", case, rows, rounds=50) for case in cases),
         *(_measure("raster", case, case.shape_row_col[0], rounds=7) for case in cases),

@@ -17,9 +17,9 @@ _HOMES = {
     "build_mask_chain": "chain",
     "dense_transform": "georef",
     "densify": "product",
-    "grid_full_resolution_shape": "strips",
+    "grid_full_resolution_shape": "plan",
     "grid_rasterize": "rasterize",
-    "grid_resolution_window": "strips",
+    "grid_resolution_window": "plan",
     "map_to_pixel": "georef",
     "pixel_to_map": "georef",
     "DEFAULT_CPU_TILE_SHAPE": "types",
@@ -48,9 +48,9 @@ if TYPE_CHECKING:
     from .georef import dense_transform, map_to_pixel, pixel_to_map
     from .grid import build_grid
     from .mask import build_mask
+    from .plan import grid_full_resolution_shape, grid_resolution_window
     from .product import DensifyReport, densify
     from .rasterize import grid_rasterize
-    from .strips import grid_full_resolution_shape, grid_resolution_window
     from .types import (
         DEFAULT_CPU_TILE_SHAPE,
         DEFAULT_IO_STRIP_SIZE,

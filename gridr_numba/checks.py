@@ -177,12 +177,12 @@ def output_array(value: Any, name: str, shape: tuple[int, ...], kinds: str) -> n
     return out
 
 
-def binary_threshold(value: Any) -> Fraction:
-    """Take `mask_in_binary_threshold` as the decimal that was written: 0.999 is 999/1000, not its nearest double."""
+def binary_threshold(value: Any, name: str) -> Fraction:
+    """Take a threshold as the decimal that was written: 0.999 is 999/1000, not its nearest double. None is 0.999."""
     if value is None:
         value = "0.999"
-    elif not 0 <= number(value, "mask_in_binary_threshold") <= 1:
-        raise GridrValueError(f"mask_in_binary_threshold must be in [0, 1], not {value!r}")
+    elif not 0 <= number(value, name) <= 1:
+        raise GridrValueError(f"{name} must be in [0, 1], not {value!r}")
     return Fraction(str(value))
 
 
@@ -247,7 +247,7 @@ def strip_size(value: Any) -> int:
 def progress(value: Any) -> Any:
     """Take a callable for progress, or None."""
     if value is not None and not callable(value):
-        raise GridrTypeError(f"progress must be a callable (rows_done, rows_total) or None, not {value!r}")
+        raise GridrTypeError(f"progress must be a callable (pixels_done, pixels_total) or None, not {value!r}")
     return value
 
 

@@ -24,7 +24,7 @@ from rasterio.warp import transform
 
 from .chain import build_grid_mask_chain
 from .georef import dense_transform, map_to_pixel, pixel_to_map
-from .strips import grid_full_resolution_shape
+from .plan import grid_full_resolution_shape
 from .types import GridRasterizeAlg, ShapelyPredicate
 
 Floats = NDArray[np.float64]

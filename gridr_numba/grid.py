@@ -11,7 +11,7 @@ from . import checks
 from .dense import DenseOptions, compiled_for, densify_window, largest_float64_in
 from .errors import GridrTypeError, GridrValueError
 from .kernels.bilinear import void_nodes
-from .strips import grid_full_resolution_shape, node_window
+from .plan import grid_full_resolution_shape, node_window
 from .window import Window
 
 
@@ -90,8 +90,8 @@ def interpolate(nodes: NDArray[Any], window: Window, resolution: tuple[int, int]
     """Interpolate checked arrays into any floating array of any strides."""
     needed, relative = node_window(window, resolution)
     contributing = np.array(nodes[(slice(None), *needed.to_slices())], dtype=np.float64, order="C")  # always a copy
-    bands, rows, _ = contributing.shape
-    void_nodes(contributing, np.full((bands, 1), np.nan), np.empty(rows, np.int64))
+    bands = len(contributing)
+    void_nodes(contributing, np.full((bands, 1), np.nan), (0, 0), np.empty(1, np.int64))
     dtype = compiled_for({result.dtype})
     direct = result.dtype == dtype and result.flags.c_contiguous
     out_grid = result if direct else np.empty(result.shape, dtype)

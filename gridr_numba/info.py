@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .io import StripReader
+from .io import WindowReader
 from .job import GridIn
 from .sources import open_grid
+from .target import NAMES
 from .window import Window
 
 Floats = NDArray[np.float64]
@@ -167,7 +168,7 @@ def inspect_grid(
     """
     with ExitStack() as stack:
         rows, cols = open_grid(stack, grid, allow_vrt=allow_vrt)
-        grid_in = GridIn.of(rows, cols, row_band, col_band, grid_nodata)
+        grid_in = GridIn.of(rows, cols, row_band, col_band, grid_nodata, NAMES)
         scan = _Scan(grid_in.nodata)
         for nodes, lead in _strips(grid_in):
             with np.errstate(over="ignore", invalid="ignore"):  # of coordinates near the largest that there are
@@ -190,7 +191,7 @@ def _strips(grid_in: GridIn) -> Iterator[tuple[Floats, int]]:
     """Yield nodes (2, rows, columns) and how many of the rows came before."""
     height, width = grid_in.shape
     rows = max(1, _NODES_A_STRIP // width)
-    reader = StripReader(grid_in.bands, (min(height, rows + _LEAD), width), np.float64)
+    reader = WindowReader(grid_in.bands, np.float64)
     for start in range(0, height, rows):
         lead = min(_LEAD, start)
         yield reader.read(Window(start - lead, min(start + rows, height), 0, width)), lead

@@ -1,4 +1,4 @@
-"""Strips in and out of datasets, through buffers that are allocated once."""
+"""Windows in and out of datasets, through buffers that are allocated once."""
 
 from __future__ import annotations
 
@@ -7,48 +7,110 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import groupby
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from .errors import DatasetError
+from .types import Pair
 from .window import Window
 
-#: A band of a dataset: the dataset, and the band's number from 1.
-Band = tuple[Any, int]
+
+class Dataset(Protocol):
+    """What any dataset says of itself: rasterio's, an output that is not created yet, a double in a test."""
+
+    @property
+    def name(self) -> str:
+        """What to call it in errors."""
+
+    @property
+    def shape(self) -> Pair:
+        """Rows and columns."""
+
+    @property
+    def dtypes(self) -> Sequence[str]:
+        """The data type of each band."""
+
+    @property
+    def block_shapes(self) -> Sequence[Pair]:
+        """Rows and columns of each band's blocks."""
+
+
+class BandSource(Dataset, Protocol):
+    """A dataset that windows are read from. Its shape is that of the nodes, or of an image."""
+
+    @property
+    def nodatavals(self) -> Sequence[float | None]:
+        """The nodata tag of each band."""
+
+    @property
+    def descriptions(self) -> Sequence[str | None]:
+        """The name of each band."""
+
+    def read(self, indexes: list[int], *, window: Any, out: NDArray[Any]) -> object:
+        """Read some bands, numbered from 1, of a `rasterio.windows.Window`, converted to the type of `out`."""
+
+
+class BandSink(Dataset, Protocol):
+    """A dataset that windows are written to."""
+
+    def write(self, values: NDArray[Any], indexes: list[int], *, window: Any) -> object:
+        """Write some bands, numbered from 1, of a `rasterio.windows.Window`."""
+
+
+class SourceBand(NamedTuple):
+    """A band to read: the dataset, and the band's number from 1."""
+
+    dataset: BandSource
+    number: int
+
+
+class SinkBand(NamedTuple):
+    """A band to write: the dataset, and the band's number from 1."""
+
+    dataset: BandSink
+    number: int
+
+
 #: Told of what is about to be written: the dataset, the bands' numbers, where, and the values in the file's type.
-Watch = Callable[[Any, list[int], Window, NDArray[Any]], object]
+Watch = Callable[[BandSink, list[int], Window, NDArray[Any]], object]
 
 Done = TypeVar("Done")
+DatasetT = TypeVar("DatasetT", bound=Dataset)
 
 
-class StripBuffer:
-    """Memory for the largest strip of some bands, of which any smaller strip takes a contiguous part."""
+class WindowBuffer:
+    """Memory for the largest window of some bands, of which any smaller window takes a contiguous part."""
 
-    def __init__(self, bands: int, shape_row_col: tuple[int, int], dtype: DTypeLike) -> None:
+    def __init__(self, bands: int, dtype: DTypeLike) -> None:
         self._bands = bands
-        self._memory: NDArray[Any] = np.empty(bands * shape_row_col[0] * shape_row_col[1], dtype)
-        self._memory.fill(0)  # touches it: memory that there is not fails here, before anything is written
+        self._memory: NDArray[Any] = np.empty(0, dtype)
 
-    def part(self, shape_row_col: tuple[int, int]) -> NDArray[Any]:
+    def reserve(self, shape_row_col: Pair) -> None:
+        """Make room for windows up to this shape."""
+        size = self._bands * shape_row_col[0] * shape_row_col[1]
+        if size > len(self._memory):
+            self._memory = np.empty(size, self._memory.dtype)
+            self._memory.fill(0)  # touches it: memory that there is not fails here, before anything is written
+
+    def part(self, shape_row_col: Pair) -> NDArray[Any]:
         """Return memory of shape (bands, rows, columns)."""
+        self.reserve(shape_row_col)
         rows, cols = shape_row_col
         return self._memory[: self._bands * rows * cols].reshape(self._bands, rows, cols)
 
-    def viewed(self, dtype: DTypeLike) -> StripBuffer:
-        """Return the same memory as another type of the same size."""
-        other = StripBuffer(0, (0, 0), dtype)
-        other._bands, other._memory = self._bands, self._memory.view(dtype)
-        return other
 
+class WindowReader:
+    """Reads the same bands window by window, each dataset in one call, GDAL converting to the buffer's type."""
 
-class StripReader:
-    """Reads the same bands strip by strip, each dataset in one call, GDAL converting to the buffer's type."""
-
-    def __init__(self, bands: Sequence[Band], shape_row_col: tuple[int, int], dtype: DTypeLike) -> None:
+    def __init__(self, bands: Sequence[SourceBand], dtype: DTypeLike) -> None:
         self._groups = list(_by_dataset(bands))
-        self._buffer = StripBuffer(len(bands), shape_row_col, dtype)
+        self._buffer = WindowBuffer(len(bands), dtype)
+
+    def reserve(self, shape_row_col: Pair) -> None:
+        """Make room for windows up to this shape."""
+        self._buffer.reserve(shape_row_col)
 
     def read(self, window: Window) -> NDArray[Any]:
         """Return an array (bands, rows, columns), valid until the next read."""
@@ -59,31 +121,25 @@ class StripReader:
         return out
 
 
-class StripWriter:
-    """Writes the same bands strip by strip, each dataset in one call.
+class WindowWriter:
+    """Writes the same bands window by window, each dataset in one call.
 
     One call takes half the time of a call a band where the file interleaves its bands by pixel.
     """
 
-    def __init__(self, bands: Sequence[Band], buffer: StripBuffer, watch: Watch | None = None) -> None:
+    def __init__(self, bands: Sequence[SinkBand], watch: Watch | None = None) -> None:
         self._groups = list(_by_dataset(bands))
-        self._buffer = buffer
         self._watch = watch
         self._values: list[NDArray[Any]] = []
 
-    def buffer(self, shape_row_col: tuple[int, int]) -> NDArray[Any]:
-        """Return an array (bands, rows, columns) to fill for the next write."""
-        return self._buffer.part(shape_row_col)
-
-    def finish(self, window: Window) -> None:
-        """Bring what was filled in to the files' types. What is left to do then waits for files alone."""
-        filled = self._buffer.part(window.shape)
+    def finish(self, window: Window, values: NDArray[Any]) -> None:
+        """Bring the values of a window to the files' types. What is left to do then waits for files alone."""
         self._values = []
         for dataset, indexes, bands in self._groups:
-            values = filled[bands].astype(np.dtype(dataset.dtypes[indexes[0] - 1]), copy=False)
-            self._values.append(values)
+            its_values = values[bands].astype(np.dtype(dataset.dtypes[indexes[0] - 1]), copy=False)
+            self._values.append(its_values)
             if self._watch is not None:
-                self._watch(dataset, indexes, window, values)
+                self._watch(dataset, indexes, window, its_values)
 
     def write(self, window: Window) -> None:
         """Write what is finished."""
@@ -92,7 +148,7 @@ class StripWriter:
                 dataset.write(values, indexes, window=window.to_rasterio())
 
 
-def _by_dataset(bands: Sequence[Band]) -> Iterator[tuple[Any, list[int], slice]]:
+def _by_dataset(bands: Sequence[tuple[DatasetT, int]]) -> Iterator[tuple[DatasetT, list[int], slice]]:
     """Group neighbouring bands of one dataset: the dataset, its band numbers, and their place in the buffer."""
     start = 0
     for _, group in groupby(bands, key=lambda band: id(band[0])):
@@ -154,11 +210,6 @@ def reason_of(error: BaseException) -> str:
         error = error.__cause__
         words.append(str(error))
     return "; ".join(dict.fromkeys(words))
-
-
-def block_height(datasets: Sequence[Any]) -> int:
-    """Return the height of the tallest block of some datasets."""
-    return max((height for dataset in datasets for height, _ in dataset.block_shapes), default=1)
 
 
 class _BlockCache:

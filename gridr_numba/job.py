@@ -1,11 +1,11 @@
-"""What a chain is to do, checked: frozen descriptions of its inputs and outputs, made before anything is read."""
+"""What is to be done, complete and checked before anything is read: frozen parts, each built by its own check."""
 
 from __future__ import annotations
 
 import logging
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import combinations
 from typing import Any
@@ -16,99 +16,174 @@ from numpy.typing import NDArray
 from . import checks
 from .dense import compiled_for, largest_float64_in
 from .errors import GridrValueError
-from .io import Band, Watch
+from .io import BandSink, BandSource, Dataset, SinkBand, SourceBand, Watch
+from .plan import Bounds, grid_full_resolution_shape
 from .rasterize import PolygonMask
-from .strips import StripMemory, node_window
 from .tally import Tally
-from .types import DEFAULT_MEMORY_BUDGET, GridRIOMode, Progress, Validity
+from .types import Pair, Progress, Validity
 from .window import Window
+
+
+@dataclass(frozen=True)
+class Names:
+    """What a door calls its arguments, so that errors name them as the caller wrote them. By default GRIDR's names."""
+
+    grid: str = "grid_in_ds"
+    grid_col: str = "grid_in_col_ds"
+    row_band: str = "grid_in_row_coords_band"
+    col_band: str = "grid_in_col_coords_band"
+    grid_nodata: str = "grid_nodata"
+    grid_out: str = "grid_out_ds"
+    grid_out_col: str = "grid_out_col_ds"
+    row_band_out: str = "grid_out_row_coords_band"
+    col_band_out: str = "grid_out_col_coords_band"
+    mask: str = "mask_in_ds"
+    mask_band: str = "mask_in_band"
+    mask_valid_value: str = "mask_in_unmasked_value"
+    mask_out: str = "mask_out_ds"
+    threshold: str = "mask_in_binary_threshold"
+    fill: str = "merge_mask_grid"
+
+
+@dataclass(frozen=True)
+class Extent:
+    """Which part of which dense raster is made.
+
+    Attributes
+    ----------
+    node_shape : tuple of int
+        Rows and columns of nodes.
+    resolution : tuple of int
+        Dense pixels a node along rows and columns.
+    window : Window
+        The part; the outputs' first pixel is the window's.
+    """
+
+    node_shape: Pair
+    resolution: Pair
+    window: Window
+
+    @classmethod
+    def whole(cls, node_shape: Pair, resolution: Pair) -> Extent:
+        """Return all of the dense raster that these nodes make."""
+        return cls(node_shape, resolution, Window.whole(grid_full_resolution_shape(node_shape, resolution)))
+
+    @property
+    def full_shape(self) -> Pair:
+        """Rows and columns of the whole dense raster."""
+        return grid_full_resolution_shape(self.node_shape, self.resolution)
+
+
+# -- inputs -------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class MaskIn:
     """The coarse mask: a band, its data type, and the value in it that is valid."""
 
-    band: Band
+    band: SourceBand
     dtype: np.dtype[Any]
     valid_value: Any
 
     @classmethod
     def of(
-        cls, dataset: Any, valid_value: Any, band: Any, node_shape: tuple[int, int], why_shape: str
+        cls, dataset: Any, valid_value: Any, band: Any, node_shape: Pair, why_shape: str, names: Names
     ) -> MaskIn | None:
-        """Check GRIDR's arguments for a coarse mask; None where there is none."""
+        """Check the arguments for a coarse mask; None where there is none."""
         if dataset is None:
             return None
-        checks.readable(dataset, "mask_in_ds")
-        checks.dataset_shape(dataset, "mask_in_ds", node_shape, why_shape)
-        index, dtype = checks.band(band, dataset, "mask_in_band", "mask_in_ds", kinds="biuf")
+        source: BandSource = checks.readable(dataset, names.mask)
+        checks.dataset_shape(source, names.mask, node_shape, why_shape)
+        index, dtype = checks.band(band, source, names.mask_band, names.mask, kinds="biuf")
         value = int(Validity.VALID) if valid_value is None else valid_value
         if value != value:  # NaN
-            raise GridrValueError("mask_in_unmasked_value must be a number, and nothing equals nan")
-        checks.fits(value, dtype, "mask_in_unmasked_value")
+            raise GridrValueError(f"{names.mask_valid_value} must be a number, and nothing equals nan")
+        checks.fits(value, dtype, names.mask_valid_value)
         # In the mask's own type, or numpy would compare in float64 and round large integers.
-        return cls((dataset, index), dtype, dtype.type(value if dtype.kind == "f" else int(value)))
-
-
-@dataclass(frozen=True)
-class MaskOut:
-    """The dense mask: a dataset whose band 1 is written, its data type, and the values for valid and invalid."""
-
-    dataset: Any
-    dtype: np.dtype[Any]
-    values: tuple[int, int]
-
-    @classmethod
-    def of(cls, dataset: Any, dtype: Any, values: Any, full_shape: tuple[int, int]) -> MaskOut:
-        """Check GRIDR's arguments for a dense mask."""
-        checks.writable(dataset, "mask_out_ds")
-        checks.dataset_shape(dataset, "mask_out_ds", full_shape, "the full resolution shape")
-        _, own = checks.band(1, dataset, "band 1", "mask_out_ds", kinds="biu")
-        return cls(dataset, own, checks.mask_out_values(values, (own, checks.integer_dtype(dtype, "mask_out_dtype"))))
-
-    @property
-    def one_byte(self) -> bool:
-        """Whether the kernel can write the output's own bytes; wider values are looked up from 0 and 1."""
-        return self.dtype.itemsize == 1
-
-    @property
-    def codes(self) -> tuple[int, int]:
-        """The bytes for valid and invalid pixels."""
-        return (self.values[0] & 0xFF, self.values[1] & 0xFF) if self.one_byte else (1, 0)
+        return cls(SourceBand(source, index), dtype, dtype.type(value if dtype.kind == "f" else int(value)))
 
 
 @dataclass(frozen=True)
 class GridIn:
-    """The coarse grid: its two bands in the order of the output's, and for each the values that mean no data.
+    """The coarse grid: its two bands, rows first, and for each the values that mean no data.
 
     Attributes
     ----------
-    bands : tuple of Band
+    bands : tuple of SourceBand
     shape : tuple of int
         Rows and columns of nodes.
     nodata : ndarray of float64 (2, values)
         As the band's own data type holds them; the first is the dataset's tag, NaN where there is none.
     """
 
-    bands: tuple[Band, Band]
-    shape: tuple[int, int]
+    bands: tuple[SourceBand, SourceBand]
+    shape: Pair
     nodata: NDArray[np.float64]
 
     @classmethod
-    def of(cls, row_ds: Any, col_ds: Any, row_band: Any, col_band: Any, grid_nodata: Any) -> GridIn:
-        """Check GRIDR's arguments for a coarse grid."""
-        bands, dtypes = _coordinate_bands("grid_in", checks.readable, row_ds, col_ds, row_band, col_band, "biuf")
+    def of(cls, row_ds: Any, col_ds: Any, row_band: Any, col_band: Any, grid_nodata: Any, names: Names) -> GridIn:
+        """Check the arguments for a coarse grid."""
+        band_names = (names.row_band, names.col_band)
+        ds_names = (names.grid, names.grid_col)
+        found = _coordinate_bands(checks.readable, (row_ds, col_ds), (row_band, col_band), ds_names, band_names, "biuf")
+        (row_dataset, row_index, row_dtype), (col_dataset, col_index, col_dtype) = found
+        bands = SourceBand(row_dataset, row_index), SourceBand(col_dataset, col_index)
         shape = (int(row_ds.shape[0]), int(row_ds.shape[1]))
-        checks.dataset_shape(bands[1][0], "grid_in_col_ds", shape, "as grid_in_ds has")
-        nodata = [
-            [_as_held(value, dtype) for value in _nodata_values(dataset.nodatavals[index - 1], grid_nodata)]
-            for (dataset, index), dtype in zip(bands, dtypes, strict=True)
-        ]
+        checks.dataset_shape(col_dataset, names.grid_col, shape, f"as {names.grid} has")
+        nodata = []
+        for (dataset, index), dtype in zip(bands, (row_dtype, col_dtype), strict=True):
+            values = _nodata_values(dataset.nodatavals[index - 1], grid_nodata, names.grid_nodata)
+            nodata.append([_as_held(value, dtype, names.grid_nodata) for value in values])
         return cls(bands, shape, np.array(nodata, dtype=np.float64))
 
-    def in_order_of(self, grid_out: GridOut) -> GridIn:
-        """Return the bands swapped where the output's are, so that one buffer serves both."""
-        return GridIn(self.bands[::-1], self.shape, self.nodata[::-1].copy()) if grid_out.swapped else self
+    def swapped(self) -> GridIn:
+        """Return the same with columns first."""
+        rows, cols = self.bands
+        return GridIn((cols, rows), self.shape, self.nodata[::-1].copy())
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What is read: all of it may be absent."""
+
+    grid: GridIn | None = None
+    mask: MaskIn | None = None
+    polygons: PolygonMask | None = None
+
+    @property
+    def bands(self) -> tuple[SourceBand, ...]:
+        """All bands that are read."""
+        return (*(self.grid.bands if self.grid else ()), *((self.mask.band,) if self.mask else ()))
+
+
+# -- outputs ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class MaskOut:
+    """The dense mask: a band, its data type, and the values for valid and invalid; None for the causes themselves."""
+
+    band: SinkBand
+    dtype: np.dtype[Any]
+    values: Pair | None
+
+    @classmethod
+    def of(cls, dataset: Any, dtype: Any, values: Any, full_shape: Pair) -> MaskOut | None:
+        """Check GRIDR's arguments for a dense mask; None where there is none."""
+        if dataset is None:
+            return None
+        sink: BandSink = checks.writable(dataset, "mask_out_ds")
+        checks.dataset_shape(sink, "mask_out_ds", full_shape, "the full resolution shape")
+        _, own = checks.band(1, sink, "band 1", "mask_out_ds", kinds="biu")
+        asked = checks.integer_dtype(dtype, "mask_out_dtype")
+        return cls(SinkBand(sink, 1), own, checks.mask_out_values(values, (own, asked)))
+
+    @property
+    def codes(self) -> Pair | None:
+        """The bytes for valid and invalid pixels, 1 and 0 to look wider values up with; None for causes."""
+        if self.values is None:
+            return None
+        return (1, 0) if self.dtype.itemsize > 1 else (self.values[0] & 0xFF, self.values[1] & 0xFF)
 
 
 @dataclass(frozen=True)
@@ -117,62 +192,169 @@ class GridOut:
 
     Attributes
     ----------
-    bands : tuple of Band
-    swapped : bool
-        Whether columns come before rows.
-    dtype : numpy.dtype
-        In which the kernel computes them.
+    bands : tuple of SinkBand
     dtypes : tuple of numpy.dtype
         The bands' own.
+    swapped : bool
+        Whether columns come before rows.
     """
 
-    bands: tuple[Band, Band]
-    swapped: bool
-    dtype: np.dtype[Any]
+    bands: tuple[SinkBand, SinkBand]
     dtypes: tuple[np.dtype[Any], np.dtype[Any]]
+    swapped: bool = False
 
     @classmethod
-    def of(cls, row_ds: Any, col_ds: Any, row_band: Any, col_band: Any, full_shape: tuple[int, int]) -> GridOut:
+    def of(cls, row_ds: Any, col_ds: Any, row_band: Any, col_band: Any, full_shape: Pair, names: Names) -> GridOut:
         """Check GRIDR's arguments for a dense grid."""
-        bands, dtypes = _coordinate_bands("grid_out", checks.writable, row_ds, col_ds, row_band, col_band, "f")
-        for name, (dataset, _) in zip(("grid_out_ds", "grid_out_col_ds"), bands, strict=True):
+        band_names = (names.row_band_out, names.col_band_out)
+        ds_names = (names.grid_out, names.grid_out_col)
+        found = _coordinate_bands(checks.writable, (row_ds, col_ds), (row_band, col_band), ds_names, band_names, "f")
+        for name, (dataset, _, _) in zip(ds_names, found, strict=True):
             checks.dataset_shape(dataset, name, full_shape, "the full resolution shape")
-        swapped = bands[0][0] is bands[1][0] and bands[0][1] > bands[1][1]
-        if swapped:
-            bands, dtypes = (bands[1], bands[0]), (dtypes[1], dtypes[0])
-        return cls(bands, swapped, compiled_for(set(dtypes)), dtypes)
+        (row_dataset, row_index, _), (col_dataset, col_index, _) = found
+        swapped = row_dataset is col_dataset and row_index > col_index
+        first, second = found[::-1] if swapped else found
+        return cls((SinkBand(*first[:2]), SinkBand(*second[:2])), (first[2], second[2]), swapped)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """In which both bands are computed; a band of another type is cast."""
+        return compiled_for(set(self.dtypes))
 
     @property
     def limits(self) -> tuple[float, float]:
         """The largest magnitude that each band can hold."""
         return largest_float64_in(self.dtypes[0]), largest_float64_in(self.dtypes[1])
 
-    def checked_fill(self, fill: Any) -> float | None:
-        """Take `merge_mask_grid`."""
-        if fill is None:
-            return None
-        for dtype in self.dtypes:
-            checks.fits(fill, dtype, "merge_mask_grid")
-        return float(fill)
+
+@dataclass(frozen=True)
+class Outputs:
+    """What is written. At least one is there."""
+
+    grid: GridOut | None = None
+    mask: MaskOut | None = None
+
+    @property
+    def bands(self) -> tuple[SinkBand, ...]:
+        """All bands that are written."""
+        return (*(self.grid.bands if self.grid else ()), *((self.mask.band,) if self.mask else ()))
+
+
+# -- how ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class MaskRules:
+    """What makes a pixel invalid, and what its coordinates are then.
+
+    Attributes
+    ----------
+    threshold : Fraction
+        A pixel is raster-valid if its valid nodes weigh at least this.
+    fill : float or None
+        For both coordinates of all invalid pixels; None is NaN where law 5 says that there are no coordinates.
+    """
+
+    threshold: Fraction
+    fill: float | None = None
+
+    @classmethod
+    def of(cls, threshold: Any, fill: Any, grid_out: GridOut | None, names: Names) -> MaskRules:
+        """Check the arguments; a fill value must fit in what is written."""
+        for dtype in () if grid_out is None or fill is None else grid_out.dtypes:
+            checks.fits(fill, dtype, names.fill)
+        return cls(checks.binary_threshold(threshold, names.threshold), None if fill is None else float(fill))
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a job may take.
+
+    Attributes
+    ----------
+    threads : int or None
+        None is all that the process may use.
+    tile_shape : tuple of int or None
+        The largest tile that a thread works on at a time; None leaves it to the package.
+    bounds : Bounds
+        Of the windows; `plan` lowers its sets of buffers where there are no threads for them.
+    """
+
+    threads: int | None
+    tile_shape: Pair | None
+    bounds: Bounds
+
+
+@dataclass(frozen=True)
+class Job:
+    """All that is to be done, put together by `job_of`."""
+
+    name: str
+    extent: Extent
+    inputs: Inputs
+    rules: MaskRules
+    outputs: Outputs
+    limits: Limits
+
+
+def job_of(name: str, extent: Extent, inputs: Inputs, rules: MaskRules, outputs: Outputs, limits: Limits) -> Job:
+    """Put a job together from its checked parts; refuse outputs that would overwrite an input or one another.
+
+    The grid's bands are read in the order in which they are written, so that one buffer serves both.
+    """
+    for dataset, _ in outputs.bands:
+        if any(_same_file(dataset, source) for source, _ in inputs.bands):
+            raise GridrValueError(f"an output must not be an input, and {dataset.name!r} is both")
+    for (dataset, index), (other, other_index) in combinations(outputs.bands, 2):
+        if dataset is other and index == other_index:
+            raise GridrValueError(f"two outputs must not share band {index} of {dataset.name!r}")
+        if dataset is not other and _same_file(dataset, other):
+            raise GridrValueError(f"two open datasets must not write to one file, {dataset.name!r}")
+    if inputs.grid is not None and outputs.grid is not None and outputs.grid.swapped:
+        inputs = Inputs(inputs.grid.swapped(), inputs.mask, inputs.polygons)
+    return Job(name, extent, inputs, rules, outputs, limits)
+
+
+@dataclass
+class Services:
+    """What goes along with a job and is no part of what it makes.
+
+    Attributes
+    ----------
+    logger : logging.Logger
+    counts : Tally or None
+        Counts pixels by cause, and the range of the coordinates.
+    watch : Watch or None
+        Told of each window as its file gets it.
+    progress : Progress or None
+        Called with (pixels done, pixels in all) after each window; what it raises ends the job.
+    """
+
+    logger: logging.Logger = field(default_factory=lambda: logging.getLogger(__name__))
+    counts: Tally | None = None
+    watch: Watch | None = None
+    progress: Progress | None = None
+
+
+# -- checks that the parts share ----------------------------------------------------------------------------------
 
 
 def _coordinate_bands(
-    prefix: str, check: Any, row_ds: Any, col_ds: Any, row_band: Any, col_band: Any, kinds: str
-) -> tuple[tuple[Band, Band], tuple[np.dtype[Any], np.dtype[Any]]]:
-    """Take the row and the column band of a grid, from one dataset or two."""
-    check(row_ds, f"{prefix}_ds")
-    col_name = f"{prefix}_ds" if col_ds is None else f"{prefix}_col_ds"
+    check: Any, datasets: tuple[Any, Any], bands: tuple[Any, Any], ds_names: Any, band_names: Any, kinds: str
+) -> Any:
+    """Take the row and the column band of a grid from one dataset or two: of each the dataset, number and data type."""
+    row_ds, col_ds = datasets
+    check(row_ds, ds_names[0])
+    col_name = ds_names[0] if col_ds is None else ds_names[1]
     col_ds = row_ds if col_ds is None else check(col_ds, col_name)
-    row_index, row_dtype = checks.band(row_band, row_ds, f"{prefix}_row_coords_band", f"{prefix}_ds", kinds=kinds)
-    col_index, col_dtype = checks.band(col_band, col_ds, f"{prefix}_col_coords_band", col_name, kinds=kinds)
+    row_index, row_dtype = checks.band(bands[0], row_ds, band_names[0], ds_names[0], kinds=kinds)
+    col_index, col_dtype = checks.band(bands[1], col_ds, band_names[1], col_name, kinds=kinds)
     if row_ds is col_ds and row_index == col_index:
-        raise GridrValueError(
-            f"{prefix}_row_coords_band and {prefix}_col_coords_band must differ in one dataset; both are {row_index}"
-        )
-    return ((row_ds, row_index), (col_ds, col_index)), (row_dtype, col_dtype)
+        raise GridrValueError(f"{band_names[0]} and {band_names[1]} must differ in one dataset; both are {row_index}")
+    return (row_ds, row_index, row_dtype), (col_ds, col_index, col_dtype)
 
 
-def _nodata_values(tag: Any, grid_nodata: Any) -> list[Any]:
+def _nodata_values(tag: Any, grid_nodata: Any, name: str) -> list[Any]:
     """Return a band's tag and the values beside it: a number adds one, a sequence replaces the tag."""
     tag = np.nan if tag is None else tag
     if grid_nodata is None:
@@ -180,16 +362,16 @@ def _nodata_values(tag: Any, grid_nodata: Any) -> list[Any]:
     if isinstance(grid_nodata, np.ndarray) and grid_nodata.ndim == 0:
         grid_nodata = grid_nodata.item()
     if isinstance(grid_nodata, Sequence | np.ndarray) and not isinstance(grid_nodata, str | bytes):
-        return [np.nan, *(_number(value) for value in grid_nodata)]
-    return [tag, _number(grid_nodata)]
+        return [np.nan, *(_number(value, name) for value in grid_nodata)]
+    return [tag, _number(grid_nodata, name)]
 
 
-def _number(value: Any) -> Any:
-    checks.number(value, "grid_nodata")
+def _number(value: Any, name: str) -> Any:
+    checks.number(value, name)
     return value
 
 
-def _as_held(value: Any, dtype: np.dtype[Any]) -> float:
+def _as_held(value: Any, dtype: np.dtype[Any], name: str) -> float:
     """Return a nodata value as a band of this type holds it, in float64; NaN where the type cannot hold it."""
     if value != value:
         return float("nan")
@@ -197,97 +379,13 @@ def _as_held(value: Any, dtype: np.dtype[Any]) -> float:
         with np.errstate(over="ignore"):
             return float(np.array(float(value)).astype(dtype))
     try:
-        checks.fits(value, dtype, "grid_nodata")
+        checks.fits(value, dtype, name)
     except GridrValueError:
         return float("nan")
     return float(value)
 
 
-@dataclass(frozen=True)
-class Job:
-    """All that the strip loop needs to know. At least one of `grid_out` and `mask_out` is there.
-
-    `window` is the part of the dense raster that is made. `tally` counts what `densify` reports; `watch` is told of
-    each strip as its file gets it. `memory_budget` bounds the strips' buffers and GDAL's block cache; with
-    `whole_blocks` a strip is never less than a row of the outputs' blocks.
-    """
-
-    name: str
-    resolution: tuple[int, int]
-    window: Window
-    strip_size: int
-    strip_target: GridRIOMode
-    threads: int | None
-    tile_shape: tuple[int, int] | None
-    logger: logging.Logger
-    threshold: Fraction
-    polygons: PolygonMask | None = None
-    mask_in: MaskIn | None = None
-    mask_out: MaskOut | None = None
-    grid_in: GridIn | None = None
-    grid_out: GridOut | None = None
-    fill: float | None = None
-    progress: Progress | None = None
-    tally: Tally | None = None
-    watch: Watch | None = None
-    memory_budget: int = DEFAULT_MEMORY_BUDGET
-    whole_blocks: bool = False
-
-    def __post_init__(self) -> None:
-        """Refuse outputs that would overwrite an input or one another."""
-        for dataset, _ in self.targets:
-            if any(_same_file(dataset, source) for source, _ in self._sources):
-                raise GridrValueError(f"an output must not be an input, and {dataset.name!r} is both")
-        for (dataset, index), (other, other_index) in combinations(self.targets, 2):
-            if dataset is other and index == other_index:
-                raise GridrValueError(f"two outputs must not share band {index} of {dataset.name!r}")
-            if dataset is not other and _same_file(dataset, other):
-                raise GridrValueError(f"two open datasets must not write to one file, {dataset.name!r}")
-
-    @property
-    def _sources(self) -> tuple[Band, ...]:
-        return (*(self.grid_in.bands if self.grid_in else ()), *((self.mask_in.band,) if self.mask_in else ()))
-
-    @property
-    def targets(self) -> tuple[Band, ...]:
-        """The bands that are written."""
-        return (
-            *(self.grid_out.bands if self.grid_out else ()),
-            *(((self.mask_out.dataset, 1),) if self.mask_out else ()),
-        )
-
-    @property
-    def node_cols(self) -> int:
-        """Columns of nodes that the window needs."""
-        return node_window(self.window, self.resolution)[0].shape[1]
-
-    @property
-    def wants_mask(self) -> bool:
-        """Whether it matters which pixels the masks make invalid."""
-        return self.mask_out is not None or self.fill is not None or self.tally is not None
-
-    def strip_memory(self, buffer_sets: int) -> StripMemory:
-        """Return what the strip loop allocates, with buffers for the pixels of one strip or of two."""
-        dense, nodes = 0, 0
-        if self.grid_out is not None:
-            dense += 2 * self.grid_out.dtype.itemsize
-            # What the file has in another type is cast, strip by strip.
-            dense += sum(dtype.itemsize for dtype in self.grid_out.dtypes if dtype != self.grid_out.dtype)
-        if self.wants_mask:
-            dense += 1
-        if self.mask_out is not None and not self.mask_out.one_byte:
-            dense += self.mask_out.dtype.itemsize
-        if self.grid_in is not None:
-            nodes += 2 * np.dtype(np.float64).itemsize
-        if self.mask_in is not None and self.wants_mask:
-            nodes += self.mask_in.dtype.itemsize + 1
-        dense *= buffer_sets
-        if self.polygons is not None and self.wants_mask:
-            dense += 2  # at most: what is inside of a set where GDAL burns it, and what that changes
-        return StripMemory(dense * self.window.shape[1], nodes * self.node_cols, self.resolution[0])
-
-
-def _same_file(dataset: Any, other: Any) -> bool:
+def _same_file(dataset: Dataset, other: Dataset) -> bool:
     if dataset is other:
         return True
     if str(dataset.name).startswith("/vsi"):

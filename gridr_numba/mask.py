@@ -11,8 +11,8 @@ from . import checks
 from .dense import NO_BYTES, DenseOptions, densify_window
 from .errors import GridrValueError
 from .grid import target_window
+from .plan import node_window
 from .rasterize import PolygonMask
-from .strips import node_window
 from .types import MASK_BINARY_THRESHOLD, Cause, GeometryType
 from .window import Window
 
@@ -80,7 +80,7 @@ def build_mask(
     """
     checks.output_resolution(resolution)
     checks.floating_dtype(oversampling_dtype, "oversampling_dtype", optional=True)
-    threshold = checks.binary_threshold(mask_in_binary_threshold)
+    threshold = checks.binary_threshold(mask_in_binary_threshold, "mask_in_binary_threshold")
     result_shape = _output_shape(shape, mask_in_target_win, out)
     result = None if out is None else checks.output_array(out, "out", result_shape, "biuf")
     polygons = PolygonMask.of(geometry_pair, geometry_origin, rasterize_kwargs, result_shape)

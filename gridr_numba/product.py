@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from inspect import signature
 from pathlib import Path
 from typing import Any
@@ -17,24 +17,19 @@ import rasterio
 from numpy.typing import DTypeLike
 
 from . import __version__, checks
-from .chain import run_strips
-from .errors import DtypeError, GridrError, GridrValueError
-from .job import GridIn, GridOut, Job, MaskIn, MaskOut
+from .errors import DtypeError, GridrValueError
+from .geotiff import GeoTiff, gtiff_options
+from .io import SinkBand
+from .job import GridIn, GridOut, Inputs, Job, Limits, MaskIn, MaskOut, MaskRules, Outputs, Services, job_of
 from .kernels.jit import usable_threads
-from .outputs import (
-    Checksums,
-    OutputFile,
-    check_blocks,
-    check_space,
-    destination,
-    gtiff_options,
-    partial_files,
-    publish,
-)
+from .loop import run_windows
+from .outputs import Checksums, OutputFormat, RasterLayout, check_space, destination, partial_files, publish
+from .plan import Bounds
 from .rasterize import PolygonMask
+from .step import DenseStep
 from .tally import Tally
-from .target import Sources, Target, target_of
-from .types import DEFAULT_MEMORY_BUDGET, GridRIOMode, Progress
+from .target import NAMES, Placement, Sources, placement_of
+from .types import DEFAULT_MEMORY_BUDGET, Pair, Progress
 from .vector import PixelFrame, Polygons, pixel_polygons, polygon_files
 
 logger = logging.getLogger(__name__)
@@ -130,12 +125,12 @@ def densify(
 
     The laws are those of `build_grid_mask_chain`. A destination is absent (or what it was), or complete and, unless
     `verify` is False, verified: each output is written beside its destination, closed, read back, compared with a
-    checksum a strip, flushed, and renamed. With two outputs both are verified before either is renamed; the mask is
+    checksum a window, flushed, and renamed. With two outputs both are verified before either is renamed; the mask is
     renamed first and the grid last, so that a new grid implies its mask. On any exception, KeyboardInterrupt included,
     what was written is removed.
 
     Nothing is created before all arguments are checked, the room on the disk and in memory is found to suffice, and the
-    first strip is computed. What a process that is killed leaves behind, ``.<name>.<pid>.partial`` beside the
+    first window is computed. What a process that is killed leaves behind, ``.<name>.<pid>.partial`` beside the
     destination, disturbs no later run and may be deleted once no job writes there; a later run does not, since another
     process may be writing it.
 
@@ -186,10 +181,10 @@ def densify(
     threads : int, optional
         None is all that the process may use.
     memory_budget : int
-        Bytes for the strips' buffers and GDAL's block cache, which is the process's and is as before afterwards. A
-        strip is always whole rows of the outputs' blocks.
+        Bytes for the windows' buffers and GDAL's block cache, which is the process's and is as before afterwards. A
+        window is always whole blocks of the outputs: as wide as they are where a row of blocks fits in the budget.
     progress : callable, optional
-        Called with (rows done, rows in all) after each strip; what it raises cancels the job.
+        Called with (pixels done, pixels in all) after each window; what it raises cancels the job.
     overwrite : bool
         Allow outputs that exist to be replaced. An output that is also an input is refused always.
     verify : bool
@@ -215,96 +210,74 @@ def densify(
     DatasetError
         For a file that cannot be read, written or verified, or a disk that is full.
     MemoryError
-        Before a file is created, if `memory_budget` is too small for one row of the outputs' blocks, or there is not
-        enough memory; the message says what would be needed.
+        Before a file is created, if `memory_budget` is too small for one of the outputs' blocks (a row of pixels, where
+        they are striped), or there is not enough memory; the message says what would be needed.
     """
-    given = locals()
+    options = _options_given(locals())
     stages = _Stages()
     with ExitStack() as stack:
-        with stages("check"), _named_here():
+        with stages("check"):
             sources = Sources.opened(stack, grid, mask, like, allow_vrt=allow_vrt)
-            target = target_of(sources, checks.input_resolution(resolution, "resolution"), shape, window)
+            place = placement_of(sources, checks.input_resolution(resolution, "resolution"), shape, window)
             grid_in = sources.grid_in(row_band, col_band, grid_nodata)
             values = _mask_values(mask_out_values)
-            frame = PixelFrame(target.crs, target.whole_transform, checks.real_pair(geometry_origin, "geometry_origin"))
+            frame = PixelFrame(place.crs, place.whole_transform, checks.real_pair(geometry_origin, "geometry_origin"))
             polygons = pixel_polygons(
                 valid, invalid, frame, crs=geometry_crs, layer=geometry_layer, repair=repair_geometry
             )
-            inputs = [*sources.paths, *polygon_files(valid, invalid)]
-            files = _files(target, grid_in, out, mask_out, dtype, values, creation_options, inputs, overwrite)
-            for file in files:
-                file.tags["GRIDR_NUMBA_OPTIONS"] = _described_options(given)
-            checksums = Checksums() if verify else None
-            job = _with_outputs(
-                Job(
-                    name="densify",
-                    resolution=target.resolution,
-                    window=target.window,
-                    strip_size=0,
-                    strip_target=GridRIOMode.OUTPUT,
-                    threads=None if threads is None else checks.integer(threads, "threads", minimum=1),
-                    tile_shape=None,
-                    logger=logger,
-                    threshold=checks.binary_threshold(threshold),
-                    polygons=PolygonMask.of(
-                        polygons, frame.origin_row_col, rasterize_kwargs, target.full_shape, repair=repair_geometry
+            paths = [*sources.paths, *polygon_files(valid, invalid)]
+            files = _Files.of(place, grid_in, out, mask_out, dtype, values, creation_options, paths, options, overwrite)
+            job = job_of(
+                "densify",
+                place.extent,
+                Inputs(
+                    grid_in,
+                    MaskIn.of(sources.mask, mask_valid_value, mask_band, place.extent.node_shape, "one a node", NAMES),
+                    PolygonMask.of(
+                        polygons,
+                        frame.origin_row_col,
+                        rasterize_kwargs,
+                        place.extent.full_shape,
+                        repair=repair_geometry,
+                        names=("valid", "invalid"),
                     ),
-                    mask_in=MaskIn.of(sources.mask, mask_valid_value, mask_band, target.node_shape, "one a node"),
-                    fill=None if fill is None else checks.finite_or_nan(fill, "fill"),
-                    progress=checks.progress(progress),
-                    memory_budget=checks.integer(memory_budget, "memory_budget", minimum=1),
-                    whole_blocks=True,
                 ),
-                grid_in,
-                files,
-                values,
-                checksums,
+                MaskRules.of(
+                    threshold, None if fill is None else checks.finite_or_nan(fill, "fill"), files.grid_out, NAMES
+                ),
+                Outputs(files.grid_out, files.mask_out),
+                Limits(
+                    None if threads is None else checks.integer(threads, "threads", minimum=1),
+                    None,
+                    Bounds(checks.integer(memory_budget, "memory_budget", minimum=1), whole_blocks=True),
+                ),
             )
-            check_space(files)
-        with partial_files(files):
-            with stages("compute and write"):
-                run_strips(job)
+            counts = Tally((1, 0) if files.mask_out is None else files.mask_out.codes, 0 if grid_in is None else 2)
+            checksums = Checksums() if verify else None
+            watch = None if checksums is None else checksums.watch
+            services = Services(logger, counts, watch, checks.progress(progress))
+            check_space(files.all)
+        _make(job, services, files.all, checksums, stages)
+    return _report(job, counts, files, stages, verified=verify)
+
+
+def _make(
+    job: Job, services: Services, files: Sequence[OutputFormat], checksums: Checksums | None, stages: _Stages
+) -> None:
+    """Make files at their partial paths, verify them, and put them in their places."""
+    with partial_files(files):
+        with stages("compute and write"):
+            run_windows(DenseStep(job, services.counts), job.limits, services)
+            for file in files:
+                file.close()
+        with stages("check blocks" if checksums is None else "verify"):
+            if checksums is None:
                 for file in files:
-                    file.close()
-            with stages("verify" if verify else "check blocks"):
-                if checksums is None:
-                    for file in files:
-                        check_blocks(file)
-                else:
-                    checksums.verify(files, usable_threads(job.threads), job.memory_budget)
-            with stages("publish"):
-                publish(files)
-    return _report(job, files, stages, verified=verify)
-
-
-# What the checks that `densify` shares with the chains call by GRIDR's names.
-_NAMES = {
-    "mask_in_binary_threshold": "threshold",
-    "merge_mask_grid": "fill",
-    "mask_in_unmasked_value": "mask_valid_value",
-    "mask_in_band": "mask_band",
-    "mask_in_ds": "mask",
-    "grid_in_row_coords_band": "row_band",
-    "grid_in_col_coords_band": "col_band",
-    "grid_in_col_ds": "grid[1]",
-    "grid_in_ds": "grid",
-    "geometry_pair[0] (valid)": "valid",
-    "geometry_pair[1] (invalid)": "invalid",
-}
-
-
-@contextmanager
-def _named_here() -> Iterator[None]:
-    """Let errors name the arguments of `densify`."""
-    try:
-        yield
-    except GridrError as error:
-        message = str(error)
-        for theirs, ours in _NAMES.items():
-            message = message.replace(theirs, ours)
-        if message == str(error):
-            raise
-        raise type(error)(message) from error
+                    file.check()
+            else:
+                checksums.verify(files, usable_threads(job.limits.threads), job.limits.bounds.memory_budget)
+        with stages("publish"):
+            publish(files)
 
 
 # What is said elsewhere in the files, or does not bear on their pixels.
@@ -312,35 +285,33 @@ _NOT_OPTIONS = frozenset(
     ["grid", "out", "mask", "mask_out", "threads", "memory_budget", "progress", "overwrite", "verify", "allow_vrt"]
 )
 
+# Longer sequences are polygons: their type is said.
+_DESCRIBED_ITEMS = 8
 
-def _described_options(given: dict[str, Any]) -> str:
-    """Return the options that are not as by default, in JSON. Of files the names alone: paths tell of their maker."""
 
-    def described(value: Any) -> Any:
-        if isinstance(value, Path) or (isinstance(value, str) and Path(value).is_file()):
-            return Path(value).name
-        if isinstance(value, dict):
-            return {str(key): described(item) for key, item in value.items()}
-        if isinstance(value, np.generic):
-            return value.item()
-        return value if isinstance(value, str | int | float) or value is None else described_object(value)
-
-    def described_object(value: Any) -> Any:
-        if isinstance(value, tuple | list | np.ndarray) and len(value) <= _DESCRIBED_ITEMS:
-            return [described(item) for item in value]
-        return getattr(value, "__name__", type(value).__name__)
-
-    defaults = {name: parameter.default for name, parameter in signature(densify).parameters.items()}
-    options = {
-        name: described(value)
-        for name, value in given.items()
-        if name not in _NOT_OPTIONS and value is not defaults[name] and value is not None
-    }
+def _options_given(given: Mapping[str, Any]) -> str:
+    """Return the options that differ from their defaults, in JSON."""
+    options = {}
+    for name, parameter in signature(densify).parameters.items():
+        value = _described(given[name])
+        if name not in _NOT_OPTIONS and value is not None and value != _described(parameter.default):
+            options[name] = value
     return json.dumps(options)
 
 
-# Longer sequences are polygons: their type is said.
-_DESCRIBED_ITEMS = 8
+def _described(value: Any) -> Any:
+    """Return an option in JSON's types. Of files the names alone: paths tell of their maker."""
+    if isinstance(value, Path) or (isinstance(value, str) and Path(value).is_file()):
+        return Path(value).name
+    if isinstance(value, Mapping):
+        return {str(key): _described(item) for key, item in value.items()}
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, str | int | float) or value is None:
+        return value
+    if isinstance(value, tuple | list | np.ndarray) and len(value) <= _DESCRIBED_ITEMS:
+        return [_described(item) for item in value]
+    return getattr(value, "__name__", type(value).__name__)
 
 
 class _Stages:
@@ -356,7 +327,7 @@ class _Stages:
         self.seconds[stage] = round(time.perf_counter() - start, 6)
 
 
-def _mask_values(value: Any) -> tuple[int, int] | None:
+def _mask_values(value: Any) -> Pair | None:
     """Take `mask_out_values`; None is 'causes'."""
     if isinstance(value, str):
         if value != CAUSES:
@@ -365,49 +336,68 @@ def _mask_values(value: Any) -> tuple[int, int] | None:
     return checks.mask_out_values(value, (np.dtype(np.int64),))
 
 
-def _files(
-    target: Target,
-    grid_in: GridIn | None,
-    out: Any,
-    mask_out: Any,
-    dtype: Any,
-    values: tuple[int, int] | None,
-    options: Any,
-    inputs: list[Path],
-    overwrite: bool,
-) -> list[OutputFile]:
-    """Describe the outputs, the mask first: a new grid is to imply its mask."""
-    if (grid_in is None) != (out is None):
-        raise GridrValueError("out must be given with a grid, and only with one")
-    if out is None and mask_out is None:
-        raise GridrValueError("mask_out must be given where grid is None, or there is nothing to make")
-    height, width = target.window.shape
-    place = {"height": height, "width": width, "crs": target.crs, "transform": target.transform}
-    place = {key: value for key, value in place.items() if value is not None}
-    tags = {
-        "GRIDR_NUMBA_VERSION": __version__,
-        "GRIDR_NUMBA_RESOLUTION": f"{target.resolution[0]} {target.resolution[1]}",
-        "GRIDR_NUMBA_INPUTS": " ".join(path.name for path in inputs),
-    }
-    files = []
-    if mask_out is not None:
-        mask_type = _smallest_type((0, 15) if values is None else values)
-        profile = {**place, "count": 1, "dtype": mask_type.name, **gtiff_options(options, mask_type)}
-        path = destination(mask_out, "mask_out", inputs, overwrite=overwrite)
-        files.append(OutputFile("mask_out", path, profile, ("validity" if values else "causes",), tags))
-    if grid_in is not None:
-        grid_type = _grid_type(dtype, grid_in)
-        profile = {
-            **place, "count": 2, "dtype": grid_type.name, "nodata": np.nan, **gtiff_options(options, grid_type)
-        }  # fmt: skip
-        path = destination(out, "out", inputs, overwrite=overwrite)
-        if files and path.resolve() == files[0].path.resolve():
-            raise GridrValueError(f"out and mask_out must differ, and both are {str(path)!r}")
-        files.append(OutputFile("out", path, profile, ("row", "col"), tags))
-    return files
+@dataclass(frozen=True)
+class _Files:
+    """The outputs as files, and as what a job writes."""
+
+    mask: OutputFormat | None
+    grid: OutputFormat | None
+    mask_out: MaskOut | None
+    grid_out: GridOut | None
+
+    @property
+    def all(self) -> list[OutputFormat]:
+        """The mask first: a new grid is to imply its mask."""
+        return [file for file in (self.mask, self.grid) if file is not None]
+
+    @classmethod
+    def of(
+        cls,
+        place: Placement,
+        grid_in: GridIn | None,
+        out: Any,
+        mask_out: Any,
+        dtype: Any,
+        values: Pair | None,
+        creation_options: Any,
+        inputs: list[Path],
+        options: str,
+        overwrite: bool,
+    ) -> _Files:
+        """Check the arguments that say what to write, and where."""
+        if (grid_in is None) != (out is None):
+            raise GridrValueError("out must be given with a grid, and only with one")
+        if out is None and mask_out is None:
+            raise GridrValueError("mask_out must be given where grid is None, or there is nothing to make")
+        tags = {
+            "GRIDR_NUMBA_VERSION": __version__,
+            "GRIDR_NUMBA_RESOLUTION": f"{place.extent.resolution[0]} {place.extent.resolution[1]}",
+            "GRIDR_NUMBA_INPUTS": " ".join(path.name for path in inputs),
+            "GRIDR_NUMBA_OPTIONS": options,
+        }
+
+        def file(value: Any, name: str, file_dtype: np.dtype[Any], bands: tuple[str, ...], nodata: Any) -> OutputFormat:
+            layout = RasterLayout(
+                place.extent.window.shape, file_dtype, bands, nodata, place.crs, place.transform, tags
+            )
+            path = destination(value, name, inputs, overwrite=overwrite)
+            return GeoTiff(name, path, layout, gtiff_options(creation_options, file_dtype))
+
+        mask_file, grid_file, mask_target, grid_target = None, None, None, None
+        if mask_out is not None:
+            mask_dtype = _smallest_type((0, 15) if values is None else values)
+            mask_file = file(mask_out, "mask_out", mask_dtype, ("causes" if values is None else "validity",), None)
+            mask_target = MaskOut(SinkBand(mask_file, 1), mask_dtype, values)
+        if grid_in is not None:
+            grid_dtype = _grid_type(dtype, grid_in)
+            grid_file = file(out, "out", grid_dtype, ("row", "col"), np.nan)
+            grid_target = GridOut((SinkBand(grid_file, 1), SinkBand(grid_file, 2)), (grid_dtype, grid_dtype))
+        if mask_file is not None and grid_file is not None and mask_file.path.resolve() == grid_file.path.resolve():
+            raise GridrValueError(f"out and mask_out must differ, and both are {grid_file.name!r}")
+        return cls(mask_file, grid_file, mask_target, grid_target)
 
 
-def _smallest_type(values: tuple[int, int]) -> np.dtype[Any]:
+def _smallest_type(values: Pair) -> np.dtype[Any]:
     """Return the smallest integer type that holds two values, unsigned where it can be."""
     types = (np.uint8, np.int8, np.uint16, np.int16, np.uint32, np.int32, np.int64)
     held = (each for each in types if np.iinfo(each).min <= min(values) and max(values) <= np.iinfo(each).max)
@@ -424,55 +414,25 @@ def _grid_type(dtype: Any, grid_in: GridIn) -> np.dtype[Any]:
     return given
 
 
-def _with_outputs(
-    job: Job,
-    grid_in: GridIn | None,
-    files: Sequence[OutputFile],
-    values: tuple[int, int] | None,
-    checksums: Checksums | None,
-) -> Job:
-    """Say in the job which files are its outputs, and count what is reported."""
-    grid_out, mask_out = None, None
-    for file in files:
-        dtype = np.dtype(file.profile["dtype"])
-        if file.argument == "out":
-            grid_out = GridOut(((file, 1), (file, 2)), swapped=False, dtype=dtype, dtypes=(dtype, dtype))
-        else:
-            mask_out = MaskOut(file, dtype, values or (0, 1))
-    codes = None if values is None else (1, 0) if mask_out is None else mask_out.codes
-    return replace(
-        job,
-        grid_in=grid_in,
-        grid_out=grid_out,
-        mask_out=mask_out,
-        fill=None if grid_out is None else grid_out.checked_fill(job.fill),
-        tally=Tally(codes, 0 if grid_out is None else 2),
-        watch=None if checksums is None else checksums.watch,
-    )
-
-
-def _report(job: Job, files: Sequence[OutputFile], stages: _Stages, *, verified: bool) -> DensifyReport:
-    paths = {file.argument: file.name for file in files}
-    height, width = job.window.shape
-    if job.tally is None:
-        raise GridrValueError("the job was not counted")
-    ranges = job.tally.ranges
+def _report(job: Job, counts: Tally, files: _Files, stages: _Stages, *, verified: bool) -> DensifyReport:
+    height, width = job.extent.window.shape
+    ranges = counts.ranges
     spacing = None
-    if ranges is not None and job.grid_out is not None:
+    if ranges is not None and job.outputs.grid is not None:
         largest = max(abs(value) for pair in ranges for value in pair)
-        spacing = float(np.spacing(np.array(largest, job.grid_out.dtype)))
+        spacing = float(np.spacing(np.array(largest, job.outputs.grid.dtype)))
     return DensifyReport(
-        grid=paths.get("out"),
-        mask=paths.get("mask_out"),
+        grid=None if files.grid is None else files.grid.name,
+        mask=None if files.mask is None else files.mask.name,
         shape=(height, width),
-        valid_pixels=job.tally.valid,
-        invalid_pixels={str(cause.name).lower(): count for cause, count in job.tally.invalid.items()},
+        valid_pixels=counts.valid,
+        invalid_pixels={str(cause.name).lower(): count for cause, count in counts.invalid.items()},
         source_rows=None if ranges is None else ranges[0],
         source_cols=None if ranges is None else ranges[1],
         coordinate_spacing=spacing,
         seconds=stages.seconds,
         mpx_per_second=height * width / 1e6 / sum(stages.seconds.values()),
-        threads=usable_threads(job.threads),
+        threads=usable_threads(job.limits.threads),
         versions={
             "gridr_numba": __version__,
             "gdal": rasterio.__gdal_version__,

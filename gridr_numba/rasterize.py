@@ -111,13 +111,13 @@ class PolygonMask:
         shape_row_col: tuple[int, int],
         *,
         repair: bool = False,
+        names: tuple[str, str] = ("geometry_pair[0] (valid)", "geometry_pair[1] (invalid)"),
     ) -> PolygonMask | None:
-        """Check GRIDR's arguments for polygons; None where there is no polygon."""
+        """Check the arguments for polygons, by default under GRIDR's names; None where there is no polygon."""
         options = checks.rasterize_options(rasterize_kwargs)
         pair = checks.geometry_pair(geometry_pair)
         valid, invalid = (
-            polygon_set(geometry, f"geometry_pair[{index}] ({kind})", repair=repair)
-            for index, (geometry, kind) in enumerate(zip(pair, ("valid", "invalid"), strict=True))
+            polygon_set(geometry, name, repair=repair) for geometry, name in zip(pair, names, strict=True)
         )
         given = valid is not None or invalid is not None
         lattice = Lattice(shape_row_col, checks.geometry_origin(geometry_origin, needed=given))

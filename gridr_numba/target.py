@@ -1,4 +1,4 @@
-"""What `densify` makes of its inputs: which part of which dense raster, and where that lies on the map."""
+"""The inputs of the file doors, and what they say of outputs: which part of which dense raster, and where it lies."""
 
 from __future__ import annotations
 
@@ -13,12 +13,27 @@ import numpy as np
 from . import checks
 from .errors import GridrValueError
 from .georef import dense_transform, map_to_pixel, pixel_to_map, shifted_transform
-from .job import GridIn
+from .job import Extent, GridIn, Names
+from .plan import grid_full_resolution_shape
 from .sources import open_grid, open_raster
-from .strips import grid_full_resolution_shape
+from .types import Pair
 from .window import Window
 
 logger = logging.getLogger(__name__)
+
+
+#: What the file doors call their arguments.
+NAMES = Names(
+    grid="grid",
+    grid_col="grid[1]",
+    row_band="row_band",
+    col_band="col_band",
+    mask="mask",
+    mask_band="mask_band",
+    mask_valid_value="mask_valid_value",
+    threshold="threshold",
+    fill="fill",
+)
 
 
 @dataclass(frozen=True)
@@ -50,17 +65,14 @@ class Sources:
         """Check the grid's bands; None where there is no grid."""
         if self.rows is None:
             return None
-        return GridIn.of(self.rows, self.cols, row_band, col_band, grid_nodata)
+        return GridIn.of(self.rows, self.cols, row_band, col_band, grid_nodata, NAMES)
 
 
 @dataclass(frozen=True)
-class Target:
-    """What is made: which part of which dense raster, and where the whole of it lies on the map."""
+class Placement:
+    """What is made: which part of which dense raster, and where the whole of that lies on the map."""
 
-    node_shape: tuple[int, int]
-    resolution: tuple[int, int]
-    full_shape: tuple[int, int]
-    window: Window
+    extent: Extent
     crs: Any
     whole_transform: Any
 
@@ -69,13 +81,11 @@ class Target:
         """Of the part that is made."""
         if self.whole_transform is None:
             return None
-        return shifted_transform(self.whole_transform, self.window.row_start, self.window.col_start)
+        window = self.extent.window
+        return shifted_transform(self.whole_transform, window.row_start, window.col_start)
 
 
-_LARGEST_SIDE = 2**31 - 1
-
-
-def target_of(sources: Sources, resolution: tuple[int, int], shape: Any, window: Any) -> Target:
+def placement_of(sources: Sources, resolution: Pair, shape: Any, window: Any) -> Placement:
     """Take the arguments that say what to make; refuse inputs that do not lie where they must."""
     if sources.rows is None:
         if shape is None:
@@ -99,14 +109,10 @@ def target_of(sources: Sources, resolution: tuple[int, int], shape: Any, window:
             f"{name} must lie within the dense raster's {full_shape} rows and columns, and asks for rows "
             f"{part.row_start} to {part.row_stop} and columns {part.col_start} to {part.col_stop}"
         )
-    if max(part.shape) > _LARGEST_SIDE:
-        raise GridrValueError(
-            f"the outputs would have {part.shape} rows and columns, and a GeoTIFF has at most {_LARGEST_SIDE} of each"
-        )
-    return Target(node_shape, resolution, full_shape, part, *_place(sources, resolution))
+    return Placement(Extent(node_shape, resolution, part), *_place(sources, resolution))
 
 
-def _place(sources: Sources, resolution: tuple[int, int]) -> tuple[Any, Any]:
+def _place(sources: Sources, resolution: Pair) -> tuple[Any, Any]:
     """Return the CRS and the transform of the whole dense raster: the image's, or the coarse grid's made dense.
 
     An image's first pixel is the dense raster's. The transform is None where a file has none, which GDAL shows as the

@@ -46,7 +46,10 @@ class Cause(IntFlag):
     INSIDE_INVALID = 8
 
 
-#: Called with (rows done, rows in all).
+#: A pair along rows and along columns, in this order.
+Pair = tuple[int, int]
+
+#: Called with (pixels done, pixels in all).
 Progress = Callable[[int, int], object]
 
 MASK_BINARY_THRESHOLD = 0.999

@@ -65,6 +65,9 @@ class Window:
             raise GridrValueError(f"{expected}, each 0 <= start < stop, not {pairs!r}")
         return cls(row_start, row_stop, col_start, col_stop)
 
+    def __str__(self) -> str:
+        return f"rows {self.row_start} to {self.row_stop - 1}, columns {self.col_start} to {self.col_stop - 1}"
+
     @property
     def shape(self) -> tuple[int, int]:
         """Rows and columns."""

@@ -62,6 +62,24 @@ class Rasters:
             dataset.close()
 
 
+class Double:
+    """A dataset that tells of each call before it makes it: a BandSource and a BandSink like rasterio's own."""
+
+    def __init__(self, dataset, before):
+        self._dataset, self._before = dataset, before
+
+    def __getattr__(self, name):
+        return getattr(self._dataset, name)
+
+    def read(self, *args, **kwargs):
+        self._before(self._dataset, kwargs["window"])
+        return self._dataset.read(*args, **kwargs)
+
+    def write(self, *args, **kwargs):
+        self._before(self._dataset, kwargs["window"])
+        return self._dataset.write(*args, **kwargs)
+
+
 @pytest.fixture
 def rasters(tmp_path):
     made = Rasters(tmp_path)

@@ -114,3 +114,44 @@ def inside_prepared(polygons, shape, predicate, origin=(0.0, 0.0), step=(1.0, 1.
         shapely.prepare(polygon)
         inside |= ask(polygon, xs, ys)
     return inside
+
+
+# -- strips, as they were planned before there were windows -----------------------------------------------------------
+
+
+def strips_of_old(
+    window_shape, node_cols, rr, pixel_bytes, node_bytes, block_height, *,
+    budget, threads, strip_size, counts_nodes, whole_blocks, strip_bytes=24 << 20,
+):  # fmt: skip
+    """Return (rows a strip, sets of buffers), or None where the budget was refused.
+
+    `pixel_bytes` are (of a set of buffers, of what is there once).
+    """
+    height, width = window_shape
+
+    def memory(rows, sets):
+        node_rows = -(-(rows + rr - 2) // rr) + 1
+        return rows * width * (pixel_bytes[0] * sets + pixel_bytes[1]) + node_rows * node_cols * node_bytes
+
+    def rows_within(size, sets):
+        rows = 0
+        while rows < height and memory(rows + 1, sets) <= size:
+            rows += 1
+        return rows
+
+    block_row = min(block_height, height)
+    budget -= -(-budget // 8)
+    sets = 2 if threads > 1 and rows_within(budget, 2) >= block_row else 1
+    fitting = rows_within(budget, sets)
+    if fitting < (block_row if whole_blocks else 1):
+        return None
+    rows_in_budget = min(fitting, max(rows_within(strip_bytes, sets), block_height))
+    rows = height
+    if strip_size:
+        rows = min(rows, strip_size * (rr if counts_nodes else 1))
+    rows = max(1, min(rows, rows_in_budget))
+    if block_height < rows < height:
+        whole = rows - rows % block_height
+        if not (strip_size and counts_nodes) or whole % rr == 0 or whole <= (strip_size - 1) * rr + 1:
+            rows = whole
+    return rows, sets

@@ -14,10 +14,10 @@ def run(rasters, **kwargs):
     return rasters.content(out)
 
 
-def test_progress_counts_rows(rasters):
+def test_progress_counts_pixels(rasters):
     seen = []
     assert run(rasters, io_strip_size=2, progress=lambda done, total: seen.append((done, total))).all()
-    assert seen == [(4, 9), (8, 9), (9, 9)]
+    assert seen == [(4 * 5, 9 * 5), (8 * 5, 9 * 5), (9 * 5, 9 * 5)]
 
 
 def test_what_progress_raises_ends_the_job(rasters):

@@ -342,8 +342,8 @@ def test_what_the_package_logs_is_a_line_on_stderr(files, rasters):
 def test_verbose(files, arguments):
     level = logging.getLogger("gridr_numba").level
     result = run(*arguments)
-    assert "INFO: densify: 16 x 25 pixels in 1 strips" in result.stderr
-    assert ("DEBUG: densify: rows 0 to 15 written" in result.stderr) is ("-vv" in arguments)
+    assert "INFO: densify: 16 x 25 pixels in 1 windows" in result.stderr
+    assert ("DEBUG: densify: rows 0 to 15, columns 0 to 24 written" in result.stderr) is ("-vv" in arguments)
     assert logging.getLogger("gridr_numba").level == level
     assert logging.getLogger("gridr_numba").propagate
 

@@ -469,7 +469,7 @@ def test_the_log(call, rasters, caplog):
     assert levels.count(logging.INFO) == 1
     assert levels.count(logging.DEBUG) == 3
     said = caplog.records[-1].getMessage()
-    for part in ("build_grid_mask_chain", "5 x 10 pixels", "3 strips", "threads", "Mpx/s"):
+    for part in ("build_grid_mask_chain", "5 x 10 pixels", "3 windows", "threads", "Mpx/s"):
         assert part in said
 
 

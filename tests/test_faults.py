@@ -11,6 +11,8 @@ import sys
 import threading
 import time
 from contextlib import nullcontext
+from fractions import Fraction
+from itertools import product
 
 import numpy as np
 import pytest
@@ -20,8 +22,10 @@ from affine import Affine
 from rasterio.env import get_gdal_config
 
 import gridr_numba as gn
-from gridr_numba import chain, outputs
-from gridr_numba.types import GridRIOMode
+from gridr_numba import geotiff, loop, outputs
+from gridr_numba import job as jobs
+from gridr_numba.plan import Bounds
+from gridr_numba.step import DenseStep
 
 TIMEOUT = 120
 
@@ -143,13 +147,13 @@ def test_a_disk_that_is_full_under_a_callers_dataset(folder, layout, compression
                     ncpu=None, memory_budget=400_000,
                 )  # fmt: skip
         finally:
-            outputs.discard_dataset(out)
+            geotiff.discard_dataset(out)
 
 
 def test_room_is_asked_for_before_a_file_is_made(folder, monkeypatch):
     monkeypatch.setattr("shutil.disk_usage", lambda path: type("Usage", (), {"free": 2_000_000})())
     made = []
-    monkeypatch.setattr(outputs.OutputFile, "_created", lambda self: made.append(self))
+    monkeypatch.setattr(geotiff.GeoTiff, "create", lambda self: made.append(self))
     with pytest.raises(OSError, match=r"the outputs need 4 MB in '.*out', and 2 MB are free"):
         call(folder)
     assert made == []
@@ -388,7 +392,7 @@ def test_inputs_that_do_not_say_where_they_lie(tmp_path):
 def test_wrong_arguments(folder, change, message, monkeypatch):
     with rasterio.open(folder / "small.tif", "w", driver="GTiff", width=3, height=4, count=1, dtype="uint8"):
         pass
-    monkeypatch.setattr(outputs.OutputFile, "_created", lambda self: pytest.fail("a file was made"))
+    monkeypatch.setattr(geotiff.GeoTiff, "create", lambda self: pytest.fail("a file was made"))
     change = {key: folder / value if isinstance(value, str) else value for key, value in change.items()}
     with pytest.raises(gn.GridrValueError, match=message):
         call(folder, overwrite=True, **change)
@@ -402,12 +406,12 @@ def test_wrong_arguments(folder, change, message, monkeypatch):
 def test_too_little_memory(tmp_path):
     """From far too little to plenty: a MemoryError that says so, before a file is made, or right files."""
     code = """
-from gridr_numba.outputs import OutputFile
-made, create = [], OutputFile._created
+from gridr_numba.geotiff import GeoTiff
+made, create = [], GeoTiff.create
 def counted(self):
     made.append(self.argument)
     return create(self)
-OutputFile._created = counted
+GeoTiff.create = counted
 
 options = {'resolution': (20, 20), 'threads': 2}
 job(**options)
@@ -463,7 +467,7 @@ def test_a_chain_shrinks_its_strips_to_the_budget(folder, rasters, budget):
             cpu_tile_shape=(99, 99), memory_budget=budget, progress=lambda done, total: seen.append(done),
         )  # fmt: skip
     fitting = max(rows for rows in range(1, 297) if buffers(rows) <= budget * 7 // 8)
-    assert seen[0] == (fitting if fitting < 32 or fitting == 296 else fitting // 32 * 32)
+    assert seen[0] == 296 * (fitting if fitting < 32 or fitting == 296 else fitting // 32 * 32)
 
 
 def test_a_chain_without_room_for_a_row(folder, rasters):
@@ -499,27 +503,28 @@ def test_gdals_block_cache_is_bounded_and_as_before_afterwards(folder):
 def test_a_raster_of_a_million_rows_and_columns_is_planned_at_once(tmp_path):
     start = time.perf_counter()
     side = 1_000_001
-    profile = {"height": side, "width": side, "count": 2, "dtype": "float64", "nodata": np.nan, "BIGTIFF": "IF_SAFER"}
-    for layout in ({"TILED": "YES", "BLOCKXSIZE": "512", "BLOCKYSIZE": "512"}, {}):
-        out = outputs.OutputFile("out", tmp_path / "large.tif", {**profile, **layout}, ("row", "col"), {})
-        dtype = np.dtype("float64")
-        job = chain.Job(
-            name="densify",
-            resolution=(10, 10),
-            window=chain.Window(0, side, 0, side),
-            strip_size=0,
-            strip_target=GridRIOMode.OUTPUT,
-            threads=None,
-            tile_shape=None,
-            logger=None,
-            threshold=1,
-            grid_out=chain.GridOut(((out, 1), (out, 2)), swapped=False, dtype=dtype, dtypes=(dtype, dtype)),
-            memory_budget=16 << 30,
-            whole_blocks=True,
+    dtype = np.dtype("float64")
+    tiled = {"TILED": "YES", "BLOCKXSIZE": "512", "BLOCKYSIZE": "512"}
+    plans = {}
+    for layout, budget in product(("tiled", "striped"), (16 << 30, 256 << 20)):
+        described = outputs.RasterLayout((side, side), dtype, ("row", "col"), np.nan, None, None, {})
+        options = {"BIGTIFF": "IF_SAFER", **(tiled if layout == "tiled" else {})}
+        out = geotiff.GeoTiff("out", tmp_path / "large.tif", described, options)
+        made = jobs.job_of(
+            "densify",
+            jobs.Extent.whole((100_001, 100_001), (10, 10)),
+            jobs.Inputs(),
+            jobs.MaskRules(Fraction(1)),
+            jobs.Outputs(jobs.GridOut((jobs.SinkBand(out, 1), jobs.SinkBand(out, 2)), (dtype, dtype))),
+            jobs.Limits(None, None, Bounds(budget, whole_blocks=True)),
         )
-        plan = chain.plan_job(job)
-        assert plan.rows_per_strip == (512 if layout else 1)
+        plan = plans[layout, budget] = loop.plan_of(DenseStep(made), made.limits)
         assert sum(1 for _ in zip(plan, range(10), strict=False)) == 10
+    assert plans["tiled", 16 << 30].piece_shape == (512, side)
+    assert plans["striped", 16 << 30].piece_shape == plans["striped", 256 << 20].piece_shape == (1, side)
+    rows, cols = plans["tiled", 256 << 20].piece_shape
+    assert rows % 512 == cols % 512 == 0
+    assert 512 <= cols < side
     assert time.perf_counter() - start < 1
     assert list(tmp_path.iterdir()) == []
 

@@ -156,7 +156,7 @@ def test_nodata_that_is_given(rasters):
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [({"row_band": 3}, "grid_in_row_coords_band must be a band"), ({"col_band": 1}, "must differ in one dataset")],
+    [({"row_band": 3}, "^row_band must be a band of grid, "), ({"col_band": 1}, "must differ in one dataset")],
 )
 def test_bad_arguments(rasters, options, message):
     with pytest.raises(ValueError, match=message):

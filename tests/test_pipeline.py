@@ -1,18 +1,20 @@
-"""Strips are written on one thread while the next are computed: in order, and with nothing left behind."""
+"""Windows are written on one thread while the next are computed: in order, and with nothing left behind."""
 
 from __future__ import annotations
 
 import threading
 import time
 from contextlib import closing
+from itertools import islice
 
 import numpy as np
 import pytest
 import rasterio
+from conftest import Double
 from rasterio.env import getenv
 
 import gridr_numba as gn
-from gridr_numba.io import StripReader, StripWriter, in_background
+from gridr_numba.io import in_background
 
 
 class StopError(Exception):
@@ -122,42 +124,31 @@ def test_calls_see_the_environment_of_the_caller():
 @pytest.fixture
 def two_threads(monkeypatch):
     """Let a machine of one core show what two do."""
-    monkeypatch.setattr("gridr_numba.chain.usable_threads", lambda threads: 2 if threads is None else threads)
+    monkeypatch.setattr("gridr_numba.loop.usable_threads", lambda threads: 2 if threads is None else threads)
 
 
-def run_chain(rasters, ncpu=None, **kwargs):
+def run_chain(rasters, ncpu=None, before_read=None, before_write=None, **kwargs):
     """Make 41 x 21 pixels in strips of 2 rows, a grid in two files and a mask."""
     rows, cols = np.mgrid[0:5, 0:3] * 10.0
-    grid_in = rasters.reader(np.array([rows, cols]))
+    grid_in = Double(rasters.reader(np.array([rows, cols])), before_read or (lambda dataset, window: None))
     row_out, col_out = (rasters.writer((41, 21), np.float64) for _ in range(2))
     mask_out = rasters.writer((41, 21), np.uint8)
+    doubles = (Double(out, before_write or (lambda dataset, window: None)) for out in (row_out, col_out, mask_out))
     gn.build_grid_mask_chain(
-        (10, 10), grid_in, None, 1, 2, row_out, col_out, 1, 1, mask_out, np.uint8, None, None, None, np.float64,
+        (10, 10), grid_in, None, 1, 2, *islice(doubles, 2), 1, 1, next(doubles), np.uint8, None, None, None, np.float64,
         None, None, io_strip_size=2, io_strip_size_target=gn.GridRIOMode.OUTPUT, ncpu=ncpu, **kwargs,
     )  # fmt: skip
     return [rasters.content(out)[0] for out in (row_out, col_out, mask_out)]
 
 
 @pytest.mark.parametrize("ncpu", [1, None])
-def test_each_dataset_is_used_by_one_thread_alone(rasters, two_threads, monkeypatch, ncpu):
+def test_each_dataset_is_used_by_one_thread_alone(rasters, two_threads, ncpu):
     users = {}
 
-    def note(dataset):
+    def note(dataset, window):
         users.setdefault(id(dataset), set()).add(threading.current_thread())
 
-    read, write = StripReader.read, StripWriter.write
-
-    def noted(method):
-        def call(self, window):
-            for dataset, _, _ in self._groups:
-                note(dataset)
-            return method(self, window)
-
-        return call
-
-    monkeypatch.setattr(StripReader, "read", noted(read))
-    monkeypatch.setattr(StripWriter, "write", noted(write))
-    rows, cols, mask = run_chain(rasters, ncpu)
+    rows, cols, mask = run_chain(rasters, ncpu, note, note)
     np.testing.assert_array_equal(rows[:, 0], np.arange(41))
     np.testing.assert_array_equal(cols[0], np.arange(21))
     assert mask.all()
@@ -167,18 +158,16 @@ def test_each_dataset_is_used_by_one_thread_alone(rasters, two_threads, monkeypa
 
 
 @pytest.mark.parametrize("ncpu", [1, None])
-def test_what_a_write_raises_ends_the_chain(rasters, two_threads, monkeypatch, ncpu):
-    write, written = StripWriter.write, []
+def test_what_a_write_raises_ends_the_chain(rasters, two_threads, ncpu):
+    written = []
 
-    def failing(self, window):
-        if window.row_start >= 20:
+    def failing(dataset, window):
+        if window.row_off >= 20:
             raise gn.DatasetError("the disk is full")
-        written.append(window.row_start)
-        write(self, window)
+        written.append(window.row_off)
 
-    monkeypatch.setattr(StripWriter, "write", failing)
     with pytest.raises(gn.DatasetError, match="the disk is full") as caught:
-        run_chain(rasters, ncpu)
+        run_chain(rasters, ncpu, before_write=failing)
     assert caught.traceback[-1].name == "failing"
     assert max(written) == 18
     assert not writer_threads()
@@ -191,12 +180,12 @@ def test_what_progress_raises_leaves_no_thread(rasters, two_threads, ncpu, error
 
     def stop(done, total):
         seen.append(done)
-        if done >= 6:
+        if done >= 6 * 21:
             raise error
 
     with pytest.raises(error):
         run_chain(rasters, ncpu, progress=stop)
-    assert seen == [2, 4, 6]
+    assert seen == [2 * 21, 4 * 21, 6 * 21]
     assert not writer_threads()
 
 
@@ -223,4 +212,5 @@ def test_without_memory_for_two_strips_there_is_no_other_thread(rasters, two_thr
     two_strips = 2 * 32 * 1001 * 8 // 7 + 8
     run(two_strips)
     run(two_strips - 16)
-    assert seen == [(32, True), (64, True), (32, False), (64, False)]
+    half, whole = 32 * 1001, 64 * 1001
+    assert seen == [(half, True), (whole, True), (half, False), (whole, False)]
