@@ -18,6 +18,7 @@ SOURCES = [
     *Path(gridr_numba.__file__).parent.rglob("*.py"),
     *(ROOT / "tests").glob("*.py"),
     ROOT / "README.md",
+    ROOT / "docs" / "decisions.md",
 ]
 # "law 5", "Laws 1, 2, 3 and 5", "laws 1 to 8", "law 4's"; across a line's end too.
 CITED = re.compile(r"\blaws?[\s#]+(\d+(?:(?:,\s+and|,|\s+and|\s+to|\s+or)[\s#]+\d+)*)", re.IGNORECASE)
@@ -77,3 +78,10 @@ def test_the_readme_promises_every_law_by_its_number():
     promised = readme[readme.index("**What is promised.**") : readme.index("**What a caller's own dataset")]
     assert "(docs/laws.md)" in promised
     assert [int(number) for number in re.findall(r"^(\d+)\. ", promised, re.MULTILINE)] == NUMBERS
+
+
+def test_every_decision_has_its_date():
+    decisions = (ROOT / "docs" / "decisions.md").read_text()
+    paragraphs = decisions[decisions.index("\n## ") :].strip().split("\n\n")
+    for paragraph in paragraphs:
+        assert re.match(r"## |\*\*[^*]+\.\*\*\s+(Recorded\s+)?\d{4}-\d\d-\d\d[,.;]\s", paragraph), paragraph
