@@ -1,4 +1,4 @@
-"""What docs/laws.md numbers and names is there, and what is cited of it is in it."""
+"""What the documents number, name and list is there, and what is cited of the laws is in docs/laws.md."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ SOURCES = [
     *Path(gridr_numba.__file__).parent.rglob("*.py"),
     *(ROOT / "tests").glob("*.py"),
     ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
     ROOT / "docs" / "decisions.md",
 ]
 # "law 5", "Laws 1, 2, 3 and 5", "laws 1 to 8", "law 4's"; across a line's end too.
@@ -85,3 +86,32 @@ def test_every_decision_has_its_date():
     paragraphs = decisions[decisions.index("\n## ") :].strip().split("\n\n")
     for paragraph in paragraphs:
         assert re.match(r"## |\*\*[^*]+\.\*\*\s+(Recorded\s+)?\d{4}-\d\d-\d\d[,.;]\s", paragraph), paragraph
+
+
+def test_contributing_lists_the_lanes_of_ci():
+    lanes = re.findall(r'^lane "(.*)"$', (ROOT / ".ci" / "run").read_text(), re.MULTILINE)
+    assert lanes.pop() == "done"
+    listed = [name for name, _ in table("| Lane ")]
+    assert len(listed) == len(lanes)
+    for name, lane in zip(listed, lanes, strict=True):
+        assert name in lane
+
+
+def test_contributing_knows_the_hypothesis_profiles():
+    registered = re.findall(
+        r'register_profile\("(\w+)", max_examples=(\d+)', (ROOT / "tests" / "conftest.py").read_text()
+    )
+    assert [(name.strip("`"), examples.split(",")[0]) for name, examples in table("| Profile ")] == registered
+
+
+def test_contributing_names_tests_that_exist():
+    functions = "".join(path.read_text() for path in (ROOT / "tests").glob("test_*.py"))
+    for name in re.findall(r"`(test_\w+)`", (ROOT / "CONTRIBUTING.md").read_text()):
+        assert f"def {name}(" in functions, name
+
+
+def table(header):
+    """Return the first two columns of the table in CONTRIBUTING.md that starts so."""
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    rows = text[text.index(header) :].split("\n\n")[0].splitlines()[2:]
+    return [tuple(cell.strip() for cell in row.strip("|").split("|")[:2]) for row in rows]
