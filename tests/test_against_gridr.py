@@ -169,6 +169,17 @@ def test_difference_no_unmasked_value_means_one(rasters):
         chain.build_mask_chain((2, 2), (2, 2), other, *rest)
 
 
+def test_difference_what_is_not_the_unmasked_value_is_invalid(rasters):
+    """Where 1 is valid, GRIDR takes other values of the mask for weights: 255 is 255 valid nodes."""
+    values = np.array([[1, 255], [1, 7]], np.uint8)
+    valid = []
+    for build in (gn.build_mask_chain, chain.build_mask_chain):
+        out = rasters.writer((3, 3), np.uint8)
+        build((2, 2), (2, 2), out, np.uint8, rasters.reader(values), 1, 1, np.float64, (0.0, 0.0), None, COVERS)
+        valid.append(rasters.content(out)[0].sum(axis=0).tolist())
+    assert valid == [[3, 0, 0], [3, 3, 3]]
+
+
 def test_difference_the_predicate_is_honoured():
     """GRIDR's build_mask drops kwargs_alg, and dilates: CONTAINS takes the boundary there."""
     contains = {"alg": GridRasterizeAlg.SHAPELY, "kwargs_alg": {"shapely_predicate": ShapelyPredicate.CONTAINS}}

@@ -1,0 +1,117 @@
+"""What the documents number, name and list is there, and what is cited of the laws is in docs/laws.md."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+import gridr_numba
+
+ROOT = Path(__file__).parent.parent
+LAWS = (ROOT / "docs" / "laws.md").read_text()
+NUMBERS = [int(number) for number in re.findall(r"^## (\d+)\. ", LAWS, re.MULTILINE)]
+# The package as it is imported, which need not lie beside the tests.
+SOURCES = [
+    *Path(gridr_numba.__file__).parent.rglob("*.py"),
+    *(ROOT / "tests").glob("*.py"),
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    ROOT / "docs" / "decisions.md",
+]
+# "law 5", "Laws 1, 2, 3 and 5", "laws 1 to 8", "law 4's"; across a line's end too.
+CITED = re.compile(r"\blaws?[\s#]+(\d+(?:(?:,\s+and|,|\s+and|\s+to|\s+or)[\s#]+\d+)*)", re.IGNORECASE)
+
+
+def cited(text):
+    """Return the numbers of the laws that a text cites."""
+    found = set()
+    for numbers in CITED.findall(text):
+        for low, _, high in re.findall(r"(\d+)([\s#]+to[\s#]+(\d+))?", numbers):
+            found |= set(range(int(low), int(high or low) + 1))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("text", "numbers"),
+    [
+        ("Law 6: what", {6}),
+        ("Laws 4, 6, 7 and 8.", {4, 6, 7, 8}),
+        ("(law 5 first)", {5}),
+        ("# laws 1 to 3, and\n# 5: the grid", {1, 2, 3, 5}),
+        ("Laws 1 to\n    8. The", {1, 2, 3, 4, 5, 6, 7, 8}),
+        ("Law: (R-1)*rr + 1; the law of 3", set()),
+    ],
+)
+def test_citations_are_found(text, numbers):
+    assert cited(text) == numbers
+
+
+def test_the_laws_are_numbered():
+    assert len(NUMBERS) >= 10
+    assert list(range(1, len(NUMBERS) + 1)) == NUMBERS
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.name)
+def test_every_law_that_is_cited_exists(path):
+    if path.name == Path(__file__).name:
+        return
+    assert cited(path.read_text()) <= set(NUMBERS)
+
+
+def test_every_law_names_tests_that_exist():
+    functions = {
+        path.name: {node.name for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.FunctionDef)}
+        for path in (ROOT / "tests").glob("test_*.py")
+    }
+    for law in re.split(r"^## (?=\d)", LAWS, flags=re.MULTILINE)[1:]:
+        named = re.findall(r"`tests/(\w+\.py)::(\w+)`", law)
+        assert named, law
+        assert len(re.findall(r"\btest_\w+`", law)) == len(named), "a test without its file"
+        for file, function in named:
+            assert function in functions.get(file, ()), f"{file}::{function}"
+
+
+def test_the_readme_promises_every_law_by_its_number():
+    readme = (ROOT / "README.md").read_text()
+    promised = readme[readme.index("**What is promised.**") : readme.index("**What a caller's own dataset")]
+    assert "(docs/laws.md)" in promised
+    assert [int(number) for number in re.findall(r"^(\d+)\. ", promised, re.MULTILINE)] == NUMBERS
+
+
+def test_every_decision_has_its_date():
+    decisions = (ROOT / "docs" / "decisions.md").read_text()
+    paragraphs = decisions[decisions.index("\n## ") :].strip().split("\n\n")
+    for paragraph in paragraphs:
+        assert re.match(r"## |\*\*[^*]+\.\*\*\s+(Recorded\s+)?\d{4}-\d\d-\d\d[,.;]\s", paragraph), paragraph
+
+
+def test_contributing_lists_the_lanes_of_ci():
+    lanes = re.findall(r'^lane "(.*)"$', (ROOT / ".ci" / "run").read_text(), re.MULTILINE)
+    assert lanes.pop() == "done"
+    listed = [name for name, _ in table("| Lane ")]
+    assert len(listed) == len(lanes)
+    for name, lane in zip(listed, lanes, strict=True):
+        assert name in lane
+
+
+def test_contributing_knows_the_hypothesis_profiles():
+    registered = re.findall(
+        r'register_profile\("(\w+)", max_examples=(\d+)', (ROOT / "tests" / "conftest.py").read_text()
+    )
+    assert [(name.strip("`"), examples.split(",")[0]) for name, examples in table("| Profile ")] == registered
+
+
+def test_contributing_names_tests_that_exist():
+    functions = "".join(path.read_text() for path in (ROOT / "tests").glob("test_*.py"))
+    for name in re.findall(r"`(test_\w+)`", (ROOT / "CONTRIBUTING.md").read_text()):
+        assert f"def {name}(" in functions, name
+
+
+def table(header):
+    """Return the first two columns of the table in CONTRIBUTING.md that starts so."""
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    rows = text[text.index(header) :].split("\n\n")[0].splitlines()[2:]
+    return [tuple(cell.strip() for cell in row.strip("|").split("|")[:2]) for row in rows]
