@@ -1,0 +1,229 @@
+"""What every format of outputs must do. A new one is a line in `FORMATS`, with all that follows for it to pass."""
+
+from __future__ import annotations
+
+import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+import rasterio
+from affine import Affine
+from rasterio.crs import CRS
+
+import gridr_numba as gn
+from gridr_numba.geotiff import GeoTiff, gtiff_options
+from gridr_numba.outputs import Checksums, OutputFormat, RasterLayout, check_space, partial_files, publish
+from gridr_numba.window import Window
+
+SHAPE = (150, 170)
+
+
+def geotiff(**options):
+    def make(path, layout):
+        return GeoTiff("out", path, layout, gtiff_options(options, layout.dtype))
+
+    return make
+
+
+FORMATS = {
+    "geotiff": geotiff(),
+    "geotiff-tiled": geotiff(BLOCKXSIZE=32, BLOCKYSIZE=16),
+    "geotiff-striped": geotiff(TILED="NO"),
+    "geotiff-bands": geotiff(BLOCKXSIZE=32, BLOCKYSIZE=16, INTERLEAVE="BAND"),
+    "geotiff-zstd": geotiff(BLOCKXSIZE=32, BLOCKYSIZE=16, COMPRESS="ZSTD"),
+}
+LAYOUTS = {
+    "grid": RasterLayout(
+        SHAPE,
+        np.dtype("float64"),
+        ("row", "col"),
+        np.nan,
+        CRS.from_epsg(32631),
+        Affine(2.0, 0.0, 500_000.0, 0.0, -2.0, 5_000_000.0),
+        {"GRIDR_NUMBA_VERSION": "0"},
+    ),
+    "mask": RasterLayout(SHAPE, np.dtype("uint8"), ("validity",), None, None, None, {}),
+}
+
+
+@pytest.fixture(params=FORMATS)
+def make(request):
+    return FORMATS[request.param]
+
+
+@pytest.fixture(params=LAYOUTS)
+def output(request, make, tmp_path):
+    return make(tmp_path / "out", LAYOUTS[request.param])
+
+
+def pixels_of(output):
+    shape = (len(output.layout.descriptions), *output.shape)
+    return (np.random.default_rng(1).random(shape) * 200).astype(output.layout.dtype)
+
+
+def blocks(output):
+    """Windows of 2 x 2 blocks, and what is left at the edges, in an order of no kind."""
+    (height, width), (rows, cols) = output.shape, output.planned.block_shape
+    windows = [
+        Window(i, min(i + 2 * rows, height), j, min(j + 2 * cols, width))
+        for i in range(0, height, 2 * rows)
+        for j in range(0, width, 2 * cols)
+    ]
+    np.random.default_rng(2).shuffle(windows)
+    return windows
+
+
+def written(output, watch=None):
+    """Write all of it and close."""
+    pixels = pixels_of(output)
+    indexes = list(range(1, len(pixels) + 1))
+    for window in blocks(output):
+        values = np.ascontiguousarray(pixels[(slice(None), *window.to_slices())])
+        if watch is not None:
+            watch(output, indexes, window, values)
+        output.write(values, indexes, window=window.to_rasterio())
+    output.close()
+    return pixels
+
+
+def test_it_is_a_format(output):
+    assert isinstance(output, OutputFormat)
+    assert output.argument == "out"
+    assert output.shape == SHAPE
+    assert output.dtypes == (output.layout.dtype.name,) * len(output.layout.descriptions)
+    assert output.name == str(output.path)
+
+
+def test_planning_makes_no_file_and_tells_blocks_and_size(output, tmp_path):
+    block_shape, size = output.planned
+    assert output.block_shapes == [block_shape] * len(output.layout.descriptions)
+    assert all(isinstance(side, int) and side >= 1 for side in block_shape)
+    least = SHAPE[0] * SHAPE[1] * output.layout.bytes_per_pixel
+    assert size is None or least <= size
+    check_space([output])
+    assert os.listdir(tmp_path) == []
+    written(output)
+    if size is not None:
+        assert size <= output.partial.stat().st_size <= size + 20_000
+
+
+def test_the_first_write_creates_the_partial_file_and_nothing_else(output, tmp_path):
+    window = blocks(output)[0]
+    values = np.zeros((len(output.dtypes), *window.shape), output.layout.dtype)
+    output.write(values, list(range(1, len(values) + 1)), window=window.to_rasterio())
+    assert os.listdir(tmp_path) == [output.partial.name]
+    assert output.partial.name.startswith(".")
+    assert output.partial.name.endswith(".partial")
+    output.discard()
+    assert os.listdir(tmp_path) == []
+    output.discard()  # once more is no error
+
+
+def test_pixels_names_and_place_come_back(output):
+    pixels = written(output)
+    output.check()
+    publish([output])
+    with rasterio.open(output.path) as dataset:
+        assert dataset.read().tobytes() == pixels.tobytes()
+        assert dataset.descriptions == output.layout.descriptions
+        assert set(dataset.dtypes) == {output.layout.dtype.name}
+        assert dataset.crs == output.layout.crs
+        assert dataset.transform == (output.layout.transform or Affine.identity())
+        assert dataset.nodata is None if output.layout.nodata is None else np.isnan(dataset.nodata)
+        assert dataset.tags().items() >= output.layout.tags.items()
+        assert dataset.block_shapes == output.block_shapes
+
+
+def test_what_is_left_of_a_killed_run_is_replaced(output, tmp_path):
+    output.partial.write_bytes(b"II*\0 cut short")
+    pixels = written(output)
+    output.check()
+    publish([output])
+    with rasterio.open(output.path) as dataset:
+        assert dataset.read().tobytes() == pixels.tobytes()
+    assert os.listdir(tmp_path) == ["out"]
+
+
+def test_verified_by_several_threads_with_a_reader_each(output):
+    checksums = Checksums()
+    written(output, checksums.watch)
+    checksums.verify([output], 4, 1 << 30)
+    checksums.verify([output], 1, 1)
+    with output.rereading() as first, output.rereading() as second:
+        assert first is not second
+        with ThreadPoolExecutor(2) as pool:
+            out = [np.empty((1, *SHAPE), output.layout.dtype) for _ in range(2)]
+            window = Window.whole(SHAPE).to_rasterio()
+            list(pool.map(lambda d, to: d.read([1], window=window, out=to), (first, second), out))
+    assert out[0].tobytes() == out[1].tobytes()
+
+
+def test_a_pixel_that_is_not_as_written_is_found(output):
+    checksums = Checksums()
+    pixels = written(output, checksums.watch)
+    with rasterio.open(output.partial, "r+") as dataset:
+        changed = pixels[-1:, 100:101, 100:101] + 1
+        dataset.write(changed, [len(pixels)], window=Window(100, 101, 100, 101).to_rasterio())
+    with pytest.raises(gn.DatasetError, match=r"^out: rows \d+ to \d+, .* of band \d of '.*' were not read back as"):
+        checksums.verify([output], 2, 1 << 30)
+
+
+@pytest.mark.parametrize("missing", [1, 3000])
+def test_a_file_that_was_cut_short_is_refused(output, missing):
+    checksums = Checksums()
+    written(output, checksums.watch)
+    os.truncate(output.partial, output.partial.stat().st_size - missing)
+    with pytest.raises(gn.DatasetError, match=r"^out: "):
+        output.check()
+    with pytest.raises(gn.DatasetError, match=r"^out: "):
+        checksums.verify([output], 2, 1 << 30)
+
+
+def test_published_it_replaces_the_destination_and_what_spoke_of_it(output, tmp_path):
+    output.path.write_bytes(b"old")
+    sidecar = tmp_path / "out.aux.xml"
+    sidecar.write_bytes(b"old")
+    pixels = written(output)
+    assert output.path.read_bytes() == b"old"
+    publish([output])
+    assert not sidecar.exists()
+    with rasterio.open(output.path) as dataset:
+        assert dataset.read().tobytes() == pixels.tobytes()
+    assert os.listdir(tmp_path) == ["out"]
+
+
+def test_a_job_that_fails_leaves_the_destination_as_it_was(output, tmp_path):
+    output.path.write_bytes(b"old")
+
+    def fail():
+        with partial_files([output]):
+            written(output)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fail()
+    assert os.listdir(tmp_path) == ["out"]
+    assert output.path.read_bytes() == b"old"
+
+
+def test_one_job_at_a_time_makes_an_output(make, output):
+    again = make(output.path, output.layout)
+    refused = pytest.raises(gn.GridrValueError, match="being made by another job")
+    with partial_files([output]), refused, partial_files([again]):
+        pass
+    with partial_files([again]):
+        pass
+
+
+def test_windows_may_come_from_another_thread(output):
+    done = []
+    thread = threading.Thread(target=lambda: done.append(written(output)))
+    thread.start()
+    thread.join()
+    output.check()
+    with output.rereading() as dataset:
+        out = np.empty_like(done[0])
+        dataset.read(list(range(1, len(out) + 1)), window=Window.whole(SHAPE).to_rasterio(), out=out)
+    assert out.tobytes() == done[0].tobytes()
