@@ -22,7 +22,7 @@ from .window import Window
 RASTERIO_DILATION = 1e-6
 
 # So many bytes stay in a processor's cache between being scanned and being looked up.
-_PIXELS_IN_CACHE = 1 << 19
+_PIXELS_IN_CACHE = 1 << 21
 
 
 @dataclass(frozen=True)
