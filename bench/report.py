@@ -122,13 +122,13 @@ def _kernel(entries: Sequence[dict[str, Any]]) -> str:
 
 
 def _polygons(entries: Sequence[dict[str, Any]], *, judged: bool) -> str:
-    header = ["The polygon engine alone", "parsing, checking", "engine", "against", "its time", "ratio"]
+    header = ["Polygons", "parsing, checking", "ours", "against", "its time", "ratio"]
     return _table([*header, "promised", "kept"] if judged else header, (_polygons_row(e, judged) for e in entries))
 
 
 def _polygons_row(entry: dict[str, Any], judged: bool) -> list[str]:
     (ours, seconds), (other, other_seconds) = entry["seconds"].items()
-    what = entry["case"] if ours == "engine" else f"{entry['case']}, {ours}"
+    what = f"{entry['case']}, {'engine alone' if ours == 'engine' else ours}"
     ratio, at_most = entry["ratio"], entry["at_most"]
     apart = _seconds(entry.get("seconds_to_parse_and_check"))
     row = [what, apart, _seconds(seconds), other, _seconds(other_seconds), f"{ratio:.2g}"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -16,7 +16,7 @@ from .errors import GridrTypeError, GridrValueError, InvalidGeometryError
 from .exact import GEOS_LIMIT, mark_inside_exactly
 from .georef import centres
 from .kernels.jit import launch, usable_threads
-from .kernels.scanline import BAND_ROWS, BLOCK_EDGES, Axis, EdgeTable, collect_edges, scan
+from .kernels.scanline import BAND_ROWS, GROUP_POLYGONS, Axis, EdgeTable, collect_edges, scan
 from .types import ShapelyPredicate
 
 # Centres asked of shapely in one call: enough to make a call's own cost vanish, few enough to stay small in memory.
@@ -206,13 +206,13 @@ class PolygonEdges:
         scanned, asked = [], []
         for layer in layers:
             near, huge = layer.polygons.where(layer.polygons.touches(box)).split_by_reach(GEOS_LIMIT)
-            scanned.append(layer._replace(polygons=near))
+            scanned.append(layer._replace(polygons=_neighbours_together(near)))
             asked.append(layer._replace(polygons=huge))
         polygons = PolygonSet(
             np.concatenate([layer.polygons.polygons for layer in scanned]),
             np.concatenate([layer.polygons.bounds for layer in scanned]),
         )
-        table, refused = _edge_table(scanned, polygons.polygons, row_axis, box[2])
+        table, refused = _edge_table(scanned, polygons, row_axis, box[2])
         for index in np.flatnonzero(refused):
             alone = polygons.where(np.arange(len(refused)) == index)
             asked.append(Layer(alone, int(table.keep[index]), int(table.add[index])))
@@ -254,6 +254,8 @@ class PolygonEdges:
             if (needed <= np.diff(starts)).all():
                 break
             starts = np.concatenate([[0], np.cumsum(needed)])
+        if not self.asked and needed.max() == 1:
+            return
         noted = [doubts[start + 1 : start + count] for start, count in zip(starts, needed, strict=False)]
         xs, ys = centres(*col_axis), centres(*row_axis)
         self._settle(np.concatenate(noted), xs, ys, predicate, out)
@@ -298,30 +300,71 @@ def _box(row_axis: Axis, col_axis: Axis) -> Box:
     return min_x, min_y, max_x, max_y
 
 
+def _neighbours_together(polygons: PolygonSet) -> PolygonSet:
+    """Order polygons so that each `GROUP_POLYGONS` of them lie close: slices by y, and by x within them."""
+    count = len(polygons.polygons)
+    if count <= GROUP_POLYGONS:
+        return polygons
+    min_x, min_y, max_x, max_y = polygons.bounds.T
+    slices = int(np.ceil(np.sqrt(count / GROUP_POLYGONS)))
+    slice_of = np.empty(count, np.int64)
+    slice_of[np.argsort(min_y + max_y, kind="stable")] = np.arange(count) * slices // count
+    order = np.lexsort((min_x + max_x, slice_of))
+    return PolygonSet(polygons.polygons[order], polygons.bounds[order])
+
+
+def _group_boxes(boxes: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the box of each `GROUP_POLYGONS` boxes, and of those that are left."""
+    starts = np.arange(0, len(boxes), GROUP_POLYGONS)
+    if not len(starts):
+        return np.empty((0, 4))
+    low, high = (reduce.reduceat(boxes, starts, axis=0) for reduce in (np.minimum, np.maximum))
+    return np.concatenate([low[:, :2], high[:, 2:]], axis=1)
+
+
+def _rings(polygons: NDArray[np.object_]) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]]:
+    """Return vertices, where each ring starts in them, and where each polygon's rings start.
+
+    GEOS copies each ring that it is asked for, so it is asked only for those of polygons with holes.
+    """
+    n_rings = 1 + shapely.get_num_interior_rings(polygons).astype(np.int64)
+    holed = n_rings > 1
+    with _GEOS_LOCK:
+        rings = shapely.get_rings(polygons[holed])
+        vertices = shapely.get_coordinates(polygons)
+    lengths = np.empty(n_rings.sum(), np.int64)
+    of_holed = np.repeat(holed, n_rings)
+    lengths[~of_holed] = shapely.get_num_coordinates(polygons[~holed])
+    lengths[of_holed] = shapely.get_num_points(rings)
+    ring_starts, polygon_rings = (
+        np.concatenate([[0], np.cumsum(counts, dtype=np.int64)]) for counts in (lengths, n_rings)
+    )
+    return vertices, ring_starts, polygon_rings
+
+
 def _edge_table(
-    layers: Sequence[Layer], polygons: NDArray[np.object_], row_axis: Axis, last_x: float
+    layers: Sequence[Layer], polygons: PolygonSet, row_axis: Axis, last_x: float
 ) -> tuple[EdgeTable, NDArray[np.bool_]]:
     """Return the edges of the layers' polygons that cross a row, and which polygons the kernel refuses."""
     counts = [len(layer.polygons.polygons) for layer in layers]
     keep, add = (np.repeat(np.array([layer[part] for layer in layers], np.uint8), counts) for part in (1, 2))
-    with _GEOS_LOCK:
-        rings, owners = shapely.get_rings(polygons, return_index=True)
-    vertices = shapely.get_coordinates(rings)
-    ring_starts = np.concatenate([[0], np.cumsum(shapely.get_num_points(rings), dtype=np.int64)])
-    polygon_rings = np.searchsorted(owners, np.arange(len(polygons) + 1))
-    del rings
+    vertices, ring_starts, polygon_rings = _rings(polygons.polygons)
     # Most edges of a fine coastline cross no row: pages that are not written to are not memory.
-    most_blocks = len(vertices) // BLOCK_EDGES + len(polygons)
+    most = len(vertices)
+    boxes = np.ascontiguousarray(polygons.bounds)
     table = EdgeTable(
-        np.empty((len(vertices), 4)),
-        np.empty((len(vertices), 2), np.int64),
-        np.empty(most_blocks + 1, np.int64),
-        np.empty((most_blocks, 2), np.int64),
-        np.empty(len(polygons) + 1, np.int64),
-        keep,
-        add,
+        ends=np.empty((most, 4)),
+        edge_turns=np.empty((most, 4), np.int64),
+        block_edges=np.empty(most + 1, np.int64),
+        block_boxes=np.empty((most, 4)),
+        block_turns=np.empty((most, 4), np.int64),
+        polygon_blocks=np.empty(len(boxes) + 1, np.int64),
+        polygon_boxes=boxes,
+        group_boxes=_group_boxes(boxes),
+        keep=keep,
+        add=add,
     )
-    refused = np.empty(len(polygons), np.bool_)
+    refused = np.empty(len(boxes), np.bool_)
     collect_edges(vertices, ring_starts, polygon_rings, row_axis, last_x, table, refused)
     return table, refused
 
@@ -353,12 +396,11 @@ def polygon_set(geometry: Any, name: str, *, repair: bool = False) -> PolygonSet
     InvalidGeometryError
         For a vertex that is not finite, or a polygon that is not valid, naming its position and shapely's reason.
     """
-    members = list(_flatten(geometry, name))
-    if not members:
+    found, position_of = _found(geometry, name)
+    if not len(found):
         return None
-    positions = [position for position, _ in members]
-    polygons = shapely.force_2d(np.array([polygon for _, polygon in members], dtype=np.object_))
-    _check_finite(polygons, positions)
+    polygons = shapely.force_2d(found)
+    _check_finite(polygons, position_of)
     exponents = _exponents_into_reach(polygons)
     within_reach = _scaled(polygons, -exponents)
     valid = shapely.is_valid(within_reach)
@@ -369,9 +411,20 @@ def polygon_set(geometry: Any, name: str, *, repair: bool = False) -> PolygonSet
         return PolygonSet.of([*polygons[valid], *mended])
     first = int(np.flatnonzero(~valid)[0])
     raise InvalidGeometryError(
-        f"{positions[first]} is not a valid polygon: {shapely.is_valid_reason(within_reach[first])}. "
+        f"{position_of(first)} is not a valid polygon: {shapely.is_valid_reason(within_reach[first])}. "
         "shapely.make_valid mends it, and so do the chains with repair_geometry=True"
     )
+
+
+def _found(geometry: Any, name: str) -> tuple[NDArray[np.object_], Callable[[int], str]]:
+    """Return the polygons that are not empty, and what says where each was found."""
+    if isinstance(geometry, list | tuple) and all(type(member) is shapely.Polygon for member in geometry):
+        # What nearly all callers have. One by one, it would take as long as the check for validity.
+        polygons = np.array(geometry, dtype=np.object_)
+        indices = np.flatnonzero(~shapely.is_empty(polygons))
+        return polygons[indices], lambda index: f"{name}[{indices[index]}]"
+    members = list(_flatten(geometry, name))
+    return np.array([polygon for _, polygon in members], dtype=np.object_), lambda index: members[index][0]
 
 
 def _flatten(geometry: Any, position: str) -> Iterator[tuple[str, Any]]:
@@ -433,12 +486,13 @@ def _members(mapping: Mapping[str, Any], key: str, position: str) -> Sequence[An
     return members
 
 
-def _check_finite(polygons: NDArray[np.object_], positions: list[str]) -> None:
+def _check_finite(polygons: NDArray[np.object_], position_of: Callable[[int], str]) -> None:
     vertices, owner = shapely.get_coordinates(polygons, return_index=True)
-    wrong = np.flatnonzero(~np.isfinite(vertices).all(axis=1))
-    if wrong.size:
+    finite = np.isfinite(vertices)
+    if not finite.all():
+        wrong = np.flatnonzero(~finite.all(axis=1))
         vertex = tuple(vertices[wrong[0]].tolist())
-        raise InvalidGeometryError(f"{positions[owner[wrong[0]]]} has a vertex that is not finite: (x, y) = {vertex}")
+        raise InvalidGeometryError(f"{position_of(owner[wrong[0]])} has a vertex that is not finite: (x, y) = {vertex}")
 
 
 def _exponents_into_reach(polygons: NDArray[np.object_]) -> NDArray[np.int64]:

@@ -21,6 +21,9 @@ from .window import Window
 #: GRIDR dilates polygons by this before GDAL burns them, so that centres on the boundary are burned.
 RASTERIO_DILATION = 1e-6
 
+# So many bytes stay in a processor's cache between being scanned and being looked up.
+_PIXELS_IN_CACHE = 1 << 21
+
 
 @dataclass(frozen=True)
 class Lattice:
@@ -44,32 +47,84 @@ class Lattice:
         return centres(*col_axis), centres(*row_axis)
 
 
-def inside_window(
-    polygons: PolygonSet, lattice: Lattice, window: Window, options: RasterizeOptions
-) -> NDArray[np.bool_]:
-    """Say of each pixel of a window whether its centre is in the set. For RASTERIO_RASTERIZE the set comes dilated."""
+def write_inside(
+    polygons: PolygonSet,
+    lattice: Lattice,
+    window: Window,
+    options: RasterizeOptions,
+    values: tuple[Any, Any],
+    out: NDArray[Any],
+) -> None:
+    """Write one of two values for each pixel of a window: outside the set, and inside it.
+
+    Memory beyond `out` is that of some rows; for RASTERIO_RASTERIZE, where `out` is wider than a byte, a byte a pixel.
+
+    Parameters
+    ----------
+    polygons : PolygonSet
+        For RASTERIO_RASTERIZE dilated already.
+    lattice, window, options
+        Which centres, and how they are decided.
+    values : tuple
+        Outside and inside, that fit in `out`.
+    out : ndarray (rows, columns)
+        Of any real type and strides. Written whole.
+    """
+    in_bytes = out.itemsize == 1 and out.flags.c_contiguous
     if options.alg is GridRasterizeAlg.RASTERIO_RASTERIZE:
-        return _burned(polygons, *lattice.axes(window), options.predicate)
-    inside = np.empty(window.shape, np.uint8)
+        inside = out.view(np.uint8) if in_bytes else np.empty(out.shape, np.uint8)
+        _burn(polygons, *lattice.axes(window), options.predicate, inside)
+        _paint(inside, values, out)
+        return
     axes = lattice.axes(window)
-    PolygonEdges.of([Layer(polygons, 0, 1)], *axes).write(*axes, options.predicate, 0, inside)
-    return inside.view(np.bool_)
+    if in_bytes:
+        outside_byte, inside_byte = (int(value) for value in np.array(values, out.dtype).view(np.uint8))
+        edges = PolygonEdges.of([Layer(polygons, 0, inside_byte)], *axes)
+        edges.write(*axes, options.predicate, outside_byte, out.view(np.uint8))
+        return
+    edges = PolygonEdges.of([Layer(polygons, 0, 1)], *axes)
+    rows = max(1, _PIXELS_IN_CACHE // out.shape[1])
+    inside = np.empty((min(rows, len(out)), out.shape[1]), np.uint8)
+    (origin, step, first, stop), col_axis = axes
+    for start in range(first, stop, rows):
+        part = slice(start - first, min(start + rows, stop) - first)
+        strip = inside[: part.stop - part.start]
+        edges.write((origin, step, start, first + part.stop), col_axis, options.predicate, 0, strip)
+        _paint(strip, values, out[part])
 
 
-def _burned(polygons: PolygonSet, row_axis: Axis, col_axis: Axis, predicate: ShapelyPredicate) -> NDArray[np.bool_]:
-    """Let GDAL burn what of the polygons comes near the window; those that it would lose are asked of shapely."""
+def _paint(inside: NDArray[np.uint8], values: tuple[Any, Any], out: NDArray[Any]) -> None:
+    """Write one of two values for each byte, which is 0 or 1 and may be that of the pixel itself."""
+    pair = np.array(values, out.dtype)
+    if out.itemsize > 8:  # longdouble
+        out[...] = pair[inside]
+        return
+    # As integers of the same width, values of any type are bits: exact, and faster than a choice.
+    bits = np.dtype(f"u{out.itemsize}")
+    outside_bits, inside_bits = pair.view(bits)
+    pixels = out.view(bits)
+    if out.itemsize == 1 and outside_bits == 0 and inside_bits == 1:
+        if not np.may_share_memory(inside, pixels):
+            pixels[...] = inside
+        return
+    np.multiply(inside, outside_bits ^ inside_bits, out=pixels, dtype=bits)
+    np.bitwise_xor(pixels, outside_bits, out=pixels)
+
+
+def _burn(
+    polygons: PolygonSet, row_axis: Axis, col_axis: Axis, predicate: ShapelyPredicate, out: NDArray[np.uint8]
+) -> None:
+    """Let GDAL burn 1 where polygons come near the window, 0 elsewhere; those it would lose are asked of shapely."""
     from rasterio import Affine
     from rasterio.features import rasterize
 
     xs, ys = centres(*col_axis), centres(*row_axis)
     within_reach, beyond_reach = polygons.clipped(_around(row_axis, col_axis)).split_by_reach(BUFFER_LIMIT)
-    burned = np.zeros((len(ys), len(xs)), np.uint8)
+    out.fill(0)
     if len(within_reach.polygons):
         transform = Affine(*lattice_transform((ys[0], xs[0]), (row_axis[1], col_axis[1])))
-        rasterize(list(within_reach.polygons), out=burned, transform=transform, all_touched=False, default_value=1)
-    inside = burned.view(np.bool_)
-    beyond_reach.mark_inside(xs, ys, predicate, inside)
-    return inside
+        rasterize(list(within_reach.polygons), out=out, transform=transform, all_touched=False, default_value=1)
+    beyond_reach.mark_inside(xs, ys, predicate, out.view(np.bool_))
 
 
 def _around(row_axis: Axis, col_axis: Axis) -> Box:
@@ -143,8 +198,10 @@ class PolygonMask:
             self.edges.write(*self.lattice.axes(window), self.options.predicate, self.base, out, threads)
             return
         out[:] = self.base
+        inside = np.empty(window.shape, np.uint8)
         for polygons, keep, add in self.layers:
-            change(out, inside_window(polygons, self.lattice, window, self.options), keep, add)
+            _burn(polygons, *self.lattice.axes(window), self.options.predicate, inside)
+            change(out, inside.view(np.bool_), keep, add)
 
 
 def grid_rasterize(
@@ -231,14 +288,22 @@ def grid_rasterize(
             raise GridrValueError(f"geometry_buffer_dst must be at most {BUFFER_LIMIT:g}, not {geometry_buffer_dst!r}")
         polygons = polygons.dilated(distance)
 
+    values = (outer_value, inner_value)
     if lattice is not None:
-        inside = inside_window(polygons, lattice, window, options)
+        write_inside(polygons, lattice, window, options, values, result)
     else:
-        inside = _inside_coordinates(polygons, points, window, options)
-    if reduce and (inside.all() or not inside.any() or inner_value == outer_value):
-        return inner_value if inside.flat[0] else outer_value
-    result[...] = np.where(inside, np.asarray(inner_value, result.dtype), np.asarray(outer_value, result.dtype))
+        _write_inside_coordinates(polygons, points, window, options, values, result)
+    if reduce and (inner_value == outer_value or _is_uniform(result)):
+        return inner_value if _is_uniform(np.array([result.flat[0], inner_value], result.dtype)) else outer_value
     return None if output is not None else result
+
+
+def _is_uniform(values: NDArray[Any]) -> bool:
+    """Say whether an array has one value, which may be NaN."""
+    if values.itemsize > 8:  # longdouble
+        return bool(((values == values.flat[0]) | (values != values) & np.isnan(values.flat[0])).all())
+    bits = values.view(f"u{values.itemsize}")
+    return bool(bits.min() == bits.max())
 
 
 def _result_array(
@@ -299,10 +364,15 @@ def _lattice(grid_coords: Any, shape: Any, origin: Any, resolution: Any) -> tupl
     return None, (xs, ys)
 
 
-def _inside_coordinates(
-    polygons: PolygonSet, points: Points, window: Window, options: RasterizeOptions
-) -> NDArray[np.bool_]:
-    """Rasterize on centres given one by one: shapely is asked each, unless they are regular, as GDAL needs them."""
+def _write_inside_coordinates(
+    polygons: PolygonSet,
+    points: Points,
+    window: Window,
+    options: RasterizeOptions,
+    values: tuple[Any, Any],
+    out: NDArray[Any],
+) -> None:
+    """Write values for centres given one by one: shapely is asked each, unless they are regular, as GDAL needs them."""
     whole_xs, whole_ys = points
     xs, ys = (part[window.to_slices()] for part in points)
     separable = (whole_xs == whole_xs[:1]).all() and (whole_ys == whole_ys[:, :1]).all()
@@ -310,19 +380,21 @@ def _inside_coordinates(
         step_col, step_row = _regular_step(whole_xs[0]), _regular_step(whole_ys[:, 0])
         if step_col is None or step_row is None or not separable:
             raise GridrValueError("grid_coords must be a regular lattice for RASTERIO_RASTERIZE; SHAPELY takes any")
-        axes = (float(ys[0, 0]), step_row, 0, len(ys)), (float(xs[0, 0]), step_col, 0, xs.shape[1])
-        return _burned(polygons, *axes, options.predicate)
+        lattice = Lattice(window.shape, (float(ys[0, 0]), float(xs[0, 0])), (step_row, step_col))
+        write_inside(polygons, lattice, Window.whole(window.shape), options, values, out)
+        return
     if not (separable and _is_monotonic(xs[0]) and _is_monotonic(ys[:, 0])):
-        return inside_points(polygons, xs, ys, options.predicate)
+        _paint(inside_points(polygons, xs, ys, options.predicate).view(np.uint8), values, out)
+        return
     forward_cols, forward_rows = (slice(None, None, -1 if part[0, 0] > part[-1, -1] else 1) for part in (xs, ys))
-    lattice = _exact_lattice(xs[0, forward_cols], ys[forward_rows, 0])
-    inside = np.zeros(window.shape, np.bool_)
-    if lattice is None:
+    regular = _exact_lattice(xs[0, forward_cols], ys[forward_rows, 0])
+    if regular is None:
+        inside = np.zeros(window.shape, np.bool_)
         polygons.mark_inside(xs[0], ys[:, 0], options.predicate, inside)
+        _paint(inside.view(np.uint8), values, out)
     else:
-        forward = inside_window(polygons, lattice, Window.whole(window.shape), options)
-        inside[forward_rows, forward_cols] = forward
-    return inside
+        forward = out[forward_rows, forward_cols]
+        write_inside(polygons, regular, Window.whole(window.shape), options, values, forward)
 
 
 def _exact_lattice(xs: NDArray[np.float64], ys: NDArray[np.float64]) -> Lattice | None:

@@ -196,6 +196,75 @@ def test_windows_outputs_and_reduce(alg):
     assert (gn.grid_rasterize(**{**call, "geometry": None}, dtype=np.uint8) == 9).all()
 
 
+TYPES = [
+    "bool",
+    "int8",
+    "uint8",
+    "int16",
+    ">u2",
+    "uint32",
+    "int64",
+    "uint64",
+    "float16",
+    "float32",
+    ">f8",
+    "longdouble",
+]
+
+
+@pytest.mark.parametrize("alg", gn.GridRasterizeAlg)
+@pytest.mark.parametrize("dtype", TYPES)
+def test_values_of_any_type_in_arrays_of_any_strides(alg, dtype):
+    kind = np.dtype(dtype).kind
+    if kind == "b" and alg is gn.GridRasterizeAlg.RASTERIO_RASTERIZE:
+        return
+    inside = oracles.inside_shapely([SQUARE, OTHER], SHAPE, 1)
+    pairs = {
+        "b": [(True, False), (False, True)],
+        "u": [(5, 2), (0, 200), (1, 0), (7, 7)],
+        "i": [(5, 2), (-1, 100), (0, -128), (7, 7)],
+        "f": [(0.5, -0.25), (np.nan, 1), (-np.inf, np.nan), (0.0, -0.0)],
+    }
+    for inner, outer in pairs[kind]:
+        call = {**LATTICE, "inner_value": inner, "outer_value": outer, "default_value": 1, "geometry": [SQUARE, OTHER]}
+        expected = np.where(inside, np.array(inner, dtype), np.array(outer, dtype)).astype(dtype)
+        got = gn.grid_rasterize(**call, alg=alg, dtype=dtype)
+        assert got.dtype == dtype
+        assert got.tobytes() == expected.tobytes()
+        room = np.full((20, 30), 1, dtype)
+        for output in (room[2:11, 3:13], room[2:20:2, 1:21:2], room[10:1:-1, 12:2:-1], np.full(SHAPE, 1, dtype, "F")):
+            gn.grid_rasterize(**call, alg=alg, output=output)
+            assert output.tobytes() == expected.tobytes()
+            output[...] = 1
+        assert (room == 1).all()
+
+
+@pytest.mark.parametrize("dtype", ["int8", "uint16", "float32", "float64", "longdouble"])
+@pytest.mark.parametrize(("inner", "outer"), [(5, 2), (0.0, -0.0), (3, 3.0), (1, 0)])
+@pytest.mark.parametrize("alg", gn.GridRasterizeAlg)
+def test_reduce_returns_the_value_that_came(alg, dtype, inner, outer):
+    call = {**LATTICE, "inner_value": inner, "outer_value": outer, "default_value": 1, "geometry": SQUARE, "alg": alg}
+    for win, value in ((((2, 2), (2, 3)), inner), (((5, 7), (6, 8)), outer)):
+        got = gn.grid_rasterize(**{**call, "win": win}, dtype=dtype, reduce=True)
+        assert np.ndim(got) == 0
+        assert got == value
+    whole = gn.grid_rasterize(**call, dtype=dtype, reduce=True)
+    assert whole == inner if inner == outer else whole.shape == SHAPE
+    if np.dtype(dtype).kind == "f":
+        nan = gn.grid_rasterize(**{**call, "inner_value": np.nan, "win": ((2, 2), (2, 3))}, dtype=dtype, reduce=True)
+        assert np.isnan(nan)
+        assert np.ndim(nan) == 0
+
+
+def test_a_wide_raster_in_strips_of_the_cache_is_the_whole(monkeypatch):
+    """One row a strip, and some."""
+    call = {**LATTICE, **VALUES, "geometry": [SQUARE, OTHER], "alg": 2, "win": ((1, 8), (2, 9))}
+    expected = gn.grid_rasterize(**call, dtype=np.uint8)
+    for pixels in (1, 17, 40):
+        monkeypatch.setattr("gridr_numba.rasterize._PIXELS_IN_CACHE", pixels)
+        assert np.array_equal(gn.grid_rasterize(**call, dtype=np.float32), expected)
+
+
 def test_boolean_output_for_shapely():
     call = {**LATTICE, "inner_value": 0, "outer_value": 1, "default_value": 1, "geometry": SQUARE, "alg": 2}
     got = gn.grid_rasterize(**call, dtype=bool)

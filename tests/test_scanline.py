@@ -17,6 +17,7 @@ from rasterio.features import rasterize
 from rasterio.transform import Affine
 
 import gridr_numba as gn
+from gridr_numba.polygons import Layer, PolygonEdges, PolygonSet
 from gridr_numba.rasterize import PolygonMask
 from gridr_numba.types import Cause
 from gridr_numba.window import Window
@@ -144,6 +145,80 @@ def test_a_ring_through_the_same_centre_as_a_hole(data, predicate):
     polygon = shapely.Polygon(shell, holes)
     assert polygon.is_valid
     assert_as_shapely([polygon], (11, 12), (0.0, 0.0), (1.0, 1.0), predicate)
+
+
+# -- law 10 -------------------------------------------------------------------------------------------------------
+
+
+def part_of(axis, start, stop):
+    return (*axis[:2], start, stop)
+
+
+def assert_windows_are_parts_of_the_whole(polygons, shape, origin, step, predicate, windows, threads=None):
+    """Any window in any order: shapely's answer for its centres, and the same bits as that part of the whole."""
+    row_axis, col_axis = ((o, s, 0, n) for o, s, n in zip(origin, step, shape, strict=True))
+    edges = PolygonEdges.of([Layer(PolygonSet.of(polygons), 0xFF, 1)], row_axis, col_axis)
+    whole = np.empty(shape, np.uint8)
+    edges.write(row_axis, col_axis, predicate, 2, whole, threads)
+    small = [polygon for polygon in polygons if np.abs(polygon.bounds).max() <= 1e30]
+    if len(small) == len(polygons):
+        assert np.array_equal(whole & 1, oracles.inside_prepared(polygons, shape, predicate, origin, step))
+    for row_start, row_stop, col_start, col_stop in windows:
+        part = np.empty((row_stop - row_start, col_stop - col_start), np.uint8)
+        axes = part_of(row_axis, row_start, row_stop), part_of(col_axis, col_start, col_stop)
+        edges.write(*axes, predicate, 2, part, threads)
+        expected = whole[row_start:row_stop, col_start:col_stop]
+        assert np.array_equal(part, expected), np.argwhere(part != expected)[:5]
+
+
+WINDOWED_SHAPES = st.one_of(
+    st.tuples(st.integers(1, 40), st.integers(1, 40)), st.sampled_from([(1, 60), (200, 9), (9, 200), (130, 70)])
+)
+HUGE = shapely.Polygon([(-1e31, 3.5), (1e31, 3.5), (0, 1e31)])
+
+
+@given(own.scanned(WINDOWED_SHAPES, 60), PREDICATES, st.sampled_from([1, 2]), st.booleans(), st.data())
+@settings(max_examples=4 * settings.default.max_examples)
+def test_any_window_is_that_part_of_the_whole(scanned, predicate, threads, with_huge, data):
+    polygons, shape, origin, step = scanned
+    windows = [data.draw(own.windows_in(shape)) for _ in range(4)]
+    polygons = polygons + [HUGE] * with_huge
+    assert_windows_are_parts_of_the_whole(polygons, shape, origin, step, predicate, windows, threads)
+
+
+@given(on_centres(), PREDICATES, st.data())
+@settings(max_examples=4 * settings.default.max_examples)
+def test_any_window_where_vertices_lie_on_centres(scanned, predicate, data):
+    polygons, shape, origin, step = scanned
+    windows = [data.draw(own.windows_in(shape)) for _ in range(4)]
+    assert_windows_are_parts_of_the_whole(polygons, shape, origin, step, predicate, windows)
+
+
+@given(st.integers(0, 2**32 - 1), st.sampled_from([None, 1.0, 0.5]), PREDICATES, st.data())
+def test_any_window_among_many_polygons(seed, snap, predicate, data):
+    """More than a group of them: boxes that share edges, stars, and one ring around them all with a hole."""
+    random = np.random.default_rng(seed)
+    shape = (90, 120)
+    places = random.uniform(-5, 125, (150, 2)), random.uniform(0.5, 12, (150, 2))
+    corners = [place if snap is None else np.round(place / snap) * snap for place in places]
+    polygons = [shapely.box(x, y, x + w, y + h) for (x, y), (w, h) in zip(*corners, strict=True) if w > 0 and h > 0]
+    polygons += [polygon.centroid.buffer(4.3, quad_segs=3) for polygon in polygons[:40]]
+    polygons.append(shapely.box(-50, -50, 200, 200).difference(shapely.box(3, 4, 110, 85)))
+    windows = [data.draw(own.windows_in(shape)) for _ in range(6)]
+    assert_windows_are_parts_of_the_whole(polygons, shape, (0.0, 0.0), (1.0, 1.0), predicate, windows)
+
+
+def test_a_long_chain_on_the_left_of_a_window_turns_as_its_edges_do():
+    """Steps up and down on rows and between them, back and forth, in more blocks than one: all left of the window."""
+    random = np.random.default_rng(3)
+    ys = np.concatenate([np.sort(random.integers(0, 120, 300)) / 2, np.full(5, 60.0)])
+    ys += np.where(np.arange(len(ys)) % 7 == 0, 1.5, 0.0)
+    left = shapely.Polygon([*zip(np.linspace(1, 9, len(ys)), ys, strict=True), (90, 60), (90, 0), (0, 0)])
+    polygons = list(shapely.get_parts(shapely.make_valid(left)))
+    polygons = [polygon for polygon in polygons if polygon.geom_type == "Polygon"]
+    windows = [(0, 70, 12, 95), (0, 70, 9, 10), (0, 70, 4, 8), (13, 14, 50, 51), (59, 62, 10, 95)]
+    for predicate in gn.ShapelyPredicate:
+        assert_windows_are_parts_of_the_whole(polygons, (70, 95), (0.0, 0.0), (1.0, 1.0), predicate, windows)
 
 
 # -- who decides --------------------------------------------------------------------------------------------------

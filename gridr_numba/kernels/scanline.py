@@ -2,14 +2,21 @@
 
 `collect_edges` runs once a job. It keeps the edges that cross a row of the raster, in ring order, each with the rows
 that it crosses; an edge beyond the last column goes too, since a span that finds no end runs to the row's end. Edges
-keep their own coordinates: nothing is clipped, so nothing loses digits. Blocks of 64 consecutive edges know the rows
-between which they lie. A ring winds through its raster, so that is what sorting into bands of rows would give, without
-a sort, and without a copy of each long edge in each band: memory is bounded whatever the polygons.
+keep their own coordinates: nothing is clipped, so nothing loses digits. Blocks of up to 64 consecutive edges, groups of
+64 polygons that lie close, and polygons know their boxes. A ring winds through its raster, so that is what sorting into
+tiles would give, without a sort, and without a copy of each long edge in each tile: memory is bounded whatever the
+polygons.
 
 `scan` writes a window. Each iteration of the ``prange`` owns a band of 64 rows, small enough to stay in the cache while
-polygon after polygon is added to it. The edges of a polygon put one integer key a row into a scratch buffer, row by
-row (in slices of the band where a comb has more crossings than that holds); the keys of a row are sorted, and one walk
-along them fills the spans.
+polygon after polygon is added to it: those whose boxes meet the band's. The edges of a polygon put one integer key a
+row into a scratch buffer, row by row (in slices of the band where a comb has more crossings than that holds); the keys
+of a row are sorted, and one walk along them fills the spans.
+
+*What lies beside the window* has no keys. Edges on its right say nothing that a row of it needs. Of edges on its left
+only the parity counts, just above each row and just below it, with which the row enters the window: it turns at the
+rows where an edge begins or ends. A block on the left is a chain, but for edges that cross no row, and has the parity
+of one edge from its first vertex to its last: four integers, whatever its length. So a ring's edges are broken into
+blocks where one beyond the last column was left out.
 
 *A key* is a position and two bits. Centre ``j`` of the window has position ``2j + 1``, the gap before it ``2j``. A
 crossing between two centres has the position of the gap, and a crossing exactly on a centre that of the centre. The
@@ -33,7 +40,7 @@ it goes to `doubts`; where several centres are nearer, the polygon's whole row d
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import prange
@@ -47,32 +54,50 @@ Bytes = NDArray[np.uint8]
 Bools = NDArray[np.bool_]
 #: Centre of index 0, step (positive), first index, and the one after the last. Centre ``i`` is ``origin + step*i``.
 Axis = tuple[float, float, int, int]
+Box = tuple[float, float, float, float]
+#: First row of a band in `out`, and where its part of `doubts` starts and stops.
+Place = tuple[int, int, int]
+#: Index of a polygon, and its `keep` and `add`.
+Polygon = tuple[int, np.uint8, np.uint8]
 
 
 class EdgeTable(NamedTuple):
     """The edges of polygons that cross a row of a raster, in blocks, polygon after polygon.
 
+    A box is min x, min y, max x, max y.
+
     Attributes
     ----------
     ends : float64 (edges, 4)
         x and y of each edge's lower end, then of its higher one, "low" being the smaller y.
-    edge_rows : int64 (edges, 2)
-        The rows of the raster that it crosses or touches, half-open.
+    edge_turns : int64 (edges, 4)
+        For the lower end, then for the higher one: the first row of the raster at or after it, and the first one after
+        it. An edge crosses or touches the rows from the first of these to before the last.
     block_edges : int64 (blocks + 1,)
         Where each block's edges start.
-    block_rows : int64 (blocks, 2)
-        The rows between which a block's edges lie, half-open.
+    block_boxes : float64 (blocks, 4)
+        The box of each block's edges.
+    block_turns : int64 (blocks, 4)
+        As `edge_turns`, of the first vertex of a block and of its last: but for edges that cross no row, a block is a
+        chain.
     polygon_blocks : int64 (polygons + 1,)
         Where each polygon's blocks start.
+    polygon_boxes : float64 (polygons, 4)
+        The box of each polygon.
+    group_boxes : float64 (groups, 4)
+        The box of each `GROUP_POLYGONS` polygons, and of those that are left.
     keep, add : uint8 (polygons,)
         What each polygon does to the byte of a pixel inside it: ``(byte & keep) | add``.
     """
 
     ends: Floats
-    edge_rows: Integers
+    edge_turns: Integers
     block_edges: Integers
-    block_rows: Integers
+    block_boxes: Floats
+    block_turns: Integers
     polygon_blocks: Integers
+    polygon_boxes: Floats
+    group_boxes: Floats
     keep: Bytes
     add: Bytes
 
@@ -82,7 +107,9 @@ LEAST_RISE = 1e-130
 
 BAND_ROWS = 64
 BLOCK_EDGES = 64
-_SCRATCH_KEYS = 1 << 14
+GROUP_POLYGONS = 64
+_SCRATCH_KEYS = 1 << 13
+_SCRATCH_EDGES = 1 << 10
 _ULPS = 8.0 * 2.0**-53
 _LEAST_BOUND = 1e-150
 
@@ -126,90 +153,95 @@ def collect_edges(
     last_x : float
         Centre of the last column.
     table : EdgeTable
-        With room for an edge a vertex, and a block for each polygon and each 64 edges. All but `keep` and `add` are
-        written.
+        With room for an edge and a block a vertex. What is of edges and of blocks is written, and `polygon_blocks`.
     refused : bool (polygons,)
         Whether a polygon has an edge that rises too little (see `LEAST_RISE`). It has no edges in the table then.
     """
-    edges = 0
-    blocks = 0
+    counts = np.zeros(2, np.int64)  # edges and blocks so far
     for polygon in range(len(polygon_rings) - 1):
-        table.polygon_blocks[polygon] = blocks
-        first_edge = edges
+        first_edge, first_block = counts
+        table.polygon_blocks[polygon] = first_block
         refused[polygon] = False
         for ring in range(polygon_rings[polygon], polygon_rings[polygon + 1]):
-            ring_vertices = vertices[ring_starts[ring] : ring_starts[ring + 1]]
-            edges = collect_ring(ring_vertices, row_axis, last_x, table, edges)
-        for edge in range(first_edge, edges):
+            collect_ring(vertices, ring_starts[ring], ring_starts[ring + 1], row_axis, last_x, table, counts)
+        for edge in range(first_edge, counts[0]):
             refused[polygon] |= table.ends[edge, 3] - table.ends[edge, 1] < LEAST_RISE
         if refused[polygon]:
-            edges = first_edge
-        for start in range(first_edge, edges, BLOCK_EDGES):
-            row_start, row_stop = table.edge_rows[start]
-            for edge in range(start + 1, min(start + BLOCK_EDGES, edges)):
-                row_start = min(row_start, table.edge_rows[edge, 0])
-                row_stop = max(row_stop, table.edge_rows[edge, 1])
-            table.block_edges[blocks] = start
-            table.block_rows[blocks, 0] = row_start
-            table.block_rows[blocks, 1] = row_stop
-            blocks += 1
-    table.block_edges[blocks] = edges
-    table.polygon_blocks[len(polygon_rings) - 1] = blocks
+            counts[0], counts[1] = first_edge, first_block
+    table.block_edges[counts[1]] = counts[0]
+    table.polygon_blocks[len(polygon_rings) - 1] = counts[1]
 
 
 @helper
-def collect_ring(ring: Floats, row_axis: Axis, last_x: float, table: EdgeTable, edges: int) -> int:
-    """Append the edges of one ring; return how many there are by now."""
-    origin, step, start, stop = row_axis
-    from_0 = first_centre(ring[0, 1], False, origin, step, start, stop)
-    after_0 = first_centre(ring[0, 1], True, origin, step, start, stop)
-    for v in range(1, len(ring)):
-        from_1 = first_centre(ring[v, 1], False, origin, step, start, stop)
-        after_1 = first_centre(ring[v, 1], True, origin, step, start, stop)
-        row_start, row_stop = min(from_0, from_1), max(after_0, after_1)
-        low, high = (v - 1, v) if ring[v - 1, 1] < ring[v, 1] else (v, v - 1)
+def collect_ring(
+    vertices: Floats, start: int, stop: int, row_axis: Axis, last_x: float, table: EdgeTable, counts: Integers
+) -> None:
+    """Append the edges of one ring, and count them and their blocks."""
+    origin, step, first_row, stop_row = row_axis
+    edge, block = counts[0], counts[1]
+    room = 0  # in the block before
+    from_0 = after_0 = first_row
+    for v in range(start, stop):
+        y = vertices[v, 1]
+        from_1 = first_centre(y, origin, step, first_row, stop_row)
+        after_1 = from_1
+        if from_1 < stop_row and origin + step * from_1 == y:
+            after_1 = first_centre(np.nextafter(y, np.inf), origin, step, first_row, stop_row)
+        crosses = v > start and min(from_0, from_1) < max(after_0, after_1) and vertices[v - 1, 1] != y
+        if crosses and min(vertices[v - 1, 0], vertices[v, 0]) > last_x + _LEAST_BOUND:
+            crosses = False
+            room = 0  # the chain is broken
+        if crosses:
+            low, high = (v - 1, v) if vertices[v - 1, 1] < y else (v, v - 1)
+            table.ends[edge, 0] = vertices[low, 0]
+            table.ends[edge, 1] = vertices[low, 1]
+            table.ends[edge, 2] = vertices[high, 0]
+            table.ends[edge, 3] = vertices[high, 1]
+            table.edge_turns[edge, 0] = min(from_0, from_1)
+            table.edge_turns[edge, 1] = min(after_0, after_1)
+            table.edge_turns[edge, 2] = max(from_0, from_1)
+            table.edge_turns[edge, 3] = max(after_0, after_1)
+            if room == 0:
+                room = BLOCK_EDGES
+                table.block_edges[block] = edge
+                table.block_boxes[block, 0] = table.block_boxes[block, 1] = np.inf
+                table.block_boxes[block, 2] = table.block_boxes[block, 3] = -np.inf
+                table.block_turns[block, 0] = from_0
+                table.block_turns[block, 1] = after_0
+                block += 1
+            box = table.block_boxes[block - 1]
+            box[0] = min(box[0], vertices[v - 1, 0], vertices[v, 0])
+            box[1] = min(box[1], vertices[low, 1])
+            box[2] = max(box[2], vertices[v - 1, 0], vertices[v, 0])
+            box[3] = max(box[3], vertices[high, 1])
+            table.block_turns[block - 1, 2] = from_1
+            table.block_turns[block - 1, 3] = after_1
+            edge += 1
+            room -= 1
         from_0, after_0 = from_1, after_1
-        beyond = min(ring[low, 0], ring[high, 0]) > last_x + _LEAST_BOUND
-        if row_start == row_stop or beyond or ring[low, 1] == ring[high, 1]:
-            continue
-        table.ends[edges, 0] = ring[low, 0]
-        table.ends[edges, 1] = ring[low, 1]
-        table.ends[edges, 2] = ring[high, 0]
-        table.ends[edges, 3] = ring[high, 1]
-        table.edge_rows[edges, 0] = row_start
-        table.edge_rows[edges, 1] = row_stop
-        edges += 1
-    return edges
+    counts[0], counts[1] = edge, block
 
 
 @helper
-def first_centre(value: float, beyond: bool, origin: float, step: float, start: int, stop: int) -> int:
-    """Return the first centre of an axis at or after a value (only after it, with `beyond`), `stop` if none is."""
+def first_centre(value: float, origin: float, step: float, start: int, stop: int) -> int:
+    """Return the first centre of an axis at or after a value, `stop` if none is."""
     guess = (value - origin) / step
     index = stop if guess >= stop else int(np.ceil(guess)) if guess > start else start
-    if beyond and index < stop and origin + step * index == value:
-        index += 1
     # Rounding may have put the guess off by one; where centres coincide, it may be off by thousands.
     low, high = start, stop
-    if index < stop and not reached(value, beyond, origin + step * index):
+    if index < stop and origin + step * index < value:
         low = index + 1
-    elif index > start and reached(value, beyond, origin + step * (index - 1)):
+    elif index > start and origin + step * (index - 1) >= value:
         high = index - 1
     else:
         return index
     while low < high:
         middle = (low + high) // 2
-        if reached(value, beyond, origin + step * middle):
+        if origin + step * middle >= value:
             high = middle
         else:
             low = middle + 1
     return low
-
-
-@helper
-def reached(value: float, beyond: bool, centre: float) -> bool:
-    """Say whether a centre is at or after a value (after it, with `beyond`)."""
-    return centre > value or (centre == value and not beyond)
 
 
 # -- once a strip -------------------------------------------------------------------------------------------------
@@ -252,16 +284,13 @@ def scan(
     for band in prange(len(doubt_starts) - 1):
         start = band * band_rows
         stop = min(start + band_rows, out.shape[0])
-        scan_band(
-            table,
-            base,
-            closed,
-            (row_axis[0], row_axis[1], row_axis[2] + start, row_axis[2] + stop),
-            col_axis,
-            start,
-            doubts[doubt_starts[band] : doubt_starts[band + 1]],
-            out[start:stop],
-        )
+        band_axis = (row_axis[0], row_axis[1], row_axis[2] + start, row_axis[2] + stop)
+        place = (start, doubt_starts[band], doubt_starts[band + 1])
+        scan_band(table, base, closed, band_axis, col_axis, place, doubts, out)
+
+
+# Arrays are taken out of the table once a band, and rows are not sliced: each time counts a reference, atomically, in a
+# place that all threads share.
 
 
 @helper
@@ -271,95 +300,200 @@ def scan_band(
     closed: bool,
     row_axis: Axis,
     col_axis: Axis,
-    first_row: int,
+    place: Place,
     doubts: Integers,
     out: Bytes,
 ) -> None:
     """Write a band of rows, polygon by polygon."""
-    for row in range(len(out)):
-        fill(out[row], base)
-    doubts[0, 0] = 0
-    ends = np.empty(BAND_ROWS + 1, np.int64)
+    ends, turns, keep, add = table.ends, table.edge_turns, table.keep, table.add
+    block_edges, block_boxes, block_turns = table.block_edges, table.block_boxes, table.block_turns
+    polygon_blocks, polygon_boxes, group_boxes = table.polygon_blocks, table.polygon_boxes, table.group_boxes
+    for row in range(place[0], place[0] + row_axis[3] - row_axis[2]):
+        change(out, row, 0, out.shape[1], np.uint8(0), base)
+    doubts[place[1], 0] = 0
+    box = (
+        col_axis[0] + col_axis[1] * col_axis[2] - _LEAST_BOUND,
+        row_axis[0] + row_axis[1] * row_axis[2],
+        col_axis[0] + col_axis[1] * (col_axis[3] - 1) + _LEAST_BOUND,
+        row_axis[0] + row_axis[1] * (row_axis[3] - 1),
+    )
+    left = np.empty(BAND_ROWS + 1, np.int64)
+    key_ends = np.empty(BAND_ROWS + 1, np.int64)
     keys = np.empty(_SCRATCH_KEYS, np.int64)
-    active = np.empty(len(table.ends), np.int64)  # pages that are not written to are not memory
-    for polygon in range(len(table.keep)):
-        n_active = find_active(table, polygon, row_axis[2], row_axis[3], active)
-        if n_active == 0:
+    active = np.empty(_SCRATCH_EDGES, np.int64)
+    for group in range(len(group_boxes)):
+        if not meets(group_boxes, group, box):
             continue
-        count_keys(table, active[:n_active], row_axis, ends)
-        row = 0
-        while row < len(out):
-            start = ends[row]
-            stop_row = row + 1
-            while stop_row < len(out) and ends[stop_row + 1] - start <= len(keys):
-                stop_row += 1
-            if ends[stop_row] - start > len(keys):
-                keys = np.empty(ends[stop_row] - start, np.int64)
-            write_keys(table, active[:n_active], row_axis, col_axis, row, stop_row, ends, keys)
-            low = 0
-            for i in range(row, stop_row):
-                high = ends[i] - start
-                if low < high:
-                    sort(keys[low:high])
-                    fill_row(keys[low:high], closed, table, polygon, first_row + i, doubts, out[i])
-                low = high
-            row = stop_row
+        for polygon in range(group * GROUP_POLYGONS, min((group + 1) * GROUP_POLYGONS, len(polygon_boxes))):
+            if not meets(polygon_boxes, polygon, box):
+                continue
+            blocks = (polygon_blocks[polygon], polygon_blocks[polygon + 1])
+            n_active, active = find_active(
+                ends, turns, block_edges, block_boxes, block_turns, blocks, row_axis, box, left, active
+            )
+            if n_active >= 0:
+                count_keys(turns, active, n_active, row_axis, key_ends)
+                what = (polygon, keep[polygon], add[polygon])
+                keys = scan_polygon(
+                    ends,
+                    turns,
+                    active,
+                    n_active,
+                    row_axis,
+                    col_axis,
+                    left,
+                    key_ends,
+                    keys,
+                    closed,
+                    what,
+                    place,
+                    doubts,
+                    out,
+                )
 
 
 @helper
-def find_active(table: EdgeTable, polygon: int, row_start: int, row_stop: int, active: Integers) -> int:
-    """Write which edges of a polygon cross any of some rows; return how many."""
+def meets(boxes: Floats, index: int, box: Box) -> bool:
+    """Say whether a box of many meets another."""
+    across = boxes[index, 0] <= box[2] and boxes[index, 2] >= box[0]
+    return bool(across and boxes[index, 1] <= box[3] and boxes[index, 3] >= box[1])
+
+
+@helper
+def find_active(
+    ends: Floats,
+    turns: Integers,
+    block_edges: Integers,
+    block_boxes: Floats,
+    block_turns: Integers,
+    blocks: tuple[int, int],
+    row_axis: Axis,
+    box: Box,
+    left: Integers,
+    active: Integers,
+) -> tuple[int, Integers]:
+    """Write which edges of a polygon are in a band's rows and columns, and at which rows those left of it turn.
+
+    Returns
+    -------
+    int
+        How many edges there are; -1 where there are none on the left either.
+    ndarray
+        `active`, or a longer one.
+    """
+    for i in range(len(left)):
+        left[i] = 0
     n = 0
-    for block in range(table.polygon_blocks[polygon], table.polygon_blocks[polygon + 1]):
-        if table.block_rows[block, 0] < row_stop and table.block_rows[block, 1] > row_start:
-            for edge in range(table.block_edges[block], table.block_edges[block + 1]):
+    some_left = False
+    for block in range(blocks[0], blocks[1]):
+        if block_boxes[block, 0] > box[2] or block_boxes[block, 1] > box[3] or block_boxes[block, 3] < box[1]:
+            continue
+        if block_boxes[block, 2] < box[0]:
+            some_left = True
+            turn(block_turns, block, row_axis, left)
+            continue
+        if n + BLOCK_EDGES > len(active):
+            longer = np.empty(2 * len(active), np.int64)
+            for i in range(n):
+                longer[i] = active[i]
+            active = longer
+        for edge in range(block_edges[block], block_edges[block + 1]):
+            if turns[edge, 0] >= row_axis[3] or turns[edge, 3] <= row_axis[2]:
+                continue
+            if max(ends[edge, 0], ends[edge, 2]) < box[0]:
+                some_left = True
+                turn(turns, edge, row_axis, left)
+            elif min(ends[edge, 0], ends[edge, 2]) <= box[2]:
                 active[n] = edge
-                n += table.edge_rows[edge, 0] < row_stop and table.edge_rows[edge, 1] > row_start
-    return n
+                n += 1
+    return (n if n > 0 or some_left else -1), active
 
 
 @helper
-def count_keys(table: EdgeTable, active: Integers, row_axis: Axis, ends: Integers) -> None:
+def turn(turns: Integers, index: int, row_axis: Axis, left: Integers) -> None:
+    """Note the rows of a band from which on an edge or chain left of it is there, just above or below, or is not."""
+    for k in range(4):
+        row = min(max(turns[index, k], row_axis[2]), row_axis[3]) - row_axis[2]
+        left[row] ^= _BELOW if k & 1 else _ABOVE
+
+
+@helper
+def count_keys(turns: Integers, active: Integers, n_active: int, row_axis: Axis, key_ends: Integers) -> None:
     """Write where in the scratch buffer each row's keys start, and where the last row's end."""
     n_rows = row_axis[3] - row_axis[2]
     for i in range(n_rows + 1):
-        ends[i] = 0
-    for edge in active:
-        ends[max(table.edge_rows[edge, 0] - row_axis[2], 0)] += 1
-        ends[min(table.edge_rows[edge, 1] - row_axis[2], n_rows)] -= 1
+        key_ends[i] = 0
+    for k in range(n_active):
+        key_ends[max(turns[active[k], 0] - row_axis[2], 0)] += 1
+        key_ends[min(turns[active[k], 3] - row_axis[2], n_rows)] -= 1
     crossings = 0
     total = 0
     for i in range(n_rows):
-        crossings += ends[i]
-        ends[i] = total
+        crossings += key_ends[i]
+        key_ends[i] = total
         total += crossings
-    ends[n_rows] = total
+    key_ends[n_rows] = total
+
+
+@helper
+def scan_polygon(
+    ends: Floats,
+    turns: Integers,
+    active: Integers,
+    n_active: int,
+    row_axis: Axis,
+    col_axis: Axis,
+    left: Integers,
+    key_ends: Integers,
+    keys: Integers,
+    closed: bool,
+    what: Polygon,
+    place: Place,
+    doubts: Integers,
+    out: Bytes,
+) -> Integers:
+    """Change the pixels of a band that are in a polygon; return the scratch buffer of keys, or a longer one."""
+    n_rows = row_axis[3] - row_axis[2]
+    row: Any = np.int64(0)  # a plain 0 is of another type: what is called with it would be compiled twice
+    odd: Any = np.int64(0)
+    while row < n_rows:
+        stop_row = row + 1
+        while stop_row < n_rows and key_ends[stop_row + 1] - key_ends[row] <= len(keys):
+            stop_row += 1
+        start_key = key_ends[row]
+        if key_ends[stop_row] - start_key > len(keys):
+            keys = np.empty(key_ends[stop_row] - start_key, np.int64)
+        write_keys(ends, turns, active, n_active, row_axis, col_axis, row, stop_row, key_ends, keys)
+        odd = fill_rows(keys, key_ends, start_key, left, odd, row, stop_row, closed, what, place, doubts, out)
+        row = stop_row
+    return keys
 
 
 @helper
 def write_keys(
-    table: EdgeTable,
+    ends: Floats,
+    turns: Integers,
     active: Integers,
+    n_active: int,
     row_axis: Axis,
     col_axis: Axis,
     row_start: int,
     row_stop: int,
-    ends: Integers,
+    key_ends: Integers,
     keys: Integers,
 ) -> None:
     """Write the keys of some rows of a band. What says where a row's keys start then says where they end."""
-    start_key = ends[row_start]
+    start_key = key_ends[row_start]
     origin, step, first, _ = row_axis
-    for edge in active:
-        start = max(table.edge_rows[edge, 0] - first, row_start)
-        stop = min(table.edge_rows[edge, 1] - first, row_stop)
-        x0, y0, x1, y1 = table.ends[edge, 0], table.ends[edge, 1], table.ends[edge, 2], table.ends[edge, 3]
+    for k in range(n_active):
+        edge = active[k]
+        x0, y0, x1, y1 = ends[edge, 0], ends[edge, 1], ends[edge, 2], ends[edge, 3]
         slope = (x1 - x0) / (y1 - y0)
         bound = _ULPS * (abs(x0) + abs(x1)) + _LEAST_BOUND
-        for i in range(start, stop):
+        for i in range(max(turns[edge, 0] - first, row_start), min(turns[edge, 3] - first, row_stop)):
             y = origin + step * (first + i)
-            keys[ends[i] - start_key] = crossing_key(x0, y0, x1, y1, slope, bound, y, col_axis)
-            ends[i] += 1
+            keys[key_ends[i] - start_key] = crossing_key(x0, y0, x1, y1, slope, bound, y, col_axis)
+            key_ends[i] += 1
 
 
 @helper
@@ -379,7 +513,7 @@ def crossing_key(
         low = max(x - bound, min(x0, x1))
         high = min(x + bound, max(x0, x1))
     origin, step, start, stop = col_axis
-    col = first_centre(low - _LEAST_BOUND, False, origin, step, start, stop)
+    col = first_centre(low - _LEAST_BOUND, origin, step, start, stop)
     centre = origin + step * col
     position = 2 * (col - start)
     if col < stop and centre <= high + _LEAST_BOUND:
@@ -438,16 +572,16 @@ def product(a: float, b: float) -> tuple[float, float]:
 
 
 @helper
-def sort(keys: Integers) -> None:
-    """Sort in place (Shell's way: for the few keys of most rows this is an insertion sort)."""
+def sort(keys: Integers, start: int, stop: int) -> None:
+    """Sort a part in place (Shell's way: for the few keys of most rows this is an insertion sort)."""
     gap = 1
-    while gap * 9 < 4 * len(keys):
+    while gap * 9 < 4 * (stop - start):
         gap = gap * 9 // 4 + 1
     while gap > 0:
-        for i in range(gap, len(keys)):
+        for i in range(start + gap, stop):
             key = keys[i]
             j = i
-            while j >= gap and keys[j - gap] > key:
+            while j >= start + gap and keys[j - gap] > key:
                 keys[j] = keys[j - gap]
                 j -= gap
             keys[j] = key
@@ -455,57 +589,75 @@ def sort(keys: Integers) -> None:
 
 
 @helper
-def fill_row(
-    keys: Integers, closed: bool, table: EdgeTable, polygon: int, row: int, doubts: Integers, pixels: Bytes
-) -> None:
-    """Change the pixels of a row that are inside a polygon, and note those in doubt."""
-    if keys[0] == _SEVERAL:
-        note_doubt(doubts, polygon, row, -1)
-        return
-    keep, add = table.keep[polygon], table.add[polygon]
-    odd = 0
-    i = 0
-    while i < len(keys):
-        position = keys[i] >> 3
-        doubt = 0
-        while i < len(keys) and keys[i] >> 3 == position:
-            odd ^= keys[i] & _BOTH_SIDES
-            doubt |= keys[i] & _DOUBT
-            i += 1
-        col = position >> 1
-        if position & 1:
-            if doubt != 0:
-                note_doubt(doubts, polygon, row, col)
-            elif closed:
-                pixels[col] = (pixels[col] & keep) | add
-            col += 1
-        if odd == _BOTH_SIDES or (closed and odd != 0):
-            stop = keys[i] >> 4 if i < len(keys) else len(pixels)
-            change(pixels[col:stop], keep, add)
+def fill_rows(
+    keys: Integers,
+    key_ends: Integers,
+    start_key: int,
+    left: Integers,
+    odd_before: int,
+    row_start: int,
+    row_stop: int,
+    closed: bool,
+    what: Polygon,
+    place: Place,
+    doubts: Integers,
+    out: Bytes,
+) -> int:
+    """Change the pixels of some rows that are inside a polygon, and note those in doubt.
+
+    `odd_before` says on which sides of the row before these the parity was odd where it entered the window. Returned is
+    that of the last one.
+    """
+    i: Any = np.int64(0)
+    for row in range(row_start, row_stop):
+        odd_before ^= left[row]
+        odd = odd_before
+        stop = key_ends[row] - start_key
+        sort(keys, i, stop)
+        col: Any = np.int64(0)
+        if i < stop and keys[i] == _SEVERAL:
+            note_doubt(doubts, what, place, row, keys[i])
+            i = stop
+            continue
+        while True:
+            if odd == _BOTH_SIDES or (closed and odd != 0):
+                change(out, place[0] + row, col, keys[i] >> 4 if i < stop else out.shape[1], what[1], what[2])
+            if i == stop:
+                break
+            position = keys[i] >> 3
+            doubt = 0
+            while i < stop and keys[i] >> 3 == position:
+                odd ^= keys[i] & _BOTH_SIDES
+                doubt |= keys[i] & _DOUBT
+                i += 1
+            col = position >> 1
+            if position & 1:
+                if doubt != 0:
+                    note_doubt(doubts, what, place, row, col)
+                elif closed:
+                    change(out, place[0] + row, col, col + 1, what[1], what[2])
+                col += 1
+    return odd_before
 
 
 @helper
-def note_doubt(doubts: Integers, polygon: int, row: int, col: int) -> None:
+def note_doubt(doubts: Integers, what: Polygon, place: Place, row: int, col: int) -> None:
     """Note that a centre is in doubt, if there is room."""
-    doubts[0, 0] += 1
-    if doubts[0, 0] < len(doubts):
-        doubts[doubts[0, 0], 0] = polygon
-        doubts[doubts[0, 0], 1] = row
-        doubts[doubts[0, 0], 2] = col
+    first_row, start, stop = place
+    doubts[start, 0] += 1
+    entry = start + doubts[start, 0]
+    if entry < stop:
+        doubts[entry, 0] = what[0]
+        doubts[entry, 1] = first_row + row
+        doubts[entry, 2] = col
 
 
 @helper
-def change(pixels: Bytes, keep: np.uint8, add: np.uint8) -> None:
-    """Keep some bits of bytes and add others. They come as a slice, so that LLVM sees no negative index: vectorised."""
+def change(out: Bytes, row: int, start: int, stop: int, keep: np.uint8, add: np.uint8) -> None:
+    """Keep some bits of a row's bytes and add others. No negative index for LLVM: memset, or vectorised."""
     if keep == 0:
-        fill(pixels, add)
-        return
-    for j in range(len(pixels)):
-        pixels[j] = (pixels[j] & keep) | add
-
-
-@helper
-def fill(pixels: Bytes, value: np.uint8) -> None:
-    """Set bytes: LLVM calls memset."""
-    for j in range(len(pixels)):
-        pixels[j] = value
+        for col in range(np.uint64(start), np.uint64(stop)):
+            out[row, col] = add
+    else:
+        for col in range(np.uint64(start), np.uint64(stop)):
+            out[row, col] = (out[row, col] & keep) | add
