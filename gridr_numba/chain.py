@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from . import checks
+from .codes import write_codes
 from .dense import NO_BYTES, NO_GRID, DenseOptions, densify_window
 from .io import StripBuffer, StripReader, StripWriter, block_cache, block_height, in_background
 from .job import GridIn, GridOut, Job, MaskIn, MaskOut
@@ -317,16 +318,15 @@ def run_strips(job: Job) -> None:
 def _computed(job: Job, options: DenseOptions, strip: Strip, inputs: _Inputs, outputs: _Outputs) -> Callable[[], Strip]:
     """Read and compute a strip, and return the call that writes it."""
     grid, mask = outputs.grid(strip), outputs.mask(strip)
-    causes = NO_BYTES
-    if job.polygons is not None and job.wants_mask:
-        causes = mask
-        job.polygons.write_causes(strip.dense, causes, options.threads)
+    marked = job.polygons is not None and job.wants_mask
+    if job.polygons is not None and marked:
+        job.polygons.write_causes(strip.dense, mask, options.threads)
     densify_window(
         options,
         strip.relative,
         nodes=inputs.nodes(strip),
         valid_nodes=inputs.valid_nodes(strip),
-        causes=causes,
+        marked=marked,
         out_grid=grid,
         out_mask=mask,
     )
@@ -343,7 +343,6 @@ def _dense_options(job: Job, threads: int) -> DenseOptions:
         limits=() if job.grid_out is None else job.grid_out.limits,
         fill=np.nan if job.fill is None else job.fill,
         fill_masked=job.fill is not None,
-        codes=None if job.tally is not None else (1, 0) if job.mask_out is None else job.mask_out.codes,
         threads=threads,
         tile_shape=job.tile_shape,
     )
@@ -427,24 +426,24 @@ class _Inputs:
 class _Outputs:
     """Buffers for one strip's pixels, and the way to their files.
 
-    The mask is as the kernel writes it: the output's own bytes, or 0 and 1 to look wider values up with.
+    The mask holds causes until the strip is finished: in the output's own bytes, or beside its wider values.
     """
 
     def __init__(self, job: Job, plan: StripPlan) -> None:
         shape = plan.strip_shape
-        self._grid_writer, self._mask_bytes, self._mask_writer, self._wide_values = None, None, None, None
+        self._grid_writer, self._mask_bytes, self._mask_writer = None, None, None
         if job.grid_out is not None:
             self._grid_writer = StripWriter(job.grid_out.bands, StripBuffer(2, shape, job.grid_out.dtype), job.watch)
         if job.wants_mask:
             self._mask_bytes = StripBuffer(1, shape, np.uint8)
         if job.mask_out is None or self._mask_bytes is None:
             return
+        self._codes = job.mask_out.values
         band = (job.mask_out.dataset, 1)
         if job.mask_out.one_byte:
             self._mask_writer = StripWriter([band], self._mask_bytes.viewed(job.mask_out.dtype), job.watch)
         else:
             self._mask_writer = StripWriter([band], StripBuffer(1, shape, job.mask_out.dtype), job.watch)
-            self._wide_values = np.array(job.mask_out.values[::-1], job.mask_out.dtype)
 
     def grid(self, strip: Strip) -> NDArray[Any]:
         return NO_GRID if self._grid_writer is None else self._grid_writer.buffer(strip.dense.shape)
@@ -454,9 +453,7 @@ class _Outputs:
 
     def finish(self, strip: Strip) -> None:
         if self._mask_writer is not None:
-            if self._wide_values is not None:
-                wide = self._mask_writer.buffer(strip.dense.shape)[0]
-                np.take(self._wide_values, self.mask(strip), out=wide, mode="clip")
+            write_codes(self.mask(strip), self._codes, self._mask_writer.buffer(strip.dense.shape)[0])
             self._mask_writer.finish(strip.target)
         if self._grid_writer is not None:
             self._grid_writer.finish(strip.target)

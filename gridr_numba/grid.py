@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from . import checks
+from .codes import parts_of
 from .dense import DenseOptions, compiled_for, densify_window, largest_float64_in
 from .errors import GridrTypeError, GridrValueError
 from .kernels.bilinear import void_nodes
 from .strips import grid_full_resolution_shape, node_window
 from .window import Window
+
+# Rows of so many pixels are computed, and cast or copied while they are in the cache, where the output is not one that
+# the kernel can write.
+_PIXELS_A_PART = 1 << 17
 
 
 def build_grid(
@@ -93,9 +100,16 @@ def interpolate(nodes: NDArray[Any], window: Window, resolution: tuple[int, int]
     bands, rows, _ = contributing.shape
     void_nodes(contributing, np.full((bands, 1), np.nan), np.empty(rows, np.int64))
     dtype = compiled_for({result.dtype})
-    direct = result.dtype == dtype and result.flags.c_contiguous
-    out_grid = result if direct else np.empty(result.shape, dtype)
     options = DenseOptions(resolution, limits=(largest_float64_in(result.dtype),) * bands)
-    densify_window(options, relative, nodes=contributing, out_grid=out_grid)
-    if not direct:
-        result[...] = out_grid
+    if result.dtype == dtype and result.flags.c_contiguous:
+        densify_window(options, relative, nodes=contributing, out_grid=result)
+        return
+    parts = parts_of(result.shape[1:], _PIXELS_A_PART)
+    buffer = np.empty(bands * parts[0].stop * result.shape[2], dtype)
+    for part in parts:
+        shape = (bands, part.stop - part.start, result.shape[2])
+        out_grid = buffer[: math.prod(shape)].reshape(shape)
+        start = relative.row_start
+        rows = replace(relative, row_start=start + part.start, row_stop=start + part.stop)
+        densify_window(options, rows, nodes=contributing, out_grid=out_grid)
+        result[:, part] = out_grid

@@ -52,11 +52,11 @@ class MaskIn:
 
 @dataclass(frozen=True)
 class MaskOut:
-    """The dense mask: a dataset whose band 1 is written, its data type, and the values for valid and invalid."""
+    """The mask: a dataset whose band 1 is written, its type, and the values for valid and invalid; None is causes."""
 
     dataset: Any
     dtype: np.dtype[Any]
-    values: tuple[int, int]
+    values: tuple[int, int] | None
 
     @classmethod
     def of(cls, dataset: Any, dtype: Any, values: Any, full_shape: tuple[int, int]) -> MaskOut:
@@ -68,13 +68,8 @@ class MaskOut:
 
     @property
     def one_byte(self) -> bool:
-        """Whether the kernel can write the output's own bytes; wider values are looked up from 0 and 1."""
+        """Whether the causes can stand where the values come."""
         return self.dtype.itemsize == 1
-
-    @property
-    def codes(self) -> tuple[int, int]:
-        """The bytes for valid and invalid pixels."""
-        return (self.values[0] & 0xFF, self.values[1] & 0xFF) if self.one_byte else (1, 0)
 
 
 @dataclass(frozen=True)

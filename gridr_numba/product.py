@@ -438,15 +438,14 @@ def _with_outputs(
         if file.argument == "out":
             grid_out = GridOut(((file, 1), (file, 2)), swapped=False, dtype=dtype, dtypes=(dtype, dtype))
         else:
-            mask_out = MaskOut(file, dtype, values or (0, 1))
-    codes = None if values is None else (1, 0) if mask_out is None else mask_out.codes
+            mask_out = MaskOut(file, dtype, values)
     return replace(
         job,
         grid_in=grid_in,
         grid_out=grid_out,
         mask_out=mask_out,
         fill=None if grid_out is None else grid_out.checked_fill(job.fill),
-        tally=Tally(codes, 0 if grid_out is None else 2),
+        tally=Tally(0 if grid_out is None else 2),
         watch=None if checksums is None else checksums.watch,
     )
 
