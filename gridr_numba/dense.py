@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import ceil
 from typing import Any
@@ -10,8 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .codes import parts_of
 from .kernels.bilinear import Nodes, Rules, dense_part, densify
-from .kernels.jit import team
+from .kernels.jit import team, usable_threads
 from .window import Window
 
 # Rows and columns of the tile that one thread works on at a time. Whole rows would write a little faster where nothing
@@ -90,6 +93,41 @@ def densify_window(
             loop,
             dense_part(out_grid, out_mask),
         )
+
+
+def write_in_parts(shape: tuple[int, ...], pixels: int, worker: Callable[[int], Callable[[slice], None]]) -> None:
+    """Have parts of a raster written while they are in the cache, by as many threads as the process may use.
+
+    Each thread takes the next part when it has done one, so none waits for another. What it calls must not be parallel.
+
+    Parameters
+    ----------
+    shape : (int, int)
+        Of the raster.
+    pixels : int
+        Of a part, about.
+    worker : callable
+        Takes the most rows that a part has, for buffers of its own, and returns the call that writes some rows.
+    """
+    parts = parts_of(shape, pixels)
+    remaining = iter(parts)  # shared: each part is taken once
+
+    def work(_: int) -> None:
+        write = worker(parts[0].stop)
+        for rows in remaining:
+            write(rows)
+
+    threads = min(usable_threads(None), len(parts))
+    if threads == 1:
+        work(0)
+        return
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(work, range(threads)))
+
+
+def rows_of(window: Window, rows: slice) -> Window:
+    """Return some rows of a window, counted from its first."""
+    return replace(window, row_start=window.row_start + rows.start, row_stop=window.row_start + rows.stop)
 
 
 def compiled_for(dtypes: set[np.dtype[Any]]) -> np.dtype[Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -10,8 +11,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from . import checks
-from .codes import parts_of
-from .dense import DenseOptions, compiled_for, densify_window, largest_float64_in
+from .dense import DenseOptions, compiled_for, densify_window, largest_float64_in, rows_of, write_in_parts
 from .errors import GridrTypeError, GridrValueError
 from .kernels.bilinear import void_nodes
 from .strips import grid_full_resolution_shape, node_window
@@ -104,12 +104,17 @@ def interpolate(nodes: NDArray[Any], window: Window, resolution: tuple[int, int]
     if result.dtype == dtype and result.flags.c_contiguous:
         densify_window(options, relative, nodes=contributing, out_grid=result)
         return
-    parts = parts_of(result.shape[1:], _PIXELS_A_PART)
-    buffer = np.empty(bands * parts[0].stop * result.shape[2], dtype)
-    for part in parts:
-        shape = (bands, part.stop - part.start, result.shape[2])
-        out_grid = buffer[: math.prod(shape)].reshape(shape)
-        start = relative.row_start
-        rows = replace(relative, row_start=start + part.start, row_stop=start + part.stop)
-        densify_window(options, rows, nodes=contributing, out_grid=out_grid)
-        result[:, part] = out_grid
+
+    def worker(most_rows: int) -> Callable[[slice], None]:
+        buffer = np.empty(bands * most_rows * result.shape[2], dtype)
+
+        def write(rows: slice) -> None:
+            shape = (bands, rows.stop - rows.start, result.shape[2])
+            out_grid = buffer[: math.prod(shape)].reshape(shape)
+            densify_window(options, rows_of(relative, rows), nodes=contributing, out_grid=out_grid)
+            result[:, rows] = out_grid
+
+        return write
+
+    options = replace(options, parallel=False)
+    write_in_parts(result.shape[1:], _PIXELS_A_PART, worker)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -9,8 +10,8 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from . import checks
-from .codes import parts_of, write_codes
-from .dense import NO_BYTES, DenseOptions, densify_window
+from .codes import write_codes
+from .dense import NO_BYTES, DenseOptions, densify_window, rows_of, write_in_parts
 from .errors import GridrValueError
 from .grid import target_window
 from .rasterize import PolygonMask
@@ -18,8 +19,8 @@ from .strips import node_window
 from .types import MASK_BINARY_THRESHOLD, Cause, GeometryType
 from .window import Window
 
-# Rows of so many pixels are computed and turned into codes at a time: a launch each, while they are in the cache.
-_PIXELS_A_PART = 1 << 19
+# Rows of so many pixels are computed and turned into codes at a time, while they are in the cache.
+_PIXELS_A_PART = 1 << 17
 
 
 def build_mask(
@@ -107,7 +108,11 @@ def build_mask(
             result[...] = 1
         return None
     dense = np.empty(result_shape, np.uint8) if result is None else result
-    coarse = None if mask_in is None else _CoarseMask.of(mask_in, window, DenseOptions(node_resolution, threshold))
+    coarse = (
+        None
+        if mask_in is None
+        else _CoarseMask.of(mask_in, window, DenseOptions(node_resolution, threshold, parallel=False))
+    )
     _write(polygons, coarse, dense)
     return dense if result is None else None
 
@@ -122,13 +127,20 @@ def _write(polygons: PolygonMask | None, coarse: _CoarseMask | None, out: NDArra
     if polygons is not None:
         causes = np.empty(out.shape, np.uint8) if causes is None else causes
         polygons.write_causes(Window.whole(out.shape), causes)
-    parts = parts_of(out.shape, _PIXELS_A_PART)
-    buffer = np.empty((parts[0].stop, out.shape[1]), np.uint8) if causes is None else NO_BYTES
-    for rows in parts:
-        part = buffer[: rows.stop - rows.start] if causes is None else causes[rows]
-        if coarse is not None:
-            coarse.add_causes(rows, part, marked=polygons is not None)
-        write_codes(part, (1, 0), out[rows])
+
+    def worker(most_rows: int) -> Callable[[slice], None]:
+        buffer = np.empty((most_rows, out.shape[1]), np.uint8) if causes is None else NO_BYTES
+        scratch = None if coarse is None else coarse.scratch(most_rows)
+
+        def write(rows: slice) -> None:
+            part = buffer[: rows.stop - rows.start] if causes is None else causes[rows]
+            if coarse is not None:
+                coarse.add_causes(rows, scratch, part, marked=polygons is not None)
+            write_codes(part, (1, 0), out[rows])
+
+        return write
+
+    write_in_parts(out.shape, _PIXELS_A_PART, worker)
 
 
 class _CoarseMask:
@@ -148,11 +160,11 @@ class _CoarseMask:
         )
         return (_BinaryMask if binary else _FractionalMask)(options, relative, nodes)
 
-    def _rows(self, rows: slice) -> Window:
-        start = self._relative.row_start
-        return replace(self._relative, row_start=start + rows.start, row_stop=start + rows.stop)
+    def scratch(self, most_rows: int) -> Any:
+        """Return what a thread needs for itself."""
+        return None
 
-    def add_causes(self, rows: slice, causes: NDArray[np.uint8], *, marked: bool) -> None:
+    def add_causes(self, rows: slice, scratch: Any, causes: NDArray[np.uint8], *, marked: bool) -> None:
         """Write the causes of some rows, or add them where polygons have marked theirs."""
         raise NotImplementedError
 
@@ -164,8 +176,9 @@ class _BinaryMask(_CoarseMask):
         super().__init__(options, relative)
         self._valid_nodes = np.ascontiguousarray(nodes == 1).view(np.uint8)
 
-    def add_causes(self, rows: slice, causes: NDArray[np.uint8], *, marked: bool) -> None:
-        densify_window(self._options, self._rows(rows), valid_nodes=self._valid_nodes, marked=marked, out_mask=causes)
+    def add_causes(self, rows: slice, scratch: Any, causes: NDArray[np.uint8], *, marked: bool) -> None:
+        window = rows_of(self._relative, rows)
+        densify_window(self._options, window, valid_nodes=self._valid_nodes, marked=marked, out_mask=causes)
 
 
 class _FractionalMask(_CoarseMask):
@@ -175,13 +188,13 @@ class _FractionalMask(_CoarseMask):
         super().__init__(replace(options, limits=(np.inf,)), relative)
         self._nodes = np.array(nodes, dtype=np.float64, order="C")[np.newaxis]
         self._signed = not bool((nodes >= 0).all())
-        self._validity: NDArray[np.float64] | None = None
 
-    def add_causes(self, rows: slice, causes: NDArray[np.uint8], *, marked: bool) -> None:
-        if self._validity is None:
-            self._validity = np.empty((1, *causes.shape))
-        validity = self._validity[:, : len(causes)]
-        densify_window(self._options, self._rows(rows), nodes=self._nodes, out_grid=validity)
+    def scratch(self, most_rows: int) -> Any:
+        return np.empty((1, most_rows, self._relative.shape[1]))
+
+    def add_causes(self, rows: slice, scratch: Any, causes: NDArray[np.uint8], *, marked: bool) -> None:
+        validity = scratch[:, : len(causes)]
+        densify_window(self._options, rows_of(self._relative, rows), nodes=self._nodes, out_grid=validity)
         if self._signed:
             np.abs(validity, out=validity)
         reached = validity[0] >= float(self._options.threshold)  # False where it is not a number

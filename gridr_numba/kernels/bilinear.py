@@ -10,7 +10,7 @@ is copied, so nodes survive to the bit and a node that does not contribute is ne
 most 2 ulp of the largest node (weights 0.75, products 0.75, sum 0.5), so the two by at most 4. The result is clamped
 between its two ends. That costs two vector instructions, and means that a dense value is never outside the range of its
 nodes, that a constant stays constant to the bit, that nothing overflows on the way, and that where the ends are within
-a limit, so are all rows between them. Rows of float32 are made in float64, in the tile, and rounded as they are stored.
+a limit, so are all rows between them. Both types of output are in one kernel, which is compiled once.
 
 *Void nodes* are NaN in every band (`void_nodes` sees to it), so that the arithmetic itself carries them to exactly the
 pixels that they contribute to.
@@ -32,6 +32,7 @@ from .jit import helper, kernel, run_pieces
 
 Floats = NDArray[np.float64]
 Floats32 = NDArray[np.float32]
+Coordinates = NDArray[Any]  # float32 or float64
 Integers = NDArray[np.int64]
 Bytes = NDArray[np.uint8]
 Pair = tuple[int, int]
@@ -169,10 +170,8 @@ def densify_tile(job: tuple[Nodes, Rules, bool, Weights, Tiling, DensePart], til
     start = (tile % tiling.tile_cols) * tiling.tile_width
     n = min(tiling.tile_width, tiling.width - start)
     bands = nodes.values.shape[0]
-    narrow = out.grid32.shape[0] > 0
     has_mask = out.mask.shape[0] > 0
     scratch = np.empty(n, np.uint8)
-    rows = np.empty((bands, 1, n)) if narrow else out.grid  # where the rows are made
     spread = np.empty((2, bands, n))  # the node rows above and below, by parity of the node row
     valid_sums = np.empty((2, n))
     states = np.zeros(2, np.int64)  # of each of the two: what `spread_nodes` returned
@@ -188,23 +187,40 @@ def densify_tile(job: tuple[Nodes, Rules, bool, Weights, Tiling, DensePart], til
         upper = r % 2
         lower = (r + 1) % 2 if a > 0 else upper
         state = states[upper] | states[lower]
-        at, first = (0, 0) if narrow else (i, start)
         mask = out.mask[i, start : start + n] if has_mask else scratch
         if not (marked and has_mask):
             set_bytes(NONE, mask)
         if state & _MASKED:
             mark_masked(valid_sums[upper], valid_sums[lower], a, rr, rules.threshold_sum, mask)
-        for band in range(bands):
-            row = rows[band, at, first : first + n]
-            blend_row(spread[upper, band], spread[lower, band], a, rr, row)
-            if state & _VOID:
-                mark_void(row, rules.limits[band], mask)
-        for band in range(bands):
-            row = rows[band, at, first : first + n]
-            if state & _VOID or (rules.fill_masked and (state != 0 or marked)):
-                fill_invalid(mask, rules.fill, rules.fill_masked, row)
-            if narrow:
-                round_row(row, out.grid32[band, i, start : start + n])
+        write_bands(spread, upper, lower, a, rr, rules, state, marked, mask, i, start, out.grid)
+        write_bands(spread, upper, lower, a, rr, rules, state, marked, mask, i, start, out.grid32)
+
+
+@helper
+def write_bands(
+    spread: Floats,
+    upper: int,
+    lower: int,
+    a: int,
+    rr: int,
+    rules: Rules,
+    state: int,
+    marked: bool,
+    mask: Bytes,
+    i: int,
+    start: int,
+    out: Coordinates,
+) -> None:
+    """Write a row of a tile, every band that there is of this type, and mark and fill what is void."""
+    n = mask.shape[0]
+    for band in range(out.shape[0]):
+        blend_row(spread[upper, band], spread[lower, band], a, rr, out[band, i, start : start + n])
+    if state & _VOID:
+        for band in range(out.shape[0]):
+            mark_void(out[band, i, start : start + n], rules.limits[band], mask)
+    if state & _VOID or (rules.fill_masked and (state != 0 or marked)):
+        for band in range(out.shape[0]):
+            fill_invalid(mask, rules.fill, rules.fill_masked, out[band, i, start : start + n])
 
 
 # What some pixel of a spread row is.
@@ -280,7 +296,7 @@ def spread_row(nodes: Floats, first_col: int, rc: int, weights: Weights, out: Fl
 
 
 @helper
-def blend_row(upper: Floats, lower: Floats, a: int, rr: int, out: Floats) -> None:
+def blend_row(upper: Floats, lower: Floats, a: int, rr: int, out: Coordinates) -> None:
     """Interpolate one dense row between two spread rows, `a` rows of `rr` below the upper one."""
     if a == 0:
         for j in range(out.shape[0]):
@@ -352,7 +368,7 @@ def mark_masked(
 
 
 @helper
-def mark_void(values: Floats, limit: float, mask: Bytes) -> None:
+def mark_void(values: Coordinates, limit: float, mask: Bytes) -> None:
     """Mark the pixels of a dense row that are not numbers, or too large for their file."""
     for j in range(values.shape[0]):
         if not abs(values[j]) <= limit:
@@ -360,19 +376,12 @@ def mark_void(values: Floats, limit: float, mask: Bytes) -> None:
 
 
 @helper
-def fill_invalid(mask: Bytes, fill: float, fill_masked: bool, out: Floats) -> None:
+def fill_invalid(mask: Bytes, fill: float, fill_masked: bool, out: Coordinates) -> None:
     """Fill the void pixels of a dense row or, with `fill_masked`, all of its invalid ones."""
     filled = np.uint8(0xFF) if fill_masked else NODE
     for j in range(out.shape[0]):
         if mask[j] & filled:
             out[j] = fill
-
-
-@helper
-def round_row(values: Floats, out: Floats32) -> None:
-    """Store a row in float32."""
-    for j in range(out.shape[0]):
-        out[j] = values[j]
 
 
 @kernel()
