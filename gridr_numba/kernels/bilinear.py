@@ -174,7 +174,7 @@ def densify_tile(job: tuple[Nodes, Rules, bool, Weights, Tiling, DensePart], til
     scratch = np.empty(n, np.uint8)
     spread = np.empty((2, bands, n))  # the node rows above and below, by parity of the node row
     valid_sums = np.empty((2, n))
-    states = np.zeros(2, np.int64)  # of each of the two: what `spread_nodes` returned
+    states = 0  # of each of the two, in four bits: what `spread_nodes` returned
     spread_rows = 0  # node rows before this one are spread, or not needed
     for i in range(row_start, row_stop):
         r = (nodes.first[0] + i) // rr
@@ -182,11 +182,12 @@ def densify_tile(job: tuple[Nodes, Rules, bool, Weights, Tiling, DensePart], til
         spread_rows = max(spread_rows, r)
         while spread_rows <= (r + 1 if a > 0 else r):
             slot = spread_rows % 2
-            states[slot] = spread_nodes(nodes, rules, weights, spread_rows, start, spread[slot], valid_sums[slot])
+            state = spread_nodes(nodes, rules, weights, spread_rows, start, spread[slot], valid_sums[slot])
+            states = (states & ~(15 << 4 * slot)) | (state << 4 * slot)
             spread_rows += 1
         upper = r % 2
         lower = (r + 1) % 2 if a > 0 else upper
-        state = states[upper] | states[lower]
+        state = (states >> 4 * upper | states >> 4 * lower) & 15
         mask = out.mask[i, start : start + n] if has_mask else scratch
         if not (marked and has_mask):
             set_bytes(NONE, mask)

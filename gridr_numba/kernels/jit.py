@@ -270,7 +270,8 @@ def _define_piece(context: Any, builder: Any, piece: Any, signature: Any) -> Any
     address, index = context.call_conv.get_arguments(function)
     place = inside.inttoptr(address, context.get_value_type(signature.args[0]).as_pointer())
     call = context.get_function(piece, signature)
-    context.add_linking_libs(getattr(call, "libs", ()))
+    for library in getattr(call, "libs", ()):
+        context.active_code_library.add_linking_library(library)
     call(inside, (inside.load(place), index))
     context.call_conv.return_value(inside, context.get_dummy_value())
     return function
