@@ -305,25 +305,26 @@ class _SharedBuffers:
 
     def compute(self, rows: Rows) -> None:
         """Compute a piece, in a child. Each child voids all of the nodes: whoever comes second changes nothing."""
-        from gridr_numba.dense import NO_BYTES, densify_window
+        from gridr_numba.codes import write_codes
+        from gridr_numba.dense import densify_window
         from gridr_numba.kernels.bilinear import void_nodes
 
         nodes = _part(self._nodes, (2, *self._strip.nodes.shape))
         void_nodes(nodes, self._job.inputs.grid.nodata, (0, 0), np.empty(1, np.int64))
         grid, mask = self._outputs(rows)
-        causes = NO_BYTES
-        if self._job.inputs.polygons is not None:
-            causes = mask
-            self._job.inputs.polygons.write_causes(_rows_of(self._strip.dense, rows), causes, 1)
+        marked = self._job.inputs.polygons is not None
+        if marked:
+            self._job.inputs.polygons.write_causes(_rows_of(self._strip.dense, rows), mask, 1)
         densify_window(
             self._options,
             _rows_of(self._strip.relative, rows),
             nodes=nodes,
             valid_nodes=_part(self._valid_nodes, self._strip.nodes.shape),
-            causes=causes,
+            marked=marked,
             out_grid=grid,
             out_mask=mask,
         )
+        write_codes(mask, (1, 0), mask)
 
     def write(self, rows: Rows) -> None:
         """Write a piece."""

@@ -17,6 +17,7 @@ import traceback
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from .types import Progress
 
 _LOGGER = logging.getLogger(__package__)
+_COMPILER = logging.getLogger(f"{__package__}.kernels.jit")  # says that kernels are being compiled
 _DEBUG, _QUIET = "gridr_numba.debug", "gridr_numba.quiet"
 _BAD_ARGUMENTS, _FAILURE, _INTERRUPTED = 2, 1, 130
 
@@ -127,9 +129,10 @@ class _StderrHandler(logging.Handler):
 @contextmanager
 def _messages_on_stderr() -> Iterator[None]:
     """Show what the package logs, and warnings, a line each."""
-    handler, propagated = _StderrHandler(), _LOGGER.propagate
+    handler, propagated, compilers = _StderrHandler(), _LOGGER.propagate, _COMPILER.level
     _LOGGER.addHandler(handler)
     _LOGGER.propagate = False
+    _COMPILER.setLevel(max(_LOGGER.level, logging.INFO))
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="Dataset has no geotransform")  # as rasters in pixels should
@@ -138,6 +141,7 @@ def _messages_on_stderr() -> Iterator[None]:
     finally:
         _LOGGER.removeHandler(handler)
         _LOGGER.propagate = propagated
+        _COMPILER.setLevel(compilers)
 
 
 def _verbose(context: click.Context, _: click.Parameter, count: int) -> None:
@@ -152,9 +156,9 @@ def _quiet(context: click.Context, _: click.Parameter, given: bool) -> None:
 
 
 def _set_level(context: click.Context, level: int) -> None:
-    before = _LOGGER.level
-    _LOGGER.setLevel(level)
-    context.call_on_close(lambda: _LOGGER.setLevel(before))
+    for logger, lowest in ((_LOGGER, level), (_COMPILER, max(level, logging.INFO))):
+        context.call_on_close(partial(logger.setLevel, logger.level))
+        logger.setLevel(lowest)
 
 
 def _debug(context: click.Context, _: click.Parameter, given: bool) -> None:

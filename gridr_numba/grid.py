@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from . import checks
-from .dense import DenseOptions, compiled_for, densify_window, largest_float64_in
+from .dense import DenseOptions, compiled_for, densify_window, largest_float64_in, rows_of, write_in_parts
 from .errors import GridrTypeError, GridrValueError
 from .kernels.bilinear import void_nodes
 from .plan import grid_full_resolution_shape, node_window
 from .window import Window
+
+# Rows of so many pixels are computed, and cast or copied while they are in the cache, where the output is not one that
+# the kernel can write.
+_PIXELS_A_PART = 1 << 17
 
 
 def build_grid(
@@ -93,9 +100,21 @@ def interpolate(nodes: NDArray[Any], window: Window, resolution: tuple[int, int]
     bands = len(contributing)
     void_nodes(contributing, np.full((bands, 1), np.nan), (0, 0), np.empty(1, np.int64))
     dtype = compiled_for({result.dtype})
-    direct = result.dtype == dtype and result.flags.c_contiguous
-    out_grid = result if direct else np.empty(result.shape, dtype)
     options = DenseOptions(resolution, limits=(largest_float64_in(result.dtype),) * bands)
-    densify_window(options, relative, nodes=contributing, out_grid=out_grid)
-    if not direct:
-        result[...] = out_grid
+    if result.dtype == dtype and result.flags.c_contiguous:
+        densify_window(options, relative, nodes=contributing, out_grid=result)
+        return
+
+    def worker(most_rows: int) -> Callable[[slice], None]:
+        buffer = np.empty(bands * most_rows * result.shape[2], dtype)
+
+        def write(rows: slice) -> None:
+            shape = (bands, rows.stop - rows.start, result.shape[2])
+            out_grid = buffer[: math.prod(shape)].reshape(shape)
+            densify_window(options, rows_of(relative, rows), nodes=contributing, out_grid=out_grid)
+            result[:, rows] = out_grid
+
+        return write
+
+    options = replace(options, parallel=False)
+    write_in_parts(result.shape[1:], _PIXELS_A_PART, worker)

@@ -178,13 +178,6 @@ class MaskOut:
         asked = checks.integer_dtype(dtype, "mask_out_dtype")
         return cls(SinkBand(sink, 1), own, checks.mask_out_values(values, (own, asked)))
 
-    @property
-    def codes(self) -> Pair | None:
-        """The bytes for valid and invalid pixels, 1 and 0 to look wider values up with; None for causes."""
-        if self.values is None:
-            return None
-        return (1, 0) if self.dtype.itemsize > 1 else (self.values[0] & 0xFF, self.values[1] & 0xFF)
-
 
 @dataclass(frozen=True)
 class GridOut:

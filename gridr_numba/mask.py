@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from . import checks
-from .dense import NO_BYTES, DenseOptions, densify_window
+from .codes import write_codes
+from .dense import NO_BYTES, DenseOptions, densify_window, rows_of, write_in_parts
 from .errors import GridrValueError
 from .grid import target_window
 from .plan import node_window
 from .rasterize import PolygonMask
 from .types import MASK_BINARY_THRESHOLD, Cause, GeometryType
 from .window import Window
+
+# Rows of so many pixels are computed and turned into codes at a time, while they are in the cache.
+_PIXELS_A_PART = 1 << 17
 
 
 def build_mask(
@@ -95,29 +101,106 @@ def build_mask(
         if window.shape != result_shape:
             raise GridrValueError(f"mask_in_target_win must have the shape {result_shape}, not {window.shape}")
 
-    if result is not None and init_out:
-        result[...] = 1
     if mask_in is None and polygons is None:
-        return np.ones(result_shape, np.uint8) if result is None else None
-    causes = NO_BYTES
+        if result is None:
+            return np.ones(result_shape, np.uint8)
+        if init_out:
+            result[...] = 1
+        return None
+    dense = np.empty(result_shape, np.uint8) if result is None else result
+    coarse = (
+        None
+        if mask_in is None
+        else _CoarseMask.of(mask_in, window, DenseOptions(node_resolution, threshold, parallel=False))
+    )
+    _write(polygons, coarse, dense)
+    return dense if result is None else None
+
+
+def _write(polygons: PolygonMask | None, coarse: _CoarseMask | None, out: NDArray[Any]) -> None:
+    """Write the mask in parts that stay in the cache: no second array of its size where its own bytes can be used.
+
+    Polygons are written in one go, for which those of another type or other strides need bytes beside them.
+    """
+    own_bytes = out.itemsize == 1 and out.flags.c_contiguous
+    causes = out.view(np.uint8) if own_bytes else None
     if polygons is not None:
-        causes = np.empty(result_shape, np.uint8)
-        polygons.write_causes(Window.whole(result_shape), causes)
-    mask = np.empty(result_shape, np.uint8)
-    options = DenseOptions(node_resolution, threshold)
-    if mask_in is None:
-        densify_window(options, window, causes=causes, out_mask=mask)
-    elif mask_in.dtype.kind == "f" or not np.isin(mask_in, (0, 1)).all():
-        causes = _fractional_causes(mask_in, window, options, causes)
-        densify_window(options, window, causes=causes, out_mask=mask)
-    else:
-        needed, relative = node_window(window, node_resolution)
-        valid_nodes = np.ascontiguousarray(mask_in[needed.to_slices()] == 1).view(np.uint8)
-        densify_window(options, relative, valid_nodes=valid_nodes, causes=causes, out_mask=mask)
-    if result is None:
-        return mask
-    result[...] = mask
-    return None
+        causes = np.empty(out.shape, np.uint8) if causes is None else causes
+        polygons.write_causes(Window.whole(out.shape), causes)
+
+    def worker(most_rows: int) -> Callable[[slice], None]:
+        buffer = np.empty((most_rows, out.shape[1]), np.uint8) if causes is None else NO_BYTES
+        scratch = None if coarse is None else coarse.scratch(most_rows)
+
+        def write(rows: slice) -> None:
+            part = buffer[: rows.stop - rows.start] if causes is None else causes[rows]
+            if coarse is not None:
+                coarse.add_causes(rows, scratch, part, marked=polygons is not None)
+            write_codes(part, (1, 0), out[rows])
+
+        return write
+
+    write_in_parts(out.shape, _PIXELS_A_PART, worker)
+
+
+class _CoarseMask:
+    """The nodes of a coarse mask around a window, and what they say of each pixel."""
+
+    def __init__(self, options: DenseOptions, relative: Window) -> None:
+        self._options = options
+        self._relative = relative
+
+    @classmethod
+    def of(cls, mask_in: NDArray[Any], window: Window, options: DenseOptions) -> _CoarseMask:
+        """Take the nodes that contribute to a window, as copies."""
+        needed, relative = node_window(window, options.resolution_row_col)
+        nodes = mask_in[needed.to_slices()]
+        binary = mask_in.dtype.kind == "b" or (
+            mask_in.dtype.kind != "f" and int(mask_in.min()) >= 0 and int(mask_in.max()) <= 1
+        )
+        return (_BinaryMask if binary else _FractionalMask)(options, relative, nodes)
+
+    def scratch(self, most_rows: int) -> Any:
+        """Return what a thread needs for itself."""
+        return None
+
+    def add_causes(self, rows: slice, scratch: Any, causes: NDArray[np.uint8], *, marked: bool) -> None:
+        """Write the causes of some rows, or add them where polygons have marked theirs."""
+        raise NotImplementedError
+
+
+class _BinaryMask(_CoarseMask):
+    """Nodes that are all 0 or 1: the kernel decides in integers."""
+
+    def __init__(self, options: DenseOptions, relative: Window, nodes: NDArray[Any]) -> None:
+        super().__init__(options, relative)
+        self._valid_nodes = np.ascontiguousarray(nodes == 1).view(np.uint8)
+
+    def add_causes(self, rows: slice, scratch: Any, causes: NDArray[np.uint8], *, marked: bool) -> None:
+        window = rows_of(self._relative, rows)
+        densify_window(self._options, window, valid_nodes=self._valid_nodes, marked=marked, out_mask=causes)
+
+
+class _FractionalMask(_CoarseMask):
+    """Fractional validity: the interpolated value is compared with the threshold, in float64."""
+
+    def __init__(self, options: DenseOptions, relative: Window, nodes: NDArray[Any]) -> None:
+        super().__init__(replace(options, limits=(np.inf,)), relative)
+        self._nodes = np.array(nodes, dtype=np.float64, order="C")[np.newaxis]
+        self._signed = not bool((nodes >= 0).all())
+
+    def scratch(self, most_rows: int) -> Any:
+        return np.empty((1, most_rows, self._relative.shape[1]))
+
+    def add_causes(self, rows: slice, scratch: Any, causes: NDArray[np.uint8], *, marked: bool) -> None:
+        validity = scratch[:, : len(causes)]
+        densify_window(self._options, rows_of(self._relative, rows), nodes=self._nodes, out_grid=validity)
+        if self._signed:
+            np.abs(validity, out=validity)
+        reached = validity[0] >= float(self._options.threshold)  # False where it is not a number
+        masked = np.logical_not(reached, out=reached).view(np.uint8)
+        np.multiply(masked, np.uint8(Cause.RASTER_MASK), out=masked)
+        np.bitwise_or(causes if marked else 0, masked, out=causes)
 
 
 def _output_shape(shape: Any, win: Any, out: Any) -> tuple[int, int]:
@@ -129,17 +212,3 @@ def _output_shape(shape: Any, win: Any, out: Any) -> tuple[int, int]:
         raise GridrValueError("shape must be given where there is neither mask_in_target_win nor out to take it from")
     rows, cols = checks.array(out, "out", 2, "biuf").shape
     return rows, cols
-
-
-def _fractional_causes(
-    mask_in: NDArray[Any], window: Window, options: DenseOptions, causes: NDArray[np.uint8]
-) -> NDArray[np.uint8]:
-    """Add to the causes where the interpolated validity is below the threshold, or not a number."""
-    needed, relative = node_window(window, options.resolution_row_col)
-    nodes = np.ascontiguousarray(mask_in[needed.to_slices()], dtype=np.float64)[np.newaxis]
-    validity = np.empty((1, *window.shape))
-    interpolating = DenseOptions(options.resolution_row_col, limits=(np.inf,))
-    densify_window(interpolating, relative, nodes=nodes, out_grid=validity)
-    masked = ~(np.abs(validity[0]) >= float(options.threshold))
-    added: NDArray[np.uint8] = masked.view(np.uint8) * np.uint8(Cause.RASTER_MASK)
-    return added if causes is NO_BYTES else added | causes

@@ -252,7 +252,7 @@ def densify(
                     Bounds(checks.integer(memory_budget, "memory_budget", minimum=1), whole_blocks=True),
                 ),
             )
-            counts = Tally((1, 0) if files.mask_out is None else files.mask_out.codes, 0 if grid_in is None else 2)
+            counts = Tally(0 if grid_in is None else 2)
             checksums = Checksums() if verify else None
             watch = None if checksums is None else checksums.watch
             services = Services(logger, counts, watch, checks.progress(progress))

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from .codes import write_codes
 from .dense import NO_BYTES, NO_GRID, DenseOptions, densify_window
 from .io import SinkBand, WindowBuffer, WindowReader
 from .job import Job
@@ -134,23 +135,22 @@ class DenseStep(Step):
         mask = NO_BYTES
         if self._wants_mask:
             mask = self._causes.part(piece.dense.shape)[0] if codes is None or self._wide else codes.view(np.uint8)
-        causes = NO_BYTES
-        if self._inputs.polygons is not None and self._wants_mask:
-            causes = mask
-            self._inputs.polygons.write_causes(piece.dense, causes, threads)
+        marked = self._inputs.polygons is not None and self._wants_mask
+        if self._inputs.polygons is not None and marked:
+            self._inputs.polygons.write_causes(piece.dense, mask, threads)
         densify_window(
             replace(self._options, threads=threads),
             piece.relative,
             nodes=self._nodes(piece),
             valid_nodes=self._valid(piece),
-            causes=causes,
+            marked=marked,
             out_grid=grid,
             out_mask=mask,
         )
         if self._counts is not None:
             self._counts.add(grid, mask)
-        if self._mask_out is not None and self._wide and codes is not None:
-            np.take(np.array((self._mask_out.values or (0, 1))[::-1], codes.dtype), mask, out=codes, mode="clip")
+        if self._mask_out is not None and codes is not None:
+            write_codes(mask, self._mask_out.values, codes)
 
     def report(self, logger: logging.Logger) -> None:
         """Warn of nodes that look like coordinates and equal a nodata tag."""
@@ -162,15 +162,13 @@ class DenseStep(Step):
             )
 
     def _dense_options(self, job: Job) -> DenseOptions:
-        fill, grid_out, mask_out = job.rules.fill, job.outputs.grid, job.outputs.mask
-        codes = (1, 0) if mask_out is None else mask_out.codes
+        fill, grid_out = job.rules.fill, job.outputs.grid
         return DenseOptions(
             job.extent.resolution,
             job.rules.threshold,
             limits=() if grid_out is None else grid_out.limits,
             fill=np.nan if fill is None else fill,
             fill_masked=fill is not None,
-            codes=codes if self._counts is None else None,
             tile_shape=job.limits.tile_shape,
         )
 

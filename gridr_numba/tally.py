@@ -7,33 +7,29 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .kernels.bilinear import summarise
+from .kernels.bilinear import dense_part, summarise
 from .types import Cause
 
 
 class Tally:
-    """Counts strip by strip, and recodes the mask as it goes: the kernel leaves it causes.
+    """Counts strip by strip, from the causes that the kernel leaves in the mask.
 
     Parameters
     ----------
-    codes : tuple of int or None
-        The bytes that the mask gets for valid and invalid pixels; None keeps the causes.
     bands : int
         Of the grid; 0 where only a mask is made.
     """
 
-    def __init__(self, codes: tuple[int, int] | None, bands: int) -> None:
-        self._codes = codes
+    def __init__(self, bands: int) -> None:
         self._counts = np.zeros(1 + len(Cause), np.int64)
         self._box = np.tile([np.inf, -np.inf], (bands, 1))
 
     def add(self, grid: NDArray[Any], mask: NDArray[np.uint8]) -> None:
-        """Count a strip whose mask holds causes, and recode it."""
+        """Count a strip whose mask holds causes."""
         rows = len(mask)
         counts = np.empty((rows, len(self._counts)), np.int64)
         boxes = np.empty((rows, *self._box.shape))
-        valid_code, invalid_code = self._codes or (0, 0)
-        summarise(grid, self._codes is not None, np.uint8(valid_code), np.uint8(invalid_code), counts, boxes, mask)
+        summarise(dense_part(grid, mask), counts, boxes)
         self._counts += counts.sum(axis=0)
         if len(self._box):
             self._box[:, 0] = np.minimum(self._box[:, 0], boxes[:, :, 0].min(axis=0))

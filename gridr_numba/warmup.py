@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 import rasterio
 
+from .kernels.jit import parallel_loop
 from .product import densify
 
 
 def warm_up() -> None:
-    """Run `densify` on the smallest files that need every kernel in every signature that it uses.
+    """Run `densify` on the smallest files that need every kernel; each has one signature.
 
     Numba keeps the compiled kernels in its cache (``NUMBA_CACHE_DIR``, else beside the package or in the user's cache
     folder), for this kind of processor and this version of the package.
@@ -32,9 +33,8 @@ def warm_up() -> None:
             "invalid": diamond,
             "overwrite": True,
         }
-        for dtype in ("float32", "float64"):
-            densify(grid, Path(folder, "dense.tif"), dtype=dtype, **common)
-        densify(None, None, shape=(3, 3), **common)
+        densify(grid, Path(folder, "dense.tif"), **common)
+    parallel_loop()
 
 
 def _write(path: Path, bands: Any) -> None:

@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import pty
+import re
 import signal
 import subprocess
 import sys
@@ -23,10 +24,13 @@ import rasterio
 import shapely
 from affine import Affine
 from click.testing import CliRunner
+from numba.core.caching import NullCache
 
 import gridr_numba as gn
 from gridr_numba import info, product, quicklook, types
 from gridr_numba.cli import main
+from gridr_numba.kernels import jit
+from gridr_numba.warmup import warm_up
 
 RESOLUTION = (3, 4)
 NODE_SHAPE = (6, 7)
@@ -37,6 +41,12 @@ GROUND = shapely.box(-1, -1, 20, 13.5)
 SIGNATURE = inspect.signature(gn.densify).parameters
 #: The command as a process of its own.
 COMMAND = (sys.executable, "-c", "import sys; from gridr_numba.cli import main; sys.argv[0] = 'gridr-numba'; main()")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _kernels():
+    """Compile first, since that is said on stderr."""
+    warm_up()
 
 
 def run(*arguments):
@@ -430,6 +440,21 @@ def test_warmup_compiles_every_signature_that_densify_uses(tmp_path):
     done = subprocess.run([sys.executable, "-c", SIGNATURES, tmp_path], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     assert done.stdout == "The kernels are in numba's cache.\n"
+
+
+def test_that_kernels_are_compiled_is_said_once_but_not_quietly(monkeypatch, caplog):
+    # What numba does before it compiles a kernel that it finds in no cache.
+    monkeypatch.setattr("gridr_numba.warmup.warm_up", lambda: jit._ForgivingCache(NullCache()).load_overload("", ""))
+    said = r"INFO: compiling kernels: about \d+ s\n"
+    for options, expected in {(): said, ("-v",): said, ("-q",): ""}.items():
+        for arguments in (("warmup", *options), (*options, "warmup")):
+            monkeypatch.setattr(jit, "_said", set())
+            assert re.fullmatch(expected, run(*arguments).stderr)
+            assert run(*arguments).stderr == ""
+    monkeypatch.setattr(jit, "_said", set())
+    with caplog.at_level(logging.INFO, "gridr_numba"):
+        gn.warmup.warm_up()
+    assert [(record.name, record.levelname) for record in caplog.records] == [("gridr_numba.kernels.jit", "INFO")]
 
 
 # -- as a process -------------------------------------------------------------------------------------------------

@@ -103,6 +103,5 @@ def test_nothing_is_compiled_twice_for_strides_byte_order_or_integer_width():
     for dtype in (np.uint8, np.int64, bool, ">u2"):
         for out in (None, np.empty(SHAPE, np.int32), np.empty(SHAPE, np.uint8)):
             gn.build_mask(SHAPE, (1, 1), out, mask_in=MASK.astype(dtype), mask_in_resolution=RESOLUTION)
-    written = [signature[-2].dtype.name for signature in bilinear.densify.dispatcher.signatures]
-    assert sorted(written) == ["float32", "float64"]
+    assert len(bilinear.densify.dispatcher.signatures) == 1
     assert len(bilinear.void_nodes.dispatcher.signatures) == 1

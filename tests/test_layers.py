@@ -14,7 +14,7 @@ import gridr_numba
 PACKAGE = Path(gridr_numba.__file__).parent
 LAYERS = [
     {"errors", "types"},
-    {"window", "checks", "exact", "kernels.jit", "atomic", "memory"},
+    {"window", "checks", "codes", "exact", "kernels.jit", "atomic", "memory"},
     {"georef", "plan", "kernels.bilinear", "kernels.scanline", "io", "sources"},
     {"polygons"},
     {"dense", "rasterize", "tally", "outputs", "vector"},

@@ -9,8 +9,16 @@ import sys
 import numba
 import numpy as np
 import pytest
+import shapely
+from numba.core import event
+from numba.core.caching import NullCache
 
 import gridr_numba as gn
+from gridr_numba.dense import DenseOptions, densify_window
+from gridr_numba.kernels import bilinear, jit
+from gridr_numba.kernels.scanline import scan
+from gridr_numba.polygons import Layer, PolygonEdges, PolygonSet
+from gridr_numba.window import Window
 
 PREAMBLE = """
 import sys, threading
@@ -92,6 +100,104 @@ def test_the_callers_thread_count_is_as_before(rasters):
         out = rasters.writer(full, np.uint8)
         gn.build_mask_chain((3, 3), (4, 4), out, np.uint8, None, None, None, np.float64, None, None, ncpu=ncpu)
         assert numba.get_num_threads() == before
+
+
+SERIAL = """
+import os, signal
+import numba, numpy as np, shapely
+from gridr_numba.dense import DenseOptions, densify_window
+from gridr_numba.kernels.scanline import scan
+from gridr_numba.polygons import Layer, PolygonEdges, PolygonSet
+from gridr_numba.window import Window
+
+nodes = np.random.default_rng(1).random((2, 40, 50))
+rows, cols = (0.0, 1.0, 0, 274), (0.0, 1.0, 0, 246)
+disc = PolygonSet.of([shapely.Point(100, 100).buffer(80)])
+table = PolygonEdges.of([Layer(disc, 0, 1)], rows, cols).table
+
+def job():
+    grid, mask = np.empty((2, 274, 246)), np.empty((274, 246), np.uint8)
+    densify_window(DenseOptions((7, 5), limits=(1e9, 1e9), parallel=False), Window.whole((274, 246)),
+                   nodes=nodes, out_grid=grid)
+    starts = np.array([0, 64, 128, 192, 256, 320])
+    scan.serial(table, np.uint8(0), True, rows, cols, 64, starts, np.empty((320, 3), np.int64), mask)
+    return grid, mask
+
+grid, mask = job()
+assert 20000 < mask.sum() < 20200
+try: numba.threading_layer()
+except ValueError: pass
+else: raise SystemExit("a threading layer was started")
+child = os.fork()
+if child == 0:
+    signal.alarm(60)
+    os._exit(0 if all(np.array_equal(*pair) for pair in zip(job(), (grid, mask))) else 1)
+assert os.waitpid(child, 0)[1] == 0
+print("fine")
+"""
+
+
+def test_serial_kernels_start_no_threads_and_live_with_fork():
+    done = run(SERIAL)
+    assert done.stdout.strip() == "fine", done.stderr
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_serial_and_parallel_kernels_write_the_same_bits(dtype):
+    rng = np.random.default_rng(3)
+    nodes = rng.random((2, 40, 50)) * 1000
+    nodes[0, 5:8, 7] = np.nan
+    valid_nodes = (rng.random((40, 50)) > 0.3).astype(np.uint8)
+    written = []
+    for parallel in (True, False):
+        grid, mask = np.empty((2, 274, 246), dtype), np.empty((274, 246), np.uint8)
+        options = DenseOptions((7, 5), limits=(999.0, 999.0), fill=-1.0, tile_shape=(16, 32), parallel=parallel)
+        densify_window(
+            options, Window.whole(mask.shape), nodes=nodes, valid_nodes=valid_nodes, out_grid=grid, out_mask=mask
+        )
+        written.append((grid.tobytes(), mask.tobytes()))
+    assert written[0] == written[1]
+    assert {0, 1, 2, 3} == set(written[0][1])
+
+
+def test_serial_and_parallel_scans_write_the_same_bits():
+    rows, cols = (0.25, 0.5, 0, 700), (0.0, 0.5, 0, 900)
+    rng = np.random.default_rng(4)
+    clouds = [shapely.Point(*rng.integers(0, 400, 2)).buffer(rng.integers(1, 40)) for _ in range(60)]
+    table = PolygonEdges.of([Layer(PolygonSet.of(clouds), 0xFF, 4)], rows, cols).table
+    starts = np.arange(0, 12 * 512, 512)
+    written = []
+    for run_scan in (scan, scan.serial):
+        out, doubts = np.empty((700, 900), np.uint8), np.zeros((starts[-1], 3), np.int64)
+        with jit.launch(None):
+            run_scan(table, np.uint8(1), True, rows, cols, 64, starts, doubts, out)
+        written.append((out.tobytes(), doubts.tobytes()))
+    assert written[0] == written[1]
+    assert {1, 5} == set(written[0][0])
+
+
+@pytest.mark.skipif("NUMBA_DISABLE_JIT" in os.environ, reason="nothing is compiled")
+def test_an_error_of_a_kernel_itself_comes_once_and_with_no_word_of_the_cache():
+    with event.install_recorder("numba:compile") as recorder, pytest.raises(numba.TypingError):
+        bilinear.void_nodes("nodes", "nodata", (0, 0), "tagged")  # pytest makes errors of warnings
+    compiled = [each for _, each in recorder.buffer if each.is_start]
+    assert [each.data["dispatcher"] for each in compiled].count(bilinear.void_nodes.dispatcher) == 1
+
+
+@pytest.mark.skipif("NUMBA_DISABLE_JIT" in os.environ, reason="nothing is compiled")
+def test_a_cache_that_cannot_be_written_is_given_up_with_one_warning(monkeypatch):
+    class FullDisk(NullCache):
+        def load_overload(self, signature, target_context):
+            raise EOFError("damaged")
+
+        def save_overload(self, signature, data):
+            raise OSError("no space left")
+
+    monkeypatch.setattr(jit, "_said", set())
+    cache = jit._ForgivingCache(FullDisk())
+    with pytest.warns(RuntimeWarning, match="cannot be used .EOFError: damaged"):
+        assert cache.load_overload(None, None) is None
+    cache.save_overload(None, None)  # pytest makes errors of warnings
 
 
 @pytest.mark.skipif("NUMBA_DISABLE_JIT" in os.environ, reason="there is no cache without compilation")

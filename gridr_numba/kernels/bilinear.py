@@ -1,17 +1,16 @@
-"""Coarse nodes -> dense tiles: coordinates, mask, fill and recode in one pass.
+"""Coarse nodes -> dense tiles: coordinates, and the causes of each pixel, in one pass.
 
 A dense pixel ``(i, j)`` lies in the cell of nodes ``(i // rr, j // rc)``, a fraction ``(i % rr) / rr`` down and
-``(j % rc) / rc`` across. Each iteration of the ``prange`` owns one tile of the output. Down a tile, each node row is
-spread along the columns once, and the dense rows between two node rows are interpolated from the two spread rows: a
-loop over contiguous columns with constant weights, which vectorises whatever the resolution (interpolating each dense
-row between its nodes instead took 3 to 5 times longer at resolution 4 and 10). A row or column that lies on nodes is
-copied, so nodes survive to the bit and a node that does not contribute is never read.
+``(j % rc) / rc`` across. Each piece of the work owns one tile of the output. Down a tile, each node row is spread along
+the columns once, and the dense rows between two node rows are interpolated from the two spread rows: a loop over
+contiguous columns with constant weights, which vectorises whatever the resolution. A row or column that lies on nodes
+is copied, so nodes survive to the bit and a node that does not contribute is never read.
 
 *Accuracy.* One interpolation ``v0*w0 + v1*w1`` with weights ``(r - a)/r`` and ``a/r``, each rounded once, errs by at
 most 2 ulp of the largest node (weights 0.75, products 0.75, sum 0.5), so the two by at most 4. The result is clamped
 between its two ends. That costs two vector instructions, and means that a dense value is never outside the range of its
 nodes, that a constant stays constant to the bit, that nothing overflows on the way, and that where the ends are within
-a limit, so are all rows between them.
+a limit, so are all rows between them. Both types of output are in one kernel, which is compiled once.
 
 *Void nodes* are NaN in every band (`void_nodes` sees to it), so that the arithmetic itself carries them to exactly the
 pixels that they contribute to.
@@ -19,21 +18,22 @@ pixels that they contribute to.
 *Raster mask.* The summed weight of the valid contributing nodes, in units of ``1 / (rr*rc)``, is an integer: float64
 holds it exactly as long as ``rr*rc < 2**53`` (`checks` refuses more), and it is compared with an integer.
 
-*Causes.* While a row is worked on, its mask bytes hold the bits of `types.Cause`; they are recoded last.
+*Causes.* The mask's bytes hold the bits of `types.Cause`. What a file is to say instead is written elsewhere.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-from numba import prange
 from numpy.typing import NDArray
 
-from .jit import helper, kernel
+from .jit import helper, kernel, run_pieces
 
 Floats = NDArray[np.float64]
+Floats32 = NDArray[np.float32]
 Coordinates = NDArray[Any]  # float32 or float64
+Integers = NDArray[np.int64]
 Bytes = NDArray[np.uint8]
 Pair = tuple[int, int]
 
@@ -43,41 +43,32 @@ NODE = np.uint8(2)
 NONE = np.uint8(0)
 
 
-@kernel(parallel=True)
-def densify(
-    nodes: Floats,
-    valid_nodes: Bytes,
-    causes: Bytes,
-    first: Pair,
-    resolution: Pair,
-    threshold_sum: float,
-    limits: Floats,
-    fill: float,
-    fill_masked: bool,
-    recoded: bool,
-    valid_code: np.uint8,
-    invalid_code: np.uint8,
-    tile_shape: Pair,
-    out_grid: Coordinates,
-    out_mask: Bytes,
-) -> None:
-    """Write a dense window: its bands, its mask, or both.
+class Nodes(NamedTuple):
+    """The nodes around a window.
 
-    What is absent is empty: `nodes` and `out_grid` have no band where only the mask is wanted; `valid_nodes`, `causes`
-    and `out_mask` have no row where there is no raster mask, no polygon, or only the grid is wanted.
-
-    Parameters
+    Attributes
     ----------
-    nodes : float64 (bands, node rows, node columns)
-        Void nodes are NaN in every band.
-    valid_nodes : uint8 (node rows, node columns)
-        1 where the coarse raster mask is valid, else 0.
-    causes : uint8, the window's shape
-        What polygons say of each pixel, in bits of `types.Cause`. May be `out_mask` itself.
+    values : float64 (bands, node rows, node columns)
+        Void nodes are NaN in every band. No band where only the mask is wanted.
+    valid : uint8 (node rows, node columns)
+        1 where the coarse raster mask is valid, else 0. No row where there is none.
     first : (int, int)
         Row and column of the window's first pixel, counted from the first node.
     resolution : (int, int)
         Dense pixels a node along rows and columns.
+    """
+
+    values: Floats
+    valid: Bytes
+    first: Pair
+    resolution: Pair
+
+
+class Rules(NamedTuple):
+    """What is void, what is masked, and what is then filled.
+
+    Attributes
+    ----------
     threshold_sum : float
         A pixel is raster-valid if the integer weights of its valid nodes sum to at least this.
     limits : float64 (bands,)
@@ -86,143 +77,180 @@ def densify(
         Written to every band of void pixels and, with `fill_masked`, of all invalid ones.
     fill_masked : bool
         See `fill`.
-    recoded : bool
-        Whether the mask is to hold codes; else it holds the causes themselves.
-    valid_code, invalid_code : uint8
-        What the mask says of a pixel, where it is recoded.
+    """
+
+    threshold_sum: float
+    limits: Floats
+    fill: float
+    fill_masked: bool
+
+
+class DensePart(NamedTuple):
+    """A dense window: its bands in one of two types, its mask, or both. What is absent is empty.
+
+    Attributes
+    ----------
+    grid : float64 (bands, rows, columns)
+    grid32 : float32 (bands, rows, columns)
+    mask : uint8 (rows, columns)
+        Causes of each pixel.
+    """
+
+    grid: Floats
+    grid32: Floats32
+    mask: Bytes
+
+
+def dense_part(grid: NDArray[Any], mask: Bytes) -> DensePart:
+    """Return a window as the kernels take it, from bands of float32 or float64."""
+    if grid.dtype == np.float32:
+        return DensePart(_NO_BANDS, grid, mask)
+    return DensePart(grid, _NO_BANDS32, mask)
+
+
+_NO_BANDS: Floats = np.empty((0, 0, 0), np.float64)
+_NO_BANDS32: Floats32 = np.empty((0, 0, 0), np.float32)
+
+
+@kernel()
+def densify(nodes: Nodes, rules: Rules, marked: bool, tile_shape: Pair, loop: int, out: DensePart) -> None:
+    """Write a dense window whole.
+
+    Parameters
+    ----------
+    nodes : Nodes
+    rules : Rules
+    marked : bool
+        Whether the mask holds causes already, to which others are added: what polygons say.
     tile_shape : (int, int)
         Rows and columns of a tile. The result does not depend on it.
-    out_grid : float32 or float64 (bands, rows, columns)
-        Written whole.
-    out_mask : uint8 (rows, columns)
-        Written whole.
+    loop : int
+        As `jit.team` yields it.
+    out : DensePart
+        Written.
     """
-    height, width = max(out_grid.shape[1], out_mask.shape[0]), max(out_grid.shape[2], out_mask.shape[1])
+    height = max(out.grid.shape[1], out.grid32.shape[1], out.mask.shape[0])
+    width = max(out.grid.shape[2], out.grid32.shape[2], out.mask.shape[1])
     tile_rows = (height + tile_shape[0] - 1) // tile_shape[0]
     tile_cols = (width + tile_shape[1] - 1) // tile_shape[1]
     # Tiles of one height: with a low last row of tiles, one thread would wait for the others.
     tile_height = (height + tile_rows - 1) // tile_rows
     # A table of weights from the first column's offset on, where a cell is wider than the window.
-    base = first[1] % resolution[1] if resolution[1] > width else 0
-    weights = column_weights(base, min(resolution[1], width), resolution[1])
-    for tile in prange(tile_rows * tile_cols):
-        row_start = min((tile // tile_cols) * tile_height, height)
-        col_start = (tile % tile_cols) * tile_shape[1]
-        densify_tile(
-            nodes,
-            valid_nodes,
-            causes,
-            first,
-            resolution,
-            weights,
-            base,
-            threshold_sum,
-            limits,
-            fill,
-            fill_masked,
-            recoded,
-            valid_code,
-            invalid_code,
-            (row_start, min(row_start + tile_height, height)),
-            (col_start, min(col_start + tile_shape[1], width)),
-            out_grid,
-            out_mask,
-        )
+    rc = nodes.resolution[1]
+    base = nodes.first[1] % rc if rc > width else 0
+    weights = Weights(base, column_weights(base, min(rc, width), rc))
+    tiling = Tiling(height, width, tile_height, tile_shape[1], tile_cols)
+    run_pieces(densify_tile, (nodes, rules, marked, weights, tiling, out), tile_rows * tile_cols, loop)
+
+
+class Weights(NamedTuple):
+    """(rc - b)/rc and b/rc for the column offsets b, from `base` on and round to 0 after rc - 1."""
+
+    base: int
+    table: Floats
+
+
+class Tiling(NamedTuple):
+    """How a window is cut into tiles, row by row of them."""
+
+    height: int
+    width: int
+    tile_height: int
+    tile_width: int
+    tile_cols: int
 
 
 @helper
-def densify_tile(
-    nodes: Floats,
-    valid_nodes: Bytes,
-    causes: Bytes,
-    first: Pair,
-    resolution: Pair,
-    weights: Floats,
-    base: int,
-    threshold_sum: float,
-    limits: Floats,
-    fill: float,
-    fill_masked: bool,
-    recoded: bool,
-    valid_code: np.uint8,
-    invalid_code: np.uint8,
-    rows: Pair,
-    cols: Pair,
-    out_grid: Coordinates,
-    out_mask: Bytes,
-) -> None:
+def densify_tile(job: tuple[Nodes, Rules, bool, Weights, Tiling, DensePart], tile: int) -> None:
     """Write one tile: spread node rows down it, and write the dense rows between them."""
-    rr, rc = resolution
-    start, stop = cols
-    n = stop - start
-    bands = nodes.shape[0]
-    has_raster_mask = valid_nodes.shape[0] > 0
-    has_polygons = causes.shape[0] > 0
+    nodes, rules, marked, weights, tiling, out = job
+    rr = nodes.resolution[0]
+    row_start = min((tile // tiling.tile_cols) * tiling.tile_height, tiling.height)
+    row_stop = min(row_start + tiling.tile_height, tiling.height)
+    start = (tile % tiling.tile_cols) * tiling.tile_width
+    n = min(tiling.tile_width, tiling.width - start)
+    bands = nodes.values.shape[0]
+    has_mask = out.mask.shape[0] > 0
     scratch = np.empty(n, np.uint8)
     spread = np.empty((2, bands, n))  # the node rows above and below, by parity of the node row
     valid_sums = np.empty((2, n))
-    void_slots = 0  # bit by slot: some pixel of that spread row is void
-    masked_slots = 0  # bit by slot: some pixel of it is masked
+    states = 0  # of each of the two, in four bits: what `spread_nodes` returned
     spread_rows = 0  # node rows before this one are spread, or not needed
-    for i in range(rows[0], rows[1]):
-        r = (first[0] + i) // rr
-        a = (first[0] + i) % rr
+    for i in range(row_start, row_stop):
+        r = (nodes.first[0] + i) // rr
+        a = (nodes.first[0] + i) % rr
         spread_rows = max(spread_rows, r)
         while spread_rows <= (r + 1 if a > 0 else r):
             slot = spread_rows % 2
-            void_slots &= ~(1 << slot)
-            masked_slots &= ~(1 << slot)
-            for band in range(bands):
-                values = spread[slot, band]
-                spread_row(nodes[band, spread_rows], first[1] + start, rc, weights, base, values)
-                if not within(values, limits[band]):
-                    void_slots |= 1 << slot
-            if has_raster_mask:
-                all_valid = spread_valid_row(valid_nodes[spread_rows], first[1] + start, rc, valid_sums[slot])
-                if not all_valid:
-                    masked_slots |= 1 << slot
+            state = spread_nodes(nodes, rules, weights, spread_rows, start, spread[slot], valid_sums[slot])
+            states = (states & ~(15 << 4 * slot)) | (state << 4 * slot)
             spread_rows += 1
         upper = r % 2
         lower = (r + 1) % 2 if a > 0 else upper
-        for band in range(bands):
-            blend_row(spread[upper, band], spread[lower, band], a, rr, out_grid[band, i, start:stop])
-
-        mask = out_mask[i, start:stop] if out_mask.shape[0] > 0 else scratch
-        if has_polygons:
-            copy_bytes(causes[i, start:stop], mask)
-        else:
+        state = (states >> 4 * upper | states >> 4 * lower) & 15
+        mask = out.mask[i, start : start + n] if has_mask else scratch
+        if not (marked and has_mask):
             set_bytes(NONE, mask)
-        slots = (1 << upper) | (1 << lower)
-        some_void = (void_slots & slots) != 0
-        some_masked = (masked_slots & slots) != 0
-        if some_masked:
-            mark_masked(valid_sums[upper], valid_sums[lower], a, rr, threshold_sum, mask)
-        if some_void:
-            for band in range(bands):
-                mark_void(out_grid[band, i, start:stop], limits[band], mask)
-        if some_void or (fill_masked and (some_masked or has_polygons)):
-            for band in range(bands):
-                fill_invalid(mask, fill, fill_masked, out_grid[band, i, start:stop])
-        if recoded:
-            recode(mask, valid_code, invalid_code)
+        if state & _MASKED:
+            mark_masked(valid_sums[upper], valid_sums[lower], a, rr, rules.threshold_sum, mask)
+        write_bands(spread, upper, lower, a, rr, rules, state, marked, mask, i, start, out.grid)
+        write_bands(spread, upper, lower, a, rr, rules, state, marked, mask, i, start, out.grid32)
 
 
-# These two are loops in functions of their own, since numba takes seconds to compile assignments to slices; LLVM makes
-# memset and memcpy of them.
+@helper
+def write_bands(
+    spread: Floats,
+    upper: int,
+    lower: int,
+    a: int,
+    rr: int,
+    rules: Rules,
+    state: int,
+    marked: bool,
+    mask: Bytes,
+    i: int,
+    start: int,
+    out: Coordinates,
+) -> None:
+    """Write a row of a tile, every band that there is of this type, and mark and fill what is void."""
+    n = mask.shape[0]
+    for band in range(out.shape[0]):
+        blend_row(spread[upper, band], spread[lower, band], a, rr, out[band, i, start : start + n])
+    if state & _VOID:
+        for band in range(out.shape[0]):
+            mark_void(out[band, i, start : start + n], rules.limits[band], mask)
+    if state & _VOID or (rules.fill_masked and (state != 0 or marked)):
+        for band in range(out.shape[0]):
+            fill_invalid(mask, rules.fill, rules.fill_masked, out[band, i, start : start + n])
+
+
+# What some pixel of a spread row is.
+_VOID = 1
+_MASKED = 2
+
+
+@helper
+def spread_nodes(
+    nodes: Nodes, rules: Rules, weights: Weights, node_row: int, start: int, out: Floats, out_sums: Floats
+) -> int:
+    """Spread one row of nodes, every band and the mask; say whether a pixel of it is void or masked."""
+    state = 0
+    rc = nodes.resolution[1]
+    first_col = nodes.first[1] + start
+    for band in range(out.shape[0]):
+        spread_row(nodes.values[band, node_row], first_col, rc, weights, out[band])
+        if not within(out[band], rules.limits[band]):
+            state |= _VOID
+    if nodes.valid.shape[0] > 0 and not spread_valid_row(nodes.valid[node_row], first_col, rc, out_sums):
+        state |= _MASKED
+    return state
 
 
 @helper
 def set_bytes(value: np.uint8, out: Bytes) -> None:
-    """Set every byte."""
+    """Set every byte: LLVM calls memset. Numba takes long to compile assignments to slices."""
     for j in range(out.shape[0]):
         out[j] = value
-
-
-@helper
-def copy_bytes(values: Bytes, out: Bytes) -> None:
-    """Copy bytes, perhaps onto themselves."""
-    for j in range(out.shape[0]):
-        out[j] = values[j]
 
 
 @helper
@@ -237,7 +265,7 @@ def column_weights(base: int, size: int, rc: int) -> Floats:
 
 
 @helper
-def spread_row(nodes: Floats, first_col: int, rc: int, weights: Floats, base: int, out: Floats) -> None:
+def spread_row(nodes: Floats, first_col: int, rc: int, weights: Weights, out: Floats) -> None:
     """Interpolate one node row of one band along its columns."""
     n = out.shape[0]
     k = first_col // rc
@@ -256,9 +284,9 @@ def spread_row(nodes: Floats, first_col: int, rc: int, weights: Floats, base: in
             high = right if left < right else left
             # Slices, since an index that numba cannot see to be positive keeps the loop from being vectorised.
             cell = out[j : j + inside]
-            at = b - base if b >= base else b - base + rc
-            weight_left = weights[0, at : at + inside]
-            weight_right = weights[1, at : at + inside]
+            at = b - weights.base if b >= weights.base else b - weights.base + rc
+            weight_left = weights.table[0, at : at + inside]
+            weight_right = weights.table[1, at : at + inside]
             for t in range(inside):
                 value = left * weight_left[t] + right * weight_right[t]
                 value = low if value < low else value
@@ -288,7 +316,7 @@ def blend_row(upper: Floats, lower: Floats, a: int, rr: int, out: Coordinates) -
 
 
 @helper
-def within(values: Coordinates, limit: float) -> bool:
+def within(values: Floats, limit: float) -> bool:
     """Say whether all values are numbers of at most this magnitude."""
     beyond = 0
     for j in range(values.shape[0]):
@@ -357,55 +385,44 @@ def fill_invalid(mask: Bytes, fill: float, fill_masked: bool, out: Coordinates) 
             out[j] = fill
 
 
-@helper
-def recode(mask: Bytes, valid_code: np.uint8, invalid_code: np.uint8) -> None:
-    """Turn causes into what the mask says: one code where there is none, the other where there is any."""
-    for j in range(mask.shape[0]):
-        mask[j] = valid_code if mask[j] == 0 else invalid_code
-
-
 @kernel()
-def summarise(
-    out_grid: Coordinates,
-    recoded: bool,
-    valid_code: np.uint8,
-    invalid_code: np.uint8,
-    counts: NDArray[np.int64],
-    boxes: Floats,
-    mask: Bytes,
-) -> None:
-    """Count the causes of a window's pixels, find the range of its valid coordinates, and recode its mask.
+def summarise(dense: DensePart, counts: Integers, boxes: Floats) -> None:
+    """Count the causes of a window's pixels, and find the range of its valid coordinates.
 
-    All loops are over contiguous columns, without branches, so that they vectorise: counting and looking codes up
-    pixel by pixel took as long as writing the files. Not parallel: this takes 0.8 ns a pixel, memory's speed, and on a
-    busy machine a second launch a strip was seen to cost ten times that.
+    All loops are over contiguous columns, without branches, so that they vectorise. In one thread: the speed is
+    memory's.
 
     Parameters
     ----------
-    out_grid : float32 or float64 (bands, rows, columns)
+    dense : DensePart
         No band where only the mask is made.
-    recoded : bool
-        Whether the mask is to hold codes; else it keeps the causes.
-    valid_code, invalid_code : uint8
-        What the mask says of a pixel, where it is recoded.
     counts : int64 (rows, 5)
         Written: valid pixels, and invalid ones by their first cause in the order of its bits.
     boxes : float64 (rows, bands, 2)
         Written: the least and the largest value of each band among the row's valid pixels; infinities where none is.
-    mask : uint8 (rows, columns)
-        Causes in, codes out.
     """
-    for i in range(mask.shape[0]):
-        causes = mask[i]
+    narrow = dense.grid32.shape[0] > 0
+    wide = np.empty((1, 1, dense.mask.shape[1])) if narrow else dense.grid
+    for i in range(dense.mask.shape[0]):
+        causes = dense.mask[i]
         counts[i, 0] = causes.shape[0]
         some = causes_in(causes)
         for kind in range(4):
             counts[i, kind + 1] = count_first(causes, np.uint8(1 << kind)) if some & (1 << kind) else 0
             counts[i, 0] -= counts[i, kind + 1]
-        for band in range(out_grid.shape[0]):
-            find_range(out_grid[band, i], causes, boxes[i, band])
-        if recoded:
-            recode(causes, valid_code, invalid_code)
+        for band in range(boxes.shape[1]):
+            if narrow:
+                widen_row(dense.grid32[band, i], wide[0, 0])
+                find_range(wide[0, 0], causes, boxes[i, band])
+            else:
+                find_range(wide[band, i], causes, boxes[i, band])
+
+
+@helper
+def widen_row(values: Floats32, out: Floats) -> None:
+    """Copy a row of float32 to float64."""
+    for j in range(out.shape[0]):
+        out[j] = values[j]
 
 
 @helper
@@ -433,7 +450,7 @@ LANES = 64
 
 
 @helper
-def find_range(values: Coordinates, mask: Bytes, out: Floats) -> None:
+def find_range(values: Floats, mask: Bytes, out: Floats) -> None:
     """Write the least and the largest of a row's valid values."""
     lows = np.full(LANES, np.inf)
     highs = np.full(LANES, -np.inf)
@@ -443,7 +460,7 @@ def find_range(values: Coordinates, mask: Bytes, out: Floats) -> None:
         part = values[start : start + inside]
         valid = mask[start : start + inside]
         for t in range(inside):
-            value = float(part[t])
+            value = part[t]
             low = value if valid[t] == 0 else np.inf
             high = value if valid[t] == 0 else -np.inf
             lows[t] = low if low < lows[t] else lows[t]
@@ -453,10 +470,10 @@ def find_range(values: Coordinates, mask: Bytes, out: Floats) -> None:
 
 
 @kernel()
-def void_nodes(nodes: Floats, nodata: Floats, counted_from: Pair, tagged_nodes: NDArray[np.int64]) -> None:
+def void_nodes(nodes: Floats, nodata: Floats, counted_from: Pair, tagged_nodes: Integers) -> None:
     """Make each node NaN in every band where a band is not finite or is nodata.
 
-    Not parallel: there are few nodes, and a launch costs more than it gains.
+    In one thread: there are few nodes.
 
     Parameters
     ----------

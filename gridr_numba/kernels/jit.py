@@ -1,70 +1,142 @@
-"""How kernels are compiled and launched.
+"""How kernels are compiled and launched: serial or parallel is decided here, and here alone.
 
-Never fork a process that has launched a kernel: the OpenMP threading layer hangs in the child. The package itself
+A kernel that works in pieces is one compiled function, whoever runs the pieces. It is given the address of a loop and
+hands its pieces to `run_pieces`: `SERIAL` runs them in the calling thread; what `team` yields is one parallel loop, the
+same for all kernels, which spreads them over numba's threads. So both ways run the same machine code, and what a kernel
+costs to compile does not depend on `parallel`, with which numba compiles a loop's body five times over. A serial run
+starts no threading layer and takes no lock: tasks that are one thread each do not wait for one another, and the process
+may fork afterwards.
+
+A kernel that holds a `prange` itself is compiled with ``parallel=True`` and launched in `launch`; its `serial` is the
+same source without `parallel`, compiled when it is first called.
+
+Never fork a process that has used the parallel loop: the OpenMP threading layer hangs in the child. The package itself
 starts no processes.
 """
 
 from __future__ import annotations
 
+import logging
 import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import wraps
+from functools import cached_property, update_wrapper
+from types import FunctionType
 from typing import Any, TypeVar
 
 import numba
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
 
 Function = TypeVar("Function", bound=Callable[..., Any])
+
+_LOGGER = logging.getLogger(__name__)
+
+#: In place of a parallel loop's address: the pieces are run one after another in the calling thread.
+SERIAL = 0
 
 # The workqueue threading layer aborts the process when two threads launch parallel kernels at the same time; the other
 # layers would only run more threads than there are cores. So one launch at a time, whatever the layer.
 _LAUNCH_LOCK = threading.Lock()
 
-_warned = False
+# About what all kernels together take to compile.
+_SECONDS_TO_COMPILE = 10
+
+_said: set[str] = set()  # what is said once a process
 
 
-def kernel(*, parallel: bool = False) -> Callable[[Function], Function]:
+# -- compiling ----------------------------------------------------------------------------------------------------
+
+
+def kernel(*, parallel: bool = False) -> Callable[[Function], Kernel]:
     """Compile a function without the GIL, kept in numba's cache; with one warning, uncached where no cache can be.
 
     Helpers stand in the same file as the kernels that call them: a cached caller would keep the old code of a helper
     that was edited elsewhere.
     """
+    return lambda function: Kernel(function, parallel)
 
-    def compile_lazily(function: Function) -> Function:
-        options = {"parallel": parallel, "nogil": True, "error_model": "numpy"}
-        uncached = numba.njit(**options)(function)
+
+class Kernel:
+    """A function that is compiled, or loaded from numba's cache, when it is first called.
+
+    Attributes
+    ----------
+    dispatcher : numba.core.dispatcher.Dispatcher
+        Or the function itself, where numba is told not to compile.
+    """
+
+    __name__: str
+
+    def __init__(self, function: Callable[..., Any], parallel: bool) -> None:
+        update_wrapper(self, function)
+        self._function = function
+        self.dispatcher = numba.njit(nogil=True, error_model="numpy", parallel=parallel)(function)
+        if self.dispatcher is function:  # NUMBA_DISABLE_JIT
+            return
         try:
-            cached = numba.njit(cache=True, **options)(function)
+            self.dispatcher.enable_caching()
         except RuntimeError as error:
             # Numba finds no writable place for its cache. It is not pointed to a world-writable one: a cache entry is a
             # pickle, and whoever can write it can run code.
-            _warn_once(str(error))
-            return uncached  # type: ignore[no-any-return]
+            _warn_of_cache(str(error))
+        self.dispatcher._cache = _ForgivingCache(self.dispatcher._cache)
 
-        @wraps(function)
-        def call(*arguments: Any) -> Any:
-            nonlocal cached
-            try:
-                return cached(*arguments)
-            except Exception as error:  # whatever unpickling a damaged cache raises; kernels themselves raise nothing
-                if cached is uncached:
-                    raise
-                cached = uncached
-                _warn_once(f"{type(error).__name__}: {error}")
-                return cached(*arguments)
+    def __call__(self, *arguments: Any) -> Any:
+        """Run it."""
+        return self.dispatcher(*arguments)
 
-        call.dispatcher = cached  # type: ignore[attr-defined]
-        return call  # type: ignore[return-value]
-
-    return compile_lazily
+    @cached_property
+    def serial(self) -> Kernel:
+        """The same source without `parallel`: any thread may call it at any time."""
+        # Numba's cache tells functions apart by their names, and not by how they are compiled.
+        function = FunctionType(self._function.__code__, self._function.__globals__, f"{self.__name__}_serial")
+        function.__qualname__, function.__module__ = function.__name__, self._function.__module__
+        return Kernel(function, parallel=False)
 
 
-def _warn_once(reason: str) -> None:
-    global _warned
-    if _warned:
+class _ForgivingCache:
+    """A dispatcher's cache, given up with one warning where it fails; what a kernel itself raises is not its business.
+
+    It is asked before a kernel is compiled, so it knows when one will be, and says so once a process.
+    """
+
+    def __init__(self, cache: Any) -> None:
+        self._cache = cache
+
+    def load_overload(self, signature: Any, target_context: Any) -> Any:
+        found = None
+        try:
+            found = self._cache.load_overload(signature, target_context)
+        except Exception as error:  # whatever unpickling a damaged entry raises
+            self._give_up(error)
+        if found is None and "compiling" not in _said:
+            _said.add("compiling")
+            once = "" if self._cache.cache_path is None else ", once per machine"
+            _LOGGER.info("compiling kernels%s: about %d s", once, _SECONDS_TO_COMPILE)
+        return found
+
+    def save_overload(self, signature: Any, data: Any) -> None:
+        try:
+            self._cache.save_overload(signature, data)
+        except Exception as error:  # a full disk, a folder that is gone or not ours, a damaged index
+            self._give_up(error)
+
+    def _give_up(self, error: Exception) -> None:
+        self._cache.disable()
+        _warn_of_cache(f"{type(error).__name__}: {error}")
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._cache, name)
+
+
+def _warn_of_cache(reason: str) -> None:
+    if "cache" in _said:
         return
-    _warned = True
+    _said.add("cache")
     warnings.warn(
         f"numba's cache cannot be used ({reason}): kernels are compiled anew in each process. "
         "Set NUMBA_CACHE_DIR to a folder that only you can write, or empty the damaged one.",
@@ -76,10 +148,26 @@ def _warn_once(reason: str) -> None:
 def helper(function: Function) -> Function:
     """Compile a function for kernels of the same file to call: without a cache, and without what Python calls need.
 
-    The cached kernel holds the code of its helpers; a cache and wrappers for each would triple the time to compile.
+    The cached kernel holds the code of its helpers.
     """
     jit = numba.njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
     return jit(function)  # type: ignore[no-any-return]
+
+
+# -- launching ----------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def team(threads: int | None, *, parallel: bool = True) -> Iterator[int]:
+    """Yield the loop for a kernel's pieces: parallel with so many threads (None: all that the process may use).
+
+    One thread, or `parallel` being False, is the serial loop. Of the parallel one there is one user at a time.
+    """
+    if not parallel or usable_threads(threads) == 1:
+        yield SERIAL
+        return
+    with launch(threads):
+        yield parallel_loop()
 
 
 @contextmanager
@@ -101,3 +189,94 @@ def usable_threads(threads: int | None) -> int:
     """Return how many threads `launch` uses where so many are asked for."""
     available: int = numba.config.NUMBA_NUM_THREADS
     return available if threads is None else min(threads, available)
+
+
+# A piece as the parallel loop sees it: the address of a function in numba's own calling convention, which takes the
+# address of the kernel's arguments and the number of the piece. Errors come back as from any numba function.
+_PIECE = (types.int64, types.int64)
+
+
+def _call_piece(context: Any, builder: Any, function: Any, arguments: Any) -> None:
+    status, _ = context.call_conv.call_function(builder, function, types.none, _PIECE, arguments)
+    with cgutils.if_unlikely(builder, status.is_error):
+        context.call_conv.return_status_propagate(builder, status)
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _run_piece(_: Any, piece: Any, arguments: Any, index: Any) -> Any:
+    """Call a piece by its address."""
+
+    def generate(context: Any, builder: Any, _: Any, values: Any) -> Any:
+        function_type = context.call_conv.get_function_type(types.none, _PIECE)
+        _call_piece(context, builder, builder.inttoptr(values[0], function_type.as_pointer()), values[1:])
+        return context.get_dummy_value()
+
+    return types.none(piece, arguments, index), generate
+
+
+@kernel(parallel=True)
+def run_in_parallel(piece: int, arguments: int, count: int) -> None:
+    """Run the pieces of a kernel, any thread any piece."""
+    for index in numba.prange(count):
+        _run_piece(piece, arguments, numba.int64(index))
+
+
+def parallel_loop() -> int:
+    """Return the address of the parallel loop, compiled or loaded by now."""
+    dispatcher = run_in_parallel.dispatcher
+    signature = (types.int64, types.int64, types.int64)
+    if numba.config.DISABLE_JIT:
+        return SERIAL
+    dispatcher.compile(signature)
+    compiled = dispatcher.overloads[signature]
+    address: int = compiled.library.get_pointer_to_function(compiled.fndesc.llvm_cfunc_wrapper_name)
+    return address
+
+
+def _run_pieces_uncompiled(piece: Callable[..., None], arguments: Any, count: int, _: int) -> None:
+    for index in range(count):
+        piece(arguments, index)
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _run_pieces(typing_context: Any, piece: Any, arguments: Any, count: Any, loop: Any) -> Any:
+    signature = typing_context.resolve_function_type(piece, (arguments, types.int64), {})
+
+    def generate(context: Any, builder: Any, _: Any, values: Any) -> Any:
+        function = _define_piece(context, builder, piece, signature)
+        place = cgutils.alloca_once_value(builder, values[1])
+        integer = ir.IntType(64)
+        address = builder.ptrtoint(place, integer)
+        is_serial = builder.icmp_unsigned("==", values[3], values[3].type(SERIAL))
+        with builder.if_else(is_serial) as (serial, parallel):
+            with serial, cgutils.for_range(builder, values[2], intp=integer) as each:
+                _call_piece(context, builder, function, (address, each.index))
+            with parallel:
+                loop_type = ir.FunctionType(context.get_value_type(types.none), [integer] * 3)
+                run = builder.inttoptr(values[3], loop_type.as_pointer())
+                builder.call(run, (builder.ptrtoint(function, integer), address, values[2]))
+        return context.get_dummy_value()
+
+    return types.none(piece, arguments, types.int64, types.int64), generate
+
+
+def _define_piece(context: Any, builder: Any, piece: Any, signature: Any) -> Any:
+    """Add a function to a kernel's code that calls a helper with the arguments at an address."""
+    function_type = context.call_conv.get_function_type(types.none, _PIECE)
+    function = ir.Function(builder.module, function_type, builder.module.get_unique_name("piece"))
+    function.linkage = "internal"
+    context.call_conv.decorate_function(function, ("arguments", "index"), _PIECE)
+    inside = ir.IRBuilder(function.append_basic_block("entry"))
+    address, index = context.call_conv.get_arguments(function)
+    place = inside.inttoptr(address, context.get_value_type(signature.args[0]).as_pointer())
+    call = context.get_function(piece, signature)
+    for library in getattr(call, "libs", ()):
+        context.active_code_library.add_linking_library(library)
+    call(inside, (inside.load(place), index))
+    context.call_conv.return_value(inside, context.get_dummy_value())
+    return function
+
+
+#: In a kernel, ``run_pieces(piece, arguments, count, loop)`` calls the helper ``piece(arguments, index)`` for each
+#: index from 0 to `count`, with the loop that `team` yielded. The arguments are one tuple.
+run_pieces: Any = _run_pieces_uncompiled if numba.config.DISABLE_JIT else _run_pieces
