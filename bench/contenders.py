@@ -94,7 +94,7 @@ def _arguments(case: Case, files: OpenFiles, count: int, enums: dict[str, Any]) 
 
 
 def _run_package(case: Case, count: int, files: OpenFiles) -> None:
-    from gridr_numba import chain
+    from gridr_numba.doors import chains as chain
 
     chain.build_grid_mask_chain(**_arguments(case, files, count, vars(import_module("gridr_numba.types"))))
 
@@ -145,7 +145,9 @@ class Densify:
 
 def _job(case: Case, files: OpenFiles, *, windows: int = 24 << 20, budget: int = 256 << 20) -> Any:
     """Describe the job of a chain with one thread, or of `densify` where a case says so, without running it."""
-    from gridr_numba import job, plan, rasterize
+    from gridr_numba import plan
+    from gridr_numba.engine import job
+    from gridr_numba.polygons import mask as rasterize
 
     enums = vars(import_module("gridr_numba.types"))
     arguments = _arguments(case, files, 1, enums)
@@ -187,9 +189,9 @@ class NullChain:
         self._buffers: tuple[Any, Any] | None = None
 
     def __call__(self, files: OpenFiles) -> None:
-        from gridr_numba.io import WindowReader, WindowWriter
-        from gridr_numba.loop import plan_of
-        from gridr_numba.step import DenseStep
+        from gridr_numba.engine.loop import plan_of
+        from gridr_numba.engine.step import DenseStep
+        from gridr_numba.files.bands import WindowReader, WindowWriter
 
         job = _job(self._case, files)
         step = DenseStep(job)
@@ -214,7 +216,7 @@ class NullChain:
 
 def _filled_buffers(shape: Shape, dtype: DTypeLike) -> tuple[Any, Any]:
     """Make output buffers for a window, of a mask of one and zero and of ascending coordinates."""
-    from gridr_numba.io import WindowBuffer
+    from gridr_numba.files.bands import WindowBuffer
 
     grid, mask = WindowBuffer(2, dtype), WindowBuffer(1, np.uint8)
     coordinates = grid.part(shape)
@@ -243,8 +245,8 @@ class ForkPool:
         self._compiled = False
 
     def __call__(self, files: OpenFiles) -> None:
-        from gridr_numba.loop import plan_of
-        from gridr_numba.step import DenseStep
+        from gridr_numba.engine.loop import plan_of
+        from gridr_numba.engine.step import DenseStep
 
         # The largest strips that the caller allows, as GRIDR's: cache-sized ones would need more pools.
         job = _job(self._case, files, windows=1 << 50, budget=1 << 50)
@@ -277,7 +279,7 @@ class _SharedBuffers:
     """The buffers of a strip in memory that forked processes share, and what a process does with its piece."""
 
     def __init__(self, job: Any, plan: Any) -> None:
-        from gridr_numba.dense import DenseOptions
+        from gridr_numba.engine.dense import DenseOptions
 
         self._job = job
         self._strip: Any = None
@@ -305,8 +307,8 @@ class _SharedBuffers:
 
     def compute(self, rows: Rows) -> None:
         """Compute a piece, in a child. Each child voids all of the nodes: whoever comes second changes nothing."""
-        from gridr_numba.codes import write_codes
-        from gridr_numba.dense import densify_window
+        from gridr_numba.engine.codes import write_codes
+        from gridr_numba.engine.dense import densify_window
         from gridr_numba.kernels.bilinear import void_nodes
 
         nodes = _part(self._nodes, (2, *self._strip.nodes.shape))

@@ -20,8 +20,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gridr_numba.codes import write_codes
-from gridr_numba.dense import DenseOptions, densify_window
+from gridr_numba.engine.codes import write_codes
+from gridr_numba.engine.dense import DenseOptions, densify_window
 from gridr_numba.plan import Bounds
 from gridr_numba.window import Window
 

@@ -142,7 +142,7 @@ def _startup(startup: dict[str, Any]) -> str:
         header,
         [
             ["import gridr_numba", _seconds(imports["gridr_numba"])],
-            ["import gridr_numba.chain", _seconds(imports["gridr_numba.chain"])],
+            ["import gridr_numba.doors.chains", _seconds(imports["gridr_numba.doors.chains"])],
             ["gridr-numba densify --help, whole process", _seconds(startup["help"])],
             ["first call ever (compiles)", _seconds(startup["cold"]["first"])],
             ["first call of a process (loads from the cache)", _seconds(startup["cached"]["first"])],

@@ -23,7 +23,7 @@ from .cases import SMALLEST, write_inputs
 # Only the standard library and numpy, rasterio and shapely are loaded so far, the last three by `cases`: an import that
 # is to be timed whole needs a process that has loaded nothing.
 _TIME_IMPORT = "import time; start = time.perf_counter(); import {module}; print(time.perf_counter() - start)"
-_IMPORTED = ("gridr_numba", "gridr_numba.chain")
+_IMPORTED = ("gridr_numba", "gridr_numba.doors.chains")
 _HELP = ("-c", "from gridr_numba.cli import main; main(['densify', '--help'])")
 _DOORS, _CHAIN = "--doors", "--chain"
 
@@ -75,7 +75,7 @@ def _ask(*arguments: str, environment: dict[str, str]) -> Any:
 
 def _time_chain(folder: Path) -> dict[str, float]:
     """Time the first call and the second: the chain on the smallest case."""
-    import gridr_numba.chain  # noqa: F401  # imports are timed apart
+    import gridr_numba.doors.chains  # noqa: F401  # imports are timed apart
 
     from .contenders import make_contender
     from .worker import timed_run

@@ -11,14 +11,14 @@ __version__ = "0.1.0"
 
 # Public name -> the module that defines it.
 _HOMES = {
-    "build_grid": "grid",
-    "build_grid_mask_chain": "chain",
-    "build_mask": "mask",
-    "build_mask_chain": "chain",
+    "build_grid": "doors.build_grid",
+    "build_grid_mask_chain": "doors.chains",
+    "build_mask": "doors.build_mask",
+    "build_mask_chain": "doors.chains",
     "dense_transform": "georef",
-    "densify": "product",
+    "densify": "doors.densify",
     "grid_full_resolution_shape": "plan",
-    "grid_rasterize": "rasterize",
+    "grid_rasterize": "polygons.mask",
     "grid_resolution_window": "plan",
     "map_to_pixel": "georef",
     "pixel_to_map": "georef",
@@ -31,7 +31,7 @@ _HOMES = {
     "GridRasterizeAlg": "types",
     "ShapelyPredicate": "types",
     "Validity": "types",
-    "DensifyReport": "product",
+    "DensifyReport": "doors.densify",
     "DatasetError": "errors",
     "DtypeError": "errors",
     "GridrError": "errors",
@@ -43,14 +43,14 @@ _HOMES = {
 __all__ = ["__version__", *_HOMES]
 
 if TYPE_CHECKING:
-    from .chain import build_grid_mask_chain, build_mask_chain
+    from .doors.build_grid import build_grid
+    from .doors.build_mask import build_mask
+    from .doors.chains import build_grid_mask_chain, build_mask_chain
+    from .doors.densify import DensifyReport, densify
     from .errors import DatasetError, DtypeError, GridrError, GridrTypeError, GridrValueError, InvalidGeometryError
     from .georef import dense_transform, map_to_pixel, pixel_to_map
-    from .grid import build_grid
-    from .mask import build_mask
     from .plan import grid_full_resolution_shape, grid_resolution_window
-    from .product import DensifyReport, densify
-    from .rasterize import grid_rasterize
+    from .polygons.mask import grid_rasterize
     from .types import (
         DEFAULT_CPU_TILE_SHAPE,
         DEFAULT_IO_STRIP_SIZE,

@@ -27,10 +27,14 @@ from click.testing import CliRunner
 from numba.core.caching import NullCache
 
 import gridr_numba as gn
-from gridr_numba import info, product, quicklook, types
+from gridr_numba import types
 from gridr_numba.cli import main
+from gridr_numba.doors import densify as product
+from gridr_numba.doors import inspection as info
+from gridr_numba.doors import preview as quicklook
+from gridr_numba.doors import warmup
+from gridr_numba.doors.warmup import warm_up
 from gridr_numba.kernels import jit
-from gridr_numba.warmup import warm_up
 
 RESOLUTION = (3, 4)
 NODE_SHAPE = (6, 7)
@@ -40,7 +44,11 @@ GROUND = shapely.box(-1, -1, 20, 13.5)
 #: Of `densify`, before a test puts something else in its place.
 SIGNATURE = inspect.signature(gn.densify).parameters
 #: The command as a process of its own.
-COMMAND = (sys.executable, "-c", "import sys; from gridr_numba.cli import main; sys.argv[0] = 'gridr-numba'; main()")
+COMMAND = (
+    sys.executable,
+    "-c",
+    "import sys; from gridr_numba.cli import main; sys.argv[0] = 'gridr-numba'; main()",
+)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -394,7 +402,7 @@ def test_warmup_fails_where_nothing_can_be_kept(monkeypatch):
     def warn():
         warnings.warn("numba's cache cannot be used (here)", RuntimeWarning, stacklevel=1)
 
-    monkeypatch.setattr("gridr_numba.warmup.warm_up", warn)
+    monkeypatch.setattr("gridr_numba.doors.warmup.warm_up", warn)
     assert "numba's cache cannot be used (here)" in bad(1, "warmup")
 
 
@@ -444,7 +452,9 @@ def test_warmup_compiles_every_signature_that_densify_uses(tmp_path):
 
 def test_that_kernels_are_compiled_is_said_once_but_not_quietly(monkeypatch, caplog):
     # What numba does before it compiles a kernel that it finds in no cache.
-    monkeypatch.setattr("gridr_numba.warmup.warm_up", lambda: jit._ForgivingCache(NullCache()).load_overload("", ""))
+    monkeypatch.setattr(
+        "gridr_numba.doors.warmup.warm_up", lambda: jit._ForgivingCache(NullCache()).load_overload("", "")
+    )
     said = r"INFO: compiling kernels: about \d+ s\n"
     for options, expected in {(): said, ("-v",): said, ("-q",): ""}.items():
         for arguments in (("warmup", *options), (*options, "warmup")):
@@ -453,7 +463,7 @@ def test_that_kernels_are_compiled_is_said_once_but_not_quietly(monkeypatch, cap
             assert run(*arguments).stderr == ""
     monkeypatch.setattr(jit, "_said", set())
     with caplog.at_level(logging.INFO, "gridr_numba"):
-        gn.warmup.warm_up()
+        warmup.warm_up()
     assert [(record.name, record.levelname) for record in caplog.records] == [("gridr_numba.kernels.jit", "INFO")]
 
 

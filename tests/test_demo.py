@@ -16,8 +16,11 @@ import shapely.geometry
 from click.testing import CliRunner
 from rasterio.warp import transform
 
-from gridr_numba import __version__, demo, demo_checks, demo_job
+from gridr_numba import __version__
 from gridr_numba.cli import main
+from gridr_numba.demo import checks as demo_checks
+from gridr_numba.demo import job as demo_job
+from gridr_numba.demo import run as demo
 from gridr_numba.window import Window
 
 NODES = (20, 26)

@@ -22,10 +22,11 @@ from affine import Affine
 from rasterio.env import get_gdal_config
 
 import gridr_numba as gn
-from gridr_numba import geotiff, loop, outputs
-from gridr_numba import job as jobs
+from gridr_numba.engine import job as jobs
+from gridr_numba.engine import loop
+from gridr_numba.engine.step import DenseStep
+from gridr_numba.files import geotiff, outputs
 from gridr_numba.plan import Bounds
-from gridr_numba.step import DenseStep
 
 TIMEOUT = 120
 
@@ -172,7 +173,7 @@ def test_a_folder_that_cannot_be_written_to(folder, monkeypatch):
 # Each makes a job to load the kernels, says so, and begins the one in which the signal comes.
 SIGNALS = """
 number, times = int(sys.argv[2]), int(sys.argv[3])
-import gridr_numba.product
+import gridr_numba.doors.densify
 random.seed(number)
 
 def start():
@@ -406,7 +407,7 @@ def test_wrong_arguments(folder, change, message, monkeypatch):
 def test_too_little_memory(tmp_path):
     """From far too little to plenty: a MemoryError that says so, before a file is made, or right files."""
     code = """
-from gridr_numba.geotiff import GeoTiff
+from gridr_numba.files.geotiff import GeoTiff
 made, create = [], GeoTiff.create
 def counted(self):
     made.append(self.argument)

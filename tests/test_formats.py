@@ -13,8 +13,8 @@ from affine import Affine
 from rasterio.crs import CRS
 
 import gridr_numba as gn
-from gridr_numba.geotiff import GeoTiff, gtiff_options
-from gridr_numba.outputs import Checksums, OutputFormat, RasterLayout, check_space, partial_files, publish
+from gridr_numba.files.geotiff import GeoTiff, gtiff_options
+from gridr_numba.files.outputs import Checksums, OutputFormat, RasterLayout, check_space, partial_files, publish
 from gridr_numba.window import Window
 
 SHAPE = (150, 170)

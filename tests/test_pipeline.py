@@ -14,7 +14,7 @@ from conftest import Double
 from rasterio.env import getenv
 
 import gridr_numba as gn
-from gridr_numba.io import in_background
+from gridr_numba.engine.background import in_background
 
 
 class StopError(Exception):
@@ -124,7 +124,7 @@ def test_calls_see_the_environment_of_the_caller():
 @pytest.fixture
 def two_threads(monkeypatch):
     """Let a machine of one core show what two do."""
-    monkeypatch.setattr("gridr_numba.loop.usable_threads", lambda threads: 2 if threads is None else threads)
+    monkeypatch.setattr("gridr_numba.engine.loop.usable_threads", lambda threads: 2 if threads is None else threads)
 
 
 def run_chain(rasters, ncpu=None, before_read=None, before_write=None, **kwargs):

@@ -261,7 +261,7 @@ def test_a_wide_raster_in_strips_of_the_cache_is_the_whole(monkeypatch):
     call = {**LATTICE, **VALUES, "geometry": [SQUARE, OTHER], "alg": 2, "win": ((1, 8), (2, 9))}
     expected = gn.grid_rasterize(**call, dtype=np.uint8)
     for pixels in (1, 17, 40):
-        monkeypatch.setattr("gridr_numba.rasterize._PIXELS_IN_CACHE", pixels)
+        monkeypatch.setattr("gridr_numba.polygons.mask._PIXELS_IN_CACHE", pixels)
         assert np.array_equal(gn.grid_rasterize(**call, dtype=np.float32), expected)
 
 

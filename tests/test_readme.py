@@ -13,8 +13,8 @@ import rasterio
 import shapely
 from click.testing import CliRunner
 
-from gridr_numba import demo_job
 from gridr_numba.cli import main
+from gridr_numba.demo import job as demo_job
 
 README = Path(__file__).parent.parent / "README.md"
 

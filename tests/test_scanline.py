@@ -17,8 +17,8 @@ from rasterio.features import rasterize
 from rasterio.transform import Affine
 
 import gridr_numba as gn
-from gridr_numba.polygons import Layer, PolygonEdges, PolygonSet
-from gridr_numba.rasterize import PolygonMask
+from gridr_numba.polygons.edges import Layer, PolygonEdges, PolygonSet
+from gridr_numba.polygons.mask import PolygonMask
 from gridr_numba.types import Cause
 from gridr_numba.window import Window
 
@@ -359,7 +359,7 @@ def run(code, *arguments):
 SHARED = """
 import sys, threading
 import numpy as np, shapely
-from gridr_numba.rasterize import PolygonMask
+from gridr_numba.polygons.mask import PolygonMask
 from gridr_numba.window import Window
 
 angles = np.linspace(0, 2 * np.pi, 500)[:-1]
@@ -400,7 +400,7 @@ MEMORY = """
 import sys
 import numpy as np, shapely
 from pathlib import Path
-from gridr_numba.rasterize import PolygonMask
+from gridr_numba.polygons.mask import PolygonMask
 from gridr_numba.window import Window
 
 def shape_of(kind, n):

@@ -14,10 +14,10 @@ from numba.core import event
 from numba.core.caching import NullCache
 
 import gridr_numba as gn
-from gridr_numba.dense import DenseOptions, densify_window
+from gridr_numba.engine.dense import DenseOptions, densify_window
 from gridr_numba.kernels import bilinear, jit
 from gridr_numba.kernels.scanline import scan
-from gridr_numba.polygons import Layer, PolygonEdges, PolygonSet
+from gridr_numba.polygons.edges import Layer, PolygonEdges, PolygonSet
 from gridr_numba.window import Window
 
 PREAMBLE = """
@@ -105,9 +105,9 @@ def test_the_callers_thread_count_is_as_before(rasters):
 SERIAL = """
 import os, signal
 import numba, numpy as np, shapely
-from gridr_numba.dense import DenseOptions, densify_window
+from gridr_numba.engine.dense import DenseOptions, densify_window
 from gridr_numba.kernels.scanline import scan
-from gridr_numba.polygons import Layer, PolygonEdges, PolygonSet
+from gridr_numba.polygons.edges import Layer, PolygonEdges, PolygonSet
 from gridr_numba.window import Window
 
 nodes = np.random.default_rng(1).random((2, 40, 50))

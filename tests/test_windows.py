@@ -130,7 +130,7 @@ def test_progress_counts_pixels_and_ends_with_all(inputs, tmp_path, budget):
 
 
 def test_one_wrong_pixel_in_one_of_the_windows_is_found(inputs, tmp_path, monkeypatch):
-    from gridr_numba import outputs
+    from gridr_numba.files import outputs
 
     folder, _ = inputs
     real = outputs.Checksums.verify

@@ -1,0 +1,1 @@
+"""A real job, made, run and verified."""

@@ -1,0 +1,1 @@
+"""What users call: a file a door. A door takes arguments, builds one complete job, runs the loop, and reports."""

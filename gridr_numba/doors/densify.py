@@ -1,0 +1,442 @@
+"""`densify`: paths in, verified files out."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass
+from inspect import signature
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import rasterio
+from numpy.typing import DTypeLike
+
+from .. import __version__, checks
+from ..engine.counts import Tally
+from ..engine.job import GridIn, GridOut, Inputs, Job, Limits, MaskIn, MaskOut, MaskRules, Outputs, Services, job_of
+from ..engine.loop import run_windows
+from ..engine.step import DenseStep
+from ..errors import DtypeError, GridrValueError
+from ..files.bands import SinkBand
+from ..files.geotiff import GeoTiff, gtiff_options
+from ..files.outputs import Checksums, OutputFormat, RasterLayout, check_space, destination, partial_files, publish
+from ..kernels.jit import usable_threads
+from ..plan import Bounds
+from ..polygons.files import PixelFrame, Polygons, pixel_polygons, polygon_files
+from ..polygons.mask import PolygonMask
+from ..types import DEFAULT_MEMORY_BUDGET, Pair, Progress
+from .placement import NAMES, Placement, Sources, placement_of
+
+logger = logging.getLogger(__name__)
+
+#: `mask_out_values` for a mask that holds a bit for every cause that applies.
+CAUSES = "causes"
+
+
+@dataclass(frozen=True)
+class DensifyReport:
+    """What `densify` made.
+
+    Attributes
+    ----------
+    grid, mask : str or None
+        The files.
+    shape : tuple of int
+        Rows and columns of each.
+    valid_pixels : int
+    invalid_pixels : dict
+        By cause: ``raster_mask``, ``node``, ``outside_valid``, ``inside_invalid``. A pixel counts once, in this order.
+    source_rows, source_cols : tuple of float or None
+        The range of the valid coordinates: what to read of the source image. None where there is no grid, or no valid
+        pixel.
+    coordinate_spacing : float or None
+        Between neighbouring numbers of the grid's data type at the largest valid coordinate.
+    seconds : dict
+        By stage.
+    mpx_per_second : float
+        Of the whole call.
+    threads : int
+    versions : dict
+        Of the package and of what it computes with.
+    verified : bool
+        Whether the files were read back and compared before they replaced anything.
+    """
+
+    grid: str | None
+    mask: str | None
+    shape: tuple[int, int]
+    valid_pixels: int
+    invalid_pixels: dict[str, int]
+    source_rows: tuple[float, float] | None
+    source_cols: tuple[float, float] | None
+    coordinate_spacing: float | None
+    seconds: dict[str, float]
+    mpx_per_second: float
+    threads: int
+    versions: dict[str, str]
+    verified: bool
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values, ready for JSON."""
+        plain: dict[str, Any] = json.loads(json.dumps(asdict(self)))
+        return plain
+
+
+def densify(
+    grid: Any,
+    out: Any,
+    *,
+    resolution: tuple[int, int],
+    shape: tuple[int, int] | None = None,
+    like: Any = None,
+    window: Any = None,
+    mask: Any = None,
+    mask_out: Any = None,
+    valid: Polygons | None = None,
+    invalid: Polygons | None = None,
+    geometry_origin: tuple[float, float] = (0.0, 0.0),
+    row_band: int = 1,
+    col_band: int = 2,
+    mask_band: int = 1,
+    mask_valid_value: int = 1,
+    mask_out_values: tuple[int, int] | str = (1, 0),
+    fill: float | None = None,
+    threshold: float = 1.0,
+    rasterize_kwargs: dict[str, Any] | None = None,
+    repair_geometry: bool = False,
+    grid_nodata: float | tuple[float, ...] | None = None,
+    dtype: DTypeLike | None = None,
+    creation_options: dict[str, Any] | None = None,
+    threads: int | None = None,
+    memory_budget: int = DEFAULT_MEMORY_BUDGET,
+    progress: Progress | None = None,
+    overwrite: bool = False,
+    verify: bool = True,
+    allow_vrt: bool = False,
+    geometry_crs: Any = None,
+    geometry_layer: str | tuple[str | None, str | None] | None = None,
+) -> DensifyReport:
+    """Make a coarse grid and its mask dense, from files to files.
+
+    The laws are those of `build_grid_mask_chain`. A destination is absent (or what it was), or complete and, unless
+    `verify` is False, verified: each output is written beside its destination, closed, read back, compared with a
+    checksum a window, flushed, and renamed. With two outputs both are verified before either is renamed; the mask is
+    renamed first and the grid last, so that a new grid implies its mask. On any exception, KeyboardInterrupt included,
+    what was written is removed.
+
+    Nothing is created before all arguments are checked, the room on the disk and in memory is found to suffice, and the
+    first window is computed. What a process that is killed leaves behind, ``.<name>.<pid>.partial`` beside the
+    destination, disturbs no later run and may be deleted once no job writes there; a later run does not, since another
+    process may be writing it.
+
+    Parameters
+    ----------
+    grid : path, pair of paths or None
+        The coarse grid; a pair is (row file, column file). None, with `shape`, makes only the mask.
+    out : path or None
+        The dense grid: a GeoTIFF with bands 'row' and 'col' and NaN as nodata. None only with ``grid=None``.
+    resolution : tuple of int
+        Dense pixels a node along rows and columns.
+    shape : tuple of int, optional
+        Rows and columns of nodes, where there is no grid.
+    like : path, optional
+        An image whose CRS, transform and shape the outputs get; the dense raster is cropped to it. It is refused if it
+        says that it lies elsewhere than the grid does, by its CRS or by more than half a node, and so are a mask or a
+        second grid file that do not lie where the grid does.
+    window : pairs ``((row_start, row_stop), (col_start, col_stop))``, optional
+        The part of the dense raster to make, half-open.
+    mask : path, optional
+        The coarse mask, one pixel a node; `mask_valid_value` in band `mask_band` is valid, all else is not.
+    mask_out : path, optional
+        The dense mask, without a nodata tag: a tag of 0 would make GDAL hide the invalid pixels.
+    valid, invalid : path, GeometryType, or sequence of both, optional
+        Polygons in dense pixels, (x = column, y = row), integers being centres; pixel (0, 0) of the whole dense raster
+        is at `geometry_origin`, whatever the window. Files may be GeoJSON, WKT or WKB by their suffix, and, with the
+        extra ``vector``, GeoPackage, Shapefile or FlatGeobuf. A file with a CRS is brought to dense pixels through the
+        outputs' CRS and transform, its long edges halved until they are straight within 0.01 pixels. GeoJSON has a CRS
+        only if it has a `crs` member or `geometry_crs` is given: without, its coordinates are pixels here, not the
+        WGS 84 of RFC 7946. A file without a polygon is as if it were not given, and a WARNING says so.
+    row_band, col_band : int
+        Bands of the grid.
+    mask_out_values : pair of int, or 'causes'
+        For valid and invalid pixels (uint8, or the smallest type that holds both); 'causes' writes a bit for every
+        cause that applies: 1 raster mask, 2 node, 4 outside valid, 8 inside invalid; 0 is valid.
+    fill : float, optional
+        For both coordinates of invalid pixels. None leaves masked coordinates as computed, NaN only where law 5 says
+        that there are none.
+    threshold : float
+        The least weight of valid nodes; 1 means every contributing node.
+    rasterize_kwargs, repair_geometry, grid_nodata
+        As in `build_grid_mask_chain`.
+    dtype : data type, optional
+        Of the dense grid; None is the input's floating type, float64 for integers.
+    creation_options : dict, optional
+        For GDAL's GTiff driver, over the defaults: tiles of 512, uncompressed, BIGTIFF if safer. Lossy ones are
+        refused. ``PREDICTOR=3``, floating point's, is 2 in the mask.
+    threads : int, optional
+        None is all that the process may use.
+    memory_budget : int
+        Bytes for the windows' buffers and GDAL's block cache, which is the process's and is as before afterwards. A
+        window is always whole blocks of the outputs: as wide as they are where a row of blocks fits in the budget.
+    progress : callable, optional
+        Called with (pixels done, pixels in all) after each window; what it raises cancels the job.
+    overwrite : bool
+        Allow outputs that exist to be replaced. An output that is also an input is refused always.
+    verify : bool
+        Read the outputs back before they replace anything. Without it, that all blocks are within their files is
+        checked all the same: GDAL may close a file that a full disk cut short, and rasterio says nothing.
+    allow_vrt : bool
+        Read local VRTs whose sources all are plain local rasters.
+    geometry_crs : str, int, dict or rasterio.crs.CRS, optional
+        Of all polygons, given as paths or not, instead of what the files say. Coordinates are (x, y), east or longitude
+        first, whatever the CRS says of its axes.
+    geometry_layer : str or pair of (str or None), optional
+        The layer to read of polygon files that have layers, or (that of `valid`, that of `invalid`). Needed where a
+        file has more than one.
+
+    Returns
+    -------
+    DensifyReport
+
+    Raises
+    ------
+    GridrValueError, GridrTypeError
+        For a wrong argument, before a file is created.
+    DatasetError
+        For a file that cannot be read, written or verified, or a disk that is full.
+    MemoryError
+        Before a file is created, if `memory_budget` is too small for one of the outputs' blocks (a row of pixels, where
+        they are striped), or there is not enough memory; the message says what would be needed.
+    """
+    options = _options_given(locals())
+    stages = _Stages()
+    with ExitStack() as stack:
+        with stages("check"):
+            sources = Sources.opened(stack, grid, mask, like, allow_vrt=allow_vrt)
+            place = placement_of(sources, checks.input_resolution(resolution, "resolution"), shape, window)
+            grid_in = sources.grid_in(row_band, col_band, grid_nodata)
+            values = _mask_values(mask_out_values)
+            frame = PixelFrame(place.crs, place.whole_transform, checks.real_pair(geometry_origin, "geometry_origin"))
+            polygons = pixel_polygons(
+                valid, invalid, frame, crs=geometry_crs, layer=geometry_layer, repair=repair_geometry
+            )
+            paths = [*sources.paths, *polygon_files(valid, invalid)]
+            files = _Files.of(place, grid_in, out, mask_out, dtype, values, creation_options, paths, options, overwrite)
+            job = job_of(
+                "densify",
+                place.extent,
+                Inputs(
+                    grid_in,
+                    MaskIn.of(sources.mask, mask_valid_value, mask_band, place.extent.node_shape, "one a node", NAMES),
+                    PolygonMask.of(
+                        polygons,
+                        frame.origin_row_col,
+                        rasterize_kwargs,
+                        place.extent.full_shape,
+                        repair=repair_geometry,
+                        names=("valid", "invalid"),
+                    ),
+                ),
+                MaskRules.of(
+                    threshold, None if fill is None else checks.finite_or_nan(fill, "fill"), files.grid_out, NAMES
+                ),
+                Outputs(files.grid_out, files.mask_out),
+                Limits(
+                    None if threads is None else checks.integer(threads, "threads", minimum=1),
+                    None,
+                    Bounds(checks.integer(memory_budget, "memory_budget", minimum=1), whole_blocks=True),
+                ),
+            )
+            counts = Tally(0 if grid_in is None else 2)
+            checksums = Checksums() if verify else None
+            watch = None if checksums is None else checksums.watch
+            services = Services(logger, counts, watch, checks.progress(progress))
+            check_space(files.all)
+        _make(job, services, files.all, checksums, stages)
+    return _report(job, counts, files, stages, verified=verify)
+
+
+def _make(
+    job: Job, services: Services, files: Sequence[OutputFormat], checksums: Checksums | None, stages: _Stages
+) -> None:
+    """Make files at their partial paths, verify them, and put them in their places."""
+    with partial_files(files):
+        with stages("compute and write"):
+            run_windows(DenseStep(job, services.counts), job.limits, services)
+            for file in files:
+                file.close()
+        with stages("check blocks" if checksums is None else "verify"):
+            if checksums is None:
+                for file in files:
+                    file.check()
+            else:
+                checksums.verify(files, usable_threads(job.limits.threads), job.limits.bounds.memory_budget)
+        with stages("publish"):
+            publish(files)
+
+
+# What is said elsewhere in the files, or does not bear on their pixels.
+_NOT_OPTIONS = frozenset(
+    ["grid", "out", "mask", "mask_out", "threads", "memory_budget", "progress", "overwrite", "verify", "allow_vrt"]
+)
+
+# Longer sequences are polygons: their type is said.
+_DESCRIBED_ITEMS = 8
+
+
+def _options_given(given: Mapping[str, Any]) -> str:
+    """Return the options that differ from their defaults, in JSON."""
+    options = {}
+    for name, parameter in signature(densify).parameters.items():
+        value = _described(given[name])
+        if name not in _NOT_OPTIONS and value is not None and value != _described(parameter.default):
+            options[name] = value
+    return json.dumps(options)
+
+
+def _described(value: Any) -> Any:
+    """Return an option in JSON's types. Of files the names alone: paths tell of their maker."""
+    if isinstance(value, Path) or (isinstance(value, str) and Path(value).is_file()):
+        return Path(value).name
+    if isinstance(value, Mapping):
+        return {str(key): _described(item) for key, item in value.items()}
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, str | int | float) or value is None:
+        return value
+    if isinstance(value, tuple | list | np.ndarray) and len(value) <= _DESCRIBED_ITEMS:
+        return [_described(item) for item in value]
+    return getattr(value, "__name__", type(value).__name__)
+
+
+class _Stages:
+    """Seconds by stage."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def __call__(self, stage: str) -> Iterator[None]:
+        start = time.perf_counter()
+        yield
+        self.seconds[stage] = round(time.perf_counter() - start, 6)
+
+
+def _mask_values(value: Any) -> Pair | None:
+    """Take `mask_out_values`; None is 'causes'."""
+    if isinstance(value, str):
+        if value != CAUSES:
+            raise GridrValueError(f"mask_out_values must be a pair (valid, invalid) or {CAUSES!r}, not {value!r}")
+        return None
+    return checks.mask_out_values(value, (np.dtype(np.int64),))
+
+
+@dataclass(frozen=True)
+class _Files:
+    """The outputs as files, and as what a job writes."""
+
+    mask: OutputFormat | None
+    grid: OutputFormat | None
+    mask_out: MaskOut | None
+    grid_out: GridOut | None
+
+    @property
+    def all(self) -> list[OutputFormat]:
+        """The mask first: a new grid is to imply its mask."""
+        return [file for file in (self.mask, self.grid) if file is not None]
+
+    @classmethod
+    def of(
+        cls,
+        place: Placement,
+        grid_in: GridIn | None,
+        out: Any,
+        mask_out: Any,
+        dtype: Any,
+        values: Pair | None,
+        creation_options: Any,
+        inputs: list[Path],
+        options: str,
+        overwrite: bool,
+    ) -> _Files:
+        """Check the arguments that say what to write, and where."""
+        if (grid_in is None) != (out is None):
+            raise GridrValueError("out must be given with a grid, and only with one")
+        if out is None and mask_out is None:
+            raise GridrValueError("mask_out must be given where grid is None, or there is nothing to make")
+        tags = {
+            "GRIDR_NUMBA_VERSION": __version__,
+            "GRIDR_NUMBA_RESOLUTION": f"{place.extent.resolution[0]} {place.extent.resolution[1]}",
+            "GRIDR_NUMBA_INPUTS": " ".join(path.name for path in inputs),
+            "GRIDR_NUMBA_OPTIONS": options,
+        }
+
+        def file(value: Any, name: str, file_dtype: np.dtype[Any], bands: tuple[str, ...], nodata: Any) -> OutputFormat:
+            layout = RasterLayout(
+                place.extent.window.shape, file_dtype, bands, nodata, place.crs, place.transform, tags
+            )
+            path = destination(value, name, inputs, overwrite=overwrite)
+            return GeoTiff(name, path, layout, gtiff_options(creation_options, file_dtype))
+
+        mask_file, grid_file, mask_target, grid_target = None, None, None, None
+        if mask_out is not None:
+            mask_dtype = _smallest_type((0, 15) if values is None else values)
+            mask_file = file(mask_out, "mask_out", mask_dtype, ("causes" if values is None else "validity",), None)
+            mask_target = MaskOut(SinkBand(mask_file, 1), mask_dtype, values)
+        if grid_in is not None:
+            grid_dtype = _grid_type(dtype, grid_in)
+            grid_file = file(out, "out", grid_dtype, ("row", "col"), np.nan)
+            grid_target = GridOut((SinkBand(grid_file, 1), SinkBand(grid_file, 2)), (grid_dtype, grid_dtype))
+        if mask_file is not None and grid_file is not None and mask_file.path.resolve() == grid_file.path.resolve():
+            raise GridrValueError(f"out and mask_out must differ, and both are {grid_file.name!r}")
+        return cls(mask_file, grid_file, mask_target, grid_target)
+
+
+def _smallest_type(values: Pair) -> np.dtype[Any]:
+    """Return the smallest integer type that holds two values, unsigned where it can be."""
+    types = (np.uint8, np.int8, np.uint16, np.int16, np.uint32, np.int32, np.int64)
+    held = (each for each in types if np.iinfo(each).min <= min(values) and max(values) <= np.iinfo(each).max)
+    return np.dtype(next(held))
+
+
+def _grid_type(dtype: Any, grid_in: GridIn) -> np.dtype[Any]:
+    given = checks.floating_dtype(dtype, "dtype", optional=True)
+    if given is None:
+        types = [np.dtype(dataset.dtypes[index - 1]) for dataset, index in grid_in.bands]
+        given = np.result_type(*types) if all(each.kind == "f" for each in types) else np.dtype(np.float64)
+    if given not in (np.float32, np.float64):
+        raise DtypeError(f"dtype must be float32 or float64, which GeoTIFFs hold everywhere, not {given}")
+    return given
+
+
+def _report(job: Job, counts: Tally, files: _Files, stages: _Stages, *, verified: bool) -> DensifyReport:
+    height, width = job.extent.window.shape
+    ranges = counts.ranges
+    spacing = None
+    if ranges is not None and job.outputs.grid is not None:
+        largest = max(abs(value) for pair in ranges for value in pair)
+        spacing = float(np.spacing(np.array(largest, job.outputs.grid.dtype)))
+    return DensifyReport(
+        grid=None if files.grid is None else files.grid.name,
+        mask=None if files.mask is None else files.mask.name,
+        shape=(height, width),
+        valid_pixels=counts.valid,
+        invalid_pixels={str(cause.name).lower(): count for cause, count in counts.invalid.items()},
+        source_rows=None if ranges is None else ranges[0],
+        source_cols=None if ranges is None else ranges[1],
+        coordinate_spacing=spacing,
+        seconds=stages.seconds,
+        mpx_per_second=height * width / 1e6 / sum(stages.seconds.values()),
+        threads=usable_threads(job.limits.threads),
+        versions={
+            "gridr_numba": __version__,
+            "gdal": rasterio.__gdal_version__,
+            **{module.__name__: module.__version__ for module in (np, rasterio)},
+        },
+        verified=verified,
+    )

@@ -1,0 +1,167 @@
+"""The inputs of the file doors, and what they say of outputs: which part of which dense raster, and where it lies."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .. import checks
+from ..engine.job import Extent, GridIn, Names
+from ..errors import GridrValueError
+from ..files.inputs import open_grid, open_raster
+from ..georef import dense_transform, map_to_pixel, pixel_to_map, shifted_transform
+from ..plan import grid_full_resolution_shape
+from ..types import Pair
+from ..window import Window
+
+logger = logging.getLogger(__name__)
+
+
+#: What the file doors call their arguments.
+NAMES = Names(
+    grid="grid",
+    grid_col="grid[1]",
+    row_band="row_band",
+    col_band="col_band",
+    mask="mask",
+    mask_band="mask_band",
+    mask_valid_value="mask_valid_value",
+    threshold="threshold",
+    fill="fill",
+)
+
+
+@dataclass(frozen=True)
+class Sources:
+    """The inputs, open."""
+
+    rows: Any
+    cols: Any
+    mask: Any
+    like: Any
+
+    @classmethod
+    def opened(cls, stack: ExitStack, grid: Any, mask: Any, like: Any, *, allow_vrt: bool) -> Sources:
+        """Open what is given, to be closed by the stack."""
+
+        def opened(value: Any, name: str) -> Any:
+            return None if value is None else stack.enter_context(open_raster(value, name, allow_vrt=allow_vrt))
+
+        rows, cols = (None, None) if grid is None else open_grid(stack, grid, allow_vrt=allow_vrt)
+        return cls(rows, cols, opened(mask, "mask"), opened(like, "like"))
+
+    @property
+    def paths(self) -> list[Path]:
+        """The files that must not be overwritten."""
+        datasets = (self.rows, self.cols, self.mask, self.like)
+        return [Path(name) for dataset in datasets if dataset is not None for name in dataset.files]
+
+    def grid_in(self, row_band: Any, col_band: Any, grid_nodata: Any) -> GridIn | None:
+        """Check the grid's bands; None where there is no grid."""
+        if self.rows is None:
+            return None
+        return GridIn.of(self.rows, self.cols, row_band, col_band, grid_nodata, NAMES)
+
+
+@dataclass(frozen=True)
+class Placement:
+    """What is made: which part of which dense raster, and where the whole of that lies on the map."""
+
+    extent: Extent
+    crs: Any
+    whole_transform: Any
+
+    @property
+    def transform(self) -> Any:
+        """Of the part that is made."""
+        if self.whole_transform is None:
+            return None
+        window = self.extent.window
+        return shifted_transform(self.whole_transform, window.row_start, window.col_start)
+
+
+def placement_of(sources: Sources, resolution: Pair, shape: Any, window: Any) -> Placement:
+    """Take the arguments that say what to make; refuse inputs that do not lie where they must."""
+    if sources.rows is None:
+        if shape is None:
+            raise GridrValueError("shape must be given, as (rows, columns) of nodes, where grid is None")
+        node_shape = checks.integer_pair(shape, "shape", minimum=1)
+    elif shape is not None:
+        raise GridrValueError("shape must not be given with a grid, which has its own")
+    else:
+        node_shape = (int(sources.rows.height), int(sources.rows.width))
+    full_shape = grid_full_resolution_shape(node_shape, resolution)
+    part = Window.whole(full_shape)
+    if window is not None:
+        if sources.like is not None:
+            raise GridrValueError("like and window must not both be given: each says which part to make")
+        part = Window.from_half_open(window, "window")
+    elif sources.like is not None:
+        part = Window.whole((int(sources.like.height), int(sources.like.width)))
+    if not part.within(full_shape):
+        name = "like" if window is None else "window"
+        raise GridrValueError(
+            f"{name} must lie within the dense raster's {full_shape} rows and columns, and asks for rows "
+            f"{part.row_start} to {part.row_stop} and columns {part.col_start} to {part.col_stop}"
+        )
+    return Placement(Extent(node_shape, resolution, part), *_place(sources, resolution))
+
+
+def _place(sources: Sources, resolution: Pair) -> tuple[Any, Any]:
+    """Return the CRS and the transform of the whole dense raster: the image's, or the coarse grid's made dense.
+
+    An image's first pixel is the dense raster's. The transform is None where a file has none, which GDAL shows as the
+    identity.
+
+    Inputs that say that they lie elsewhere are refused. What says nothing (no CRS, or the identity for a transform)
+    agrees with everything.
+    """
+    nodes = sources.rows if sources.rows is not None else sources.mask
+    if nodes is not None:
+        for other, name in ((sources.cols, "grid[1]"), (sources.mask, "mask")):
+            if other is not None:
+                _check_same_place(other, name, nodes, nodes.transform, (_SAME_NODE, _SAME_NODE))
+        if nodes.gcps[0]:
+            logger.warning("%r is placed by ground control points, which the outputs do not get", nodes.name)
+    dense = None
+    if nodes is not None and not nodes.transform.is_identity:
+        dense = dense_transform(nodes.transform, resolution)
+    if sources.like is None:
+        return (None if nodes is None else nodes.crs), dense
+    if nodes is not None:
+        # Many grids say where their nodes' corners are where this package takes them to say it of the nodes' pixels:
+        # half a node is let pass, and the image's word is taken.
+        _check_same_place(sources.like, "like", nodes, dense, (resolution[0] / 2, resolution[1] / 2))
+    return sources.like.crs, None if sources.like.transform.is_identity else sources.like.transform
+
+
+# In pixels of the raster that is compared.
+_SAME_NODE = 0.01
+
+
+def _check_same_place(
+    dataset: Any, name: str, grid: Any, transform: Any, tolerance_row_col: tuple[float, float]
+) -> None:
+    """Refuse a dataset that lies elsewhere than the grid does, whose pixels of the same size this transform places."""
+    if dataset.crs and grid.crs and dataset.crs != grid.crs:
+        raise GridrValueError(
+            f"{name} must have the CRS of {grid.name!r}, {grid.crs.to_string()}, and {dataset.name!r} has "
+            f"{dataset.crs.to_string()}"
+        )
+    if transform is None or transform.is_identity or dataset.transform.is_identity:
+        return
+    corners = np.array([(0, 0), (0, dataset.width - 1), (dataset.height - 1, 0)])
+    xs, ys = pixel_to_map(dataset.transform, *corners.T)
+    for corner, *place in zip(corners.tolist(), *map_to_pixel(transform, xs, ys), strict=True):
+        # Written so that what is not a number is refused too.
+        if not (np.abs(np.subtract(place, corner)) <= tolerance_row_col).all():
+            raise GridrValueError(
+                f"{name} must lie where {grid.name!r} does, with the transform {tuple(transform)[:6]}, and "
+                f"{dataset.name!r} has {tuple(dataset.transform)[:6]}: its pixel ({corner[0]}, {corner[1]}) lies at "
+                f"({place[0]:.6g}, {place[1]:.6g})"
+            )

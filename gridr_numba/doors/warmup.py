@@ -1,0 +1,45 @@
+"""Fill the kernel cache, so that no later run waits for the compiler."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import rasterio
+
+from ..kernels.jit import parallel_loop
+from .densify import densify
+
+
+def warm_up() -> None:
+    """Run `densify` on the smallest files that need every kernel; each has one signature.
+
+    Numba keeps the compiled kernels in its cache (``NUMBA_CACHE_DIR``, else beside the package or in the user's cache
+    folder), for this kind of processor and this version of the package.
+    """
+    nodes = np.stack(np.meshgrid(np.arange(3.0), np.arange(3.0), indexing="ij"))
+    diamond = {"type": "Polygon", "coordinates": [[(2, -1), (5, 2), (2, 5), (-1, 2), (2, -1)]]}
+    with TemporaryDirectory() as folder:
+        grid, mask = Path(folder, "grid.tif"), Path(folder, "mask.tif")
+        _write(grid, nodes)
+        _write(mask, np.ones((1, 3, 3), np.uint8))
+        common: dict[str, Any] = {
+            "resolution": (2, 2),
+            "mask": mask,
+            "mask_out": Path(folder, "dense_mask.tif"),
+            "valid": diamond,
+            "invalid": diamond,
+            "overwrite": True,
+        }
+        densify(grid, Path(folder, "dense.tif"), **common)
+    parallel_loop()
+
+
+def _write(path: Path, bands: Any) -> None:
+    count, height, width = bands.shape
+    place = rasterio.Affine.scale(2.0)  # any but the identity, which GDAL takes for none and warns of
+    profile = {"count": count, "height": height, "width": width, "dtype": bands.dtype.name, "transform": place}
+    with rasterio.open(path, "w", driver="GTiff", **profile) as dataset:
+        dataset.write(bands)

@@ -1,0 +1,1 @@
+"""The job, the steps, and the one loop over windows."""

@@ -1,0 +1,104 @@
+"""One loop over windows: the package's only one. What it makes of a window is a step."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import replace
+from functools import partial
+from itertools import cycle
+from typing import Any
+
+from numpy.typing import NDArray
+
+from ..files.bands import WindowBuffer, WindowWriter
+from ..files.gdal import block_cache
+from ..kernels.jit import usable_threads
+from ..plan import Piece, WindowPlan, plan_windows
+from .background import in_background
+from .job import Limits, Services
+from .memory import memory_beside
+from .step import Step
+
+
+def run_windows(step: Step, limits: Limits, services: Services) -> None:
+    """Read, compute and write window after window.
+
+    The first window is the largest. Before anything is written, it has been computed: all buffers are allocated and
+    touched by then, and all kernels compiled.
+
+    With two threads or more, one of them writes while the others read and compute the next window.
+    """
+    start = time.perf_counter()
+    threads = usable_threads(limits.threads)
+    plan = plan_of(step, limits)
+    rows, cols = plan.piece_shape
+    buffers = step.memory(plan.piece_shape, plan.buffer_sets)
+    spare = memory_beside(buffers, f"{step.name}: windows of {rows} x {cols} pixels")
+    behind = plan.buffer_sets > 1
+    step.reserve(plan.piece_shape, plan.node_shape)
+    sets = [_Outputs(step, plan, services) for _ in range(plan.buffer_sets)]
+    computed = (_computed(step, piece, to, threads - behind) for piece, to in zip(plan, cycle(sets), strict=False))
+    written = in_background(computed) if behind else (write() for write in computed)
+    done, pixels = 0, step.window.shape[0] * step.window.shape[1]
+    with block_cache.at_most(min(limits.bounds.memory_budget - buffers, spare)), closing(written):
+        for piece in written:
+            done += piece.target.shape[0] * piece.target.shape[1]
+            services.logger.debug("%s: %s written", step.name, piece.target)
+            if services.progress is not None:
+                services.progress(done, pixels)
+    step.report(services.logger)
+    seconds = time.perf_counter() - start
+    services.logger.info(
+        "%s: %d x %d pixels in %d windows, %d threads, %.1f Mpx/s",
+        step.name,
+        *step.window.shape,
+        len(plan),
+        threads,
+        pixels / 1e6 / seconds,
+    )
+
+
+def plan_of(step: Step, limits: Limits) -> WindowPlan:
+    """Plan the windows of a step. Where two fit in the budget and there are threads for it, there are buffers for two.
+
+    Raises
+    ------
+    MemoryError
+        If no window fits in the budget.
+    """
+    datasets = {id(band.dataset): band.dataset for target in step.targets for band in target.bands}
+    blocks = {shape for dataset in datasets.values() for shape in dataset.block_shapes}
+    bounds = replace(limits.bounds, buffer_sets=2 if usable_threads(limits.threads) > 1 else 1)
+    return plan_windows(step.name, step.window, step.resolution, step.memory, sorted(blocks), bounds)
+
+
+def _computed(step: Step, piece: Piece, outputs: _Outputs, threads: int) -> Callable[[], Piece]:
+    """Read and compute a window, and return the call that writes it."""
+    arrays = outputs.arrays(piece)
+    step.run(piece, arrays, threads)
+    outputs.finish(piece, arrays)
+    return partial(outputs.write, piece)
+
+
+class _Outputs:
+    """Arrays for one window's pixels, and the way to their files."""
+
+    def __init__(self, step: Step, plan: WindowPlan, services: Services) -> None:
+        self._buffers = [WindowBuffer(len(target.bands), target.dtype) for target in step.targets]
+        for buffer in self._buffers:
+            buffer.reserve(plan.piece_shape)
+        self._writers = [WindowWriter(target.bands, services.watch) for target in step.targets]
+
+    def arrays(self, piece: Piece) -> list[NDArray[Any]]:
+        return [buffer.part(piece.dense.shape) for buffer in self._buffers]
+
+    def finish(self, piece: Piece, arrays: Sequence[NDArray[Any]]) -> None:
+        for writer, values in zip(self._writers, arrays, strict=True):
+            writer.finish(piece.target, values)
+
+    def write(self, piece: Piece) -> Piece:
+        for writer in self._writers:
+            writer.write(piece.target)
+        return piece

@@ -1,0 +1,192 @@
+"""What the loop makes of a window: a step. The dense grid and its mask are one."""
+
+from __future__ import annotations
+
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..files.bands import SinkBand, WindowBuffer, WindowReader
+from ..kernels.bilinear import void_nodes
+from ..plan import Piece, WindowMemory
+from ..types import Pair
+from ..window import Window
+from .codes import write_codes
+from .counts import Tally
+from .dense import NO_BYTES, NO_GRID, DenseOptions, densify_window
+from .job import Job
+
+
+class Target(NamedTuple):
+    """Bands that a step writes into one array, of which each dataset then gets its part in its own type."""
+
+    bands: tuple[SinkBand, ...]
+    dtype: np.dtype[Any]
+
+
+class Step(ABC):
+    """One capability of the loop: it reads what a window needs, and computes the window.
+
+    A step is called from one thread. What it allocates, it allocates in `reserve`.
+    """
+
+    #: Of the job, for messages.
+    name: str
+    #: The part of the dense raster that is made.
+    window: Window
+    #: Dense pixels a node along rows and columns.
+    resolution: Pair
+    #: What is written, in the order in which it is.
+    targets: tuple[Target, ...]
+
+    @abstractmethod
+    def memory(self, shape_row_col: Pair, buffer_sets: int) -> int:
+        """Return the bytes for windows of this shape: the step's own, and so many sets of arrays for the targets."""
+
+    @abstractmethod
+    def reserve(self, shape_row_col: Pair, node_shape_row_col: Pair) -> None:
+        """Allocate and touch what windows of so many pixels and nodes need."""
+
+    @abstractmethod
+    def run(self, piece: Piece, out: Sequence[NDArray[Any]], threads: int) -> None:
+        """Read and compute one window.
+
+        Parameters
+        ----------
+        piece : Piece
+        out : sequence of ndarray (bands, rows, columns)
+            One array a target, C-contiguous, written whole.
+        threads : int
+            To compute with.
+        """
+
+    def report(self, logger: logging.Logger) -> None:  # noqa: B027  # most steps have nothing to say
+        """Say what was seen, once all windows are made."""
+
+
+class DenseStep(Step):
+    """Coarse nodes, coarse mask and polygons -> coordinates, mask, or both.
+
+    Parameters
+    ----------
+    job : Job
+    counts : Tally, optional
+        Counts pixels by cause, and the range of the coordinates.
+    """
+
+    def __init__(self, job: Job, counts: Tally | None = None) -> None:
+        self.name, self.window, self.resolution = job.name, job.extent.window, job.extent.resolution
+        self._inputs, self._rules, self._grid_out, self._mask_out = (
+            job.inputs, job.rules, job.outputs.grid, job.outputs.mask
+        )  # fmt: skip
+        self._counts = counts
+        # Whether it matters which pixels the masks make invalid.
+        self._wants_mask = self._mask_out is not None or job.rules.fill is not None or counts is not None
+        self._wide = self._mask_out is not None and self._mask_out.dtype.itemsize > 1
+        masks = () if self._mask_out is None else (Target((self._mask_out.band,), self._mask_out.dtype),)
+        grids = () if self._grid_out is None else (Target(self._grid_out.bands, self._grid_out.dtype),)
+        self.targets = (*masks, *grids)
+        self._tagged = 0
+        self._options = self._dense_options(job)
+        if job.inputs.grid is not None:
+            self._grid_reader = WindowReader(job.inputs.grid.bands, np.float64)
+        if job.inputs.mask is not None:
+            self._mask_reader = WindowReader([job.inputs.mask.band], job.inputs.mask.dtype)
+        self._valid_nodes = WindowBuffer(1, np.uint8)
+        self._causes = WindowBuffer(1, np.uint8)
+
+    def memory(self, shape_row_col: Pair, buffer_sets: int) -> int:
+        """Return the bytes of buffers for outputs, of what is cast for a file, and of nodes."""
+        dense, nodes = 0, 0
+        if self._grid_out is not None:
+            dense += 2 * self._grid_out.dtype.itemsize
+            dense += sum(dtype.itemsize for dtype in self._grid_out.dtypes if dtype != self._grid_out.dtype)
+        if self._wants_mask:
+            dense += 1
+        if self._wide and self._mask_out is not None:
+            dense += self._mask_out.dtype.itemsize
+        if self._inputs.grid is not None:
+            nodes += 2 * np.dtype(np.float64).itemsize
+        if self._inputs.mask is not None and self._wants_mask:
+            nodes += self._inputs.mask.dtype.itemsize + 1
+        # At most: what is inside of a set where GDAL burns it, and what that changes.
+        once = 2 if self._inputs.polygons is not None and self._wants_mask else 0
+        return WindowMemory(dense, once, nodes, self.window, self.resolution)(shape_row_col, buffer_sets)
+
+    def reserve(self, shape_row_col: Pair, node_shape_row_col: Pair) -> None:
+        """Make room for nodes, and for causes that no target holds."""
+        if self._inputs.grid is not None:
+            self._grid_reader.reserve(node_shape_row_col)
+        if self._inputs.mask is not None and self._wants_mask:
+            self._mask_reader.reserve(node_shape_row_col)
+            self._valid_nodes.reserve(node_shape_row_col)
+        if self._wants_mask and (self._mask_out is None or self._wide):
+            self._causes.reserve(shape_row_col)
+
+    def run(self, piece: Piece, out: Sequence[NDArray[Any]], threads: int) -> None:
+        """Read the nodes of a window, and compute its coordinates and its mask."""
+        grid = NO_GRID if self._grid_out is None else out[-1]
+        codes = None if self._mask_out is None else out[0][0]
+        mask = NO_BYTES
+        if self._wants_mask:
+            mask = self._causes.part(piece.dense.shape)[0] if codes is None or self._wide else codes.view(np.uint8)
+        marked = self._inputs.polygons is not None and self._wants_mask
+        if self._inputs.polygons is not None and marked:
+            self._inputs.polygons.write_causes(piece.dense, mask, threads)
+        densify_window(
+            replace(self._options, threads=threads),
+            piece.relative,
+            nodes=self._nodes(piece),
+            valid_nodes=self._valid(piece),
+            marked=marked,
+            out_grid=grid,
+            out_mask=mask,
+        )
+        if self._counts is not None:
+            self._counts.add(grid, mask)
+        if self._mask_out is not None and codes is not None:
+            write_codes(mask, self._mask_out.values, codes)
+
+    def report(self, logger: logging.Logger) -> None:
+        """Warn of nodes that look like coordinates and equal a nodata tag."""
+        if self._tagged:
+            logger.warning(
+                "%d nodes are finite numbers and invalid because they equal the nodata tag of their band; "
+                "if they are coordinates, pass grid_nodata=()",
+                self._tagged,
+            )
+
+    def _dense_options(self, job: Job) -> DenseOptions:
+        fill, grid_out = job.rules.fill, job.outputs.grid
+        return DenseOptions(
+            job.extent.resolution,
+            job.rules.threshold,
+            limits=() if grid_out is None else grid_out.limits,
+            fill=np.nan if fill is None else fill,
+            fill_masked=fill is not None,
+            tile_shape=job.limits.tile_shape,
+        )
+
+    def _nodes(self, piece: Piece) -> NDArray[np.float64]:
+        """Return coordinates in float64, void ones NaN in both bands."""
+        if self._inputs.grid is None:
+            return NO_GRID
+        nodes = self._grid_reader.read(piece.nodes)
+        tagged = np.empty(1, np.int64)
+        void_nodes(nodes, self._inputs.grid.nodata, piece.shared_nodes_row_col, tagged)
+        self._tagged += int(tagged[0])
+        return nodes
+
+    def _valid(self, piece: Piece) -> NDArray[np.uint8]:
+        """Return 1 where the coarse mask is valid. It is compared in its own type: no value is rounded."""
+        if self._inputs.mask is None or not self._wants_mask:
+            return NO_BYTES
+        valid_nodes: NDArray[np.uint8] = self._valid_nodes.part(piece.nodes.shape)[0]
+        nodes = self._mask_reader.read(piece.nodes)[0]
+        np.equal(nodes, self._inputs.mask.valid_value, out=valid_nodes.view(np.bool_))
+        return valid_nodes

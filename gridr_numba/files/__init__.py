@@ -1,0 +1,1 @@
+"""Inputs, outputs and their formats, and readers and writers of windows."""

@@ -1,0 +1,153 @@
+"""Windows in and out of datasets, through buffers that are allocated once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import groupby
+from typing import Any, NamedTuple, Protocol, TypeVar
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from ..types import Pair
+from ..window import Window
+from .gdal import named_errors
+
+
+class Dataset(Protocol):
+    """What any dataset says of itself: rasterio's, an output that is not created yet, a double in a test."""
+
+    @property
+    def name(self) -> str:
+        """What to call it in errors."""
+
+    @property
+    def shape(self) -> Pair:
+        """Rows and columns."""
+
+    @property
+    def dtypes(self) -> Sequence[str]:
+        """The data type of each band."""
+
+    @property
+    def block_shapes(self) -> Sequence[Pair]:
+        """Rows and columns of each band's blocks."""
+
+
+class BandSource(Dataset, Protocol):
+    """A dataset that windows are read from. Its shape is that of the nodes, or of an image."""
+
+    @property
+    def nodatavals(self) -> Sequence[float | None]:
+        """The nodata tag of each band."""
+
+    @property
+    def descriptions(self) -> Sequence[str | None]:
+        """The name of each band."""
+
+    def read(self, indexes: list[int], *, window: Any, out: NDArray[Any]) -> object:
+        """Read some bands, numbered from 1, of a `rasterio.windows.Window`, converted to the type of `out`."""
+
+
+class BandSink(Dataset, Protocol):
+    """A dataset that windows are written to."""
+
+    def write(self, values: NDArray[Any], indexes: list[int], *, window: Any) -> object:
+        """Write some bands, numbered from 1, of a `rasterio.windows.Window`."""
+
+
+class SourceBand(NamedTuple):
+    """A band to read: the dataset, and the band's number from 1."""
+
+    dataset: BandSource
+    number: int
+
+
+class SinkBand(NamedTuple):
+    """A band to write: the dataset, and the band's number from 1."""
+
+    dataset: BandSink
+    number: int
+
+
+#: Told of what is about to be written: the dataset, the bands' numbers, where, and the values in the file's type.
+Watch = Callable[[BandSink, list[int], Window, NDArray[Any]], object]
+
+DatasetT = TypeVar("DatasetT", bound=Dataset)
+
+
+class WindowBuffer:
+    """Memory for the largest window of some bands, of which any smaller window takes a contiguous part."""
+
+    def __init__(self, bands: int, dtype: DTypeLike) -> None:
+        self._bands = bands
+        self._memory: NDArray[Any] = np.empty(0, dtype)
+
+    def reserve(self, shape_row_col: Pair) -> None:
+        """Make room for windows up to this shape."""
+        size = self._bands * shape_row_col[0] * shape_row_col[1]
+        if size > len(self._memory):
+            self._memory = np.empty(size, self._memory.dtype)
+            self._memory.fill(0)  # touches it: memory that there is not fails here, before anything is written
+
+    def part(self, shape_row_col: Pair) -> NDArray[Any]:
+        """Return memory of shape (bands, rows, columns)."""
+        self.reserve(shape_row_col)
+        rows, cols = shape_row_col
+        return self._memory[: self._bands * rows * cols].reshape(self._bands, rows, cols)
+
+
+class WindowReader:
+    """Reads the same bands window by window, each dataset in one call, GDAL converting to the buffer's type."""
+
+    def __init__(self, bands: Sequence[SourceBand], dtype: DTypeLike) -> None:
+        self._groups = list(_by_dataset(bands))
+        self._buffer = WindowBuffer(len(bands), dtype)
+
+    def reserve(self, shape_row_col: Pair) -> None:
+        """Make room for windows up to this shape."""
+        self._buffer.reserve(shape_row_col)
+
+    def read(self, window: Window) -> NDArray[Any]:
+        """Return an array (bands, rows, columns), valid until the next read."""
+        out = self._buffer.part(window.shape)
+        for dataset, indexes, bands in self._groups:
+            with named_errors(dataset, "read"):
+                dataset.read(indexes, window=window.to_rasterio(), out=out[bands])
+        return out
+
+
+class WindowWriter:
+    """Writes the same bands window by window, each dataset in one call.
+
+    One call takes half the time of a call a band where the file interleaves its bands by pixel.
+    """
+
+    def __init__(self, bands: Sequence[SinkBand], watch: Watch | None = None) -> None:
+        self._groups = list(_by_dataset(bands))
+        self._watch = watch
+        self._values: list[NDArray[Any]] = []
+
+    def finish(self, window: Window, values: NDArray[Any]) -> None:
+        """Bring the values of a window to the files' types. What is left to do then waits for files alone."""
+        self._values = []
+        for dataset, indexes, bands in self._groups:
+            its_values = values[bands].astype(np.dtype(dataset.dtypes[indexes[0] - 1]), copy=False)
+            self._values.append(its_values)
+            if self._watch is not None:
+                self._watch(dataset, indexes, window, its_values)
+
+    def write(self, window: Window) -> None:
+        """Write what is finished."""
+        for (dataset, indexes, _), values in zip(self._groups, self._values, strict=True):
+            with named_errors(dataset, "write"):
+                dataset.write(values, indexes, window=window.to_rasterio())
+
+
+def _by_dataset(bands: Sequence[tuple[DatasetT, int]]) -> Iterator[tuple[DatasetT, list[int], slice]]:
+    """Group neighbouring bands of one dataset: the dataset, its band numbers, and their place in the buffer."""
+    start = 0
+    for _, group in groupby(bands, key=lambda band: id(band[0])):
+        members = list(group)
+        yield members[0][0], [index for _, index in members], slice(start, start + len(members))
+        start += len(members)

@@ -1,0 +1,74 @@
+"""GDAL's habits: its errors, and its block cache."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from ..errors import DatasetError
+
+
+@contextmanager
+def named_errors(dataset: Any, verb: str) -> Iterator[None]:
+    """Say which file failed: GDAL's own messages often do not."""
+    try:
+        yield
+    except DatasetError:  # says it already
+        raise
+    except gdal_errors() as error:
+        raise DatasetError(f"cannot {verb} {dataset.name!r}: {reason_of(error)}") from error
+
+
+def gdal_errors() -> tuple[type[Exception], ...]:
+    """Return what rasterio raises where GDAL fails. Not all of it is a RasterioError: some is GDAL's error as it is."""
+    from rasterio._err import CPLE_BaseError
+    from rasterio.errors import RasterioError
+
+    return RasterioError, CPLE_BaseError, OSError  # before rasterio 1.4, its I/O errors are no RasterioError
+
+
+def reason_of(error: BaseException) -> str:
+    """Return GDAL's own words where rasterio only says to see the exception before."""
+    words = [str(error)]
+    while error.__cause__ is not None:
+        error = error.__cause__
+        words.append(str(error))
+    return "; ".join(dict.fromkeys(words))
+
+
+class _BlockCache:
+    """GDAL's block cache is the process's: jobs that run at the same time bound it together.
+
+    `rasterio.Env` does not do: left inside of another one, it does not restore the size, and two threads that enter
+    and leave in turn would leave behind what the other one set.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._sizes: list[int] = []
+        self._before = 0
+
+    @contextmanager
+    def at_most(self, size: int) -> Iterator[None]:
+        """Bound the cache inside to so many bytes, or to what it is, if that is less."""
+        from rasterio.env import get_gdal_config, set_gdal_config
+
+        def update() -> None:
+            set_gdal_config("GDAL_CACHEMAX", min(self._before, sum(self._sizes)) if self._sizes else self._before)
+
+        with self._lock:
+            if not self._sizes:
+                self._before = int(get_gdal_config("GDAL_CACHEMAX"))
+            self._sizes.append(size)
+            update()
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._sizes.remove(size)
+                update()
+
+
+block_cache = _BlockCache()

@@ -1,0 +1,352 @@
+"""Output files of `densify`: a destination is absent (or what it was), or complete and verified.
+
+Everything is written to ``.<name>.<pid>.partial`` beside the destination, closed, read back, compared, flushed to the
+disk, and only then renamed over the destination, which is atomic. What differs from format to format is an
+`OutputFormat`.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import threading
+import zlib
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import DatasetError, GridrValueError
+from ..types import Pair
+from ..window import Window
+from .bands import BandSink, BandSource
+from .gdal import block_cache, gdal_errors, reason_of
+from .inputs import local_path
+from .whole_file import partial_path
+
+
+@dataclass(frozen=True)
+class RasterLayout:
+    """What an output holds, whatever its format.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        Rows and columns.
+    dtype : numpy.dtype
+        Of all bands.
+    descriptions : tuple of str
+        One a band.
+    nodata : float or None
+    crs, transform
+        Where it lies, as rasterio has them; None where that is unknown.
+    tags : dict
+        Metadata of the dataset.
+    """
+
+    shape: Pair
+    dtype: np.dtype[Any]
+    descriptions: tuple[str, ...]
+    nodata: float | None
+    crs: Any
+    transform: Any
+    tags: dict[str, str]
+
+    @property
+    def bytes_per_pixel(self) -> int:
+        """Of all bands, uncompressed."""
+        return len(self.descriptions) * self.dtype.itemsize
+
+
+class OutputPlan(NamedTuple):
+    """What is known of a file before it is there: its blocks, and its bytes, None where they depend on the pixels."""
+
+    block_shape: Pair
+    size: int | None
+
+
+class WindowChecksums(NamedTuple):
+    """The checksums of some bands of a window that was written."""
+
+    indexes: list[int]
+    window: Window
+    checksums: list[int]
+
+
+class OutputFormat(ABC):
+    """One output in some format: a `BandSink` that the first window creates, at its partial path.
+
+    The order of calls is `plan`, `write` (which calls `create`) window by window, `close`, `check` or `verify`,
+    `flush`, `publish`; `discard` at any time. Whatever can fail before a file exists, fails in `plan`.
+
+    Parameters
+    ----------
+    argument : str
+        The argument that names the output, for errors.
+    path : Path
+        The destination.
+    layout : RasterLayout
+    """
+
+    def __init__(self, argument: str, path: Path, layout: RasterLayout) -> None:
+        self.argument, self.path, self.layout = argument, path, layout
+        self._created = False
+
+    @property
+    def name(self) -> str:
+        """The destination, as a dataset's name."""
+        return str(self.path)
+
+    @property
+    def partial(self) -> Path:
+        """Where it is written before it is complete."""
+        return partial_path(self.path)
+
+    @property
+    def shape(self) -> Pair:
+        """Rows and columns."""
+        return self.layout.shape
+
+    @property
+    def dtypes(self) -> tuple[str, ...]:
+        """Of the bands."""
+        return (self.layout.dtype.name,) * len(self.layout.descriptions)
+
+    @property
+    def block_shapes(self) -> list[Pair]:
+        """Rows and columns of each band's blocks."""
+        return [self.planned.block_shape] * len(self.layout.descriptions)
+
+    @cached_property
+    def planned(self) -> OutputPlan:
+        """What `plan` found out."""
+        return self.plan()
+
+    @abstractmethod
+    def plan(self) -> OutputPlan:
+        """Find out how the file will be made, in memory.
+
+        Raises
+        ------
+        GridrValueError
+            If the format's options are refused.
+        """
+
+    @abstractmethod
+    def create(self) -> None:
+        """Make the partial file, over one that a killed run left."""
+
+    def write(self, values: NDArray[Any], indexes: list[int], *, window: Any) -> None:
+        """Write some bands of a `rasterio.windows.Window`; the first time, create the partial file."""
+        if not self._created:
+            self.create()
+            self._created = True
+        self.write_bands(values, indexes, window)
+
+    @abstractmethod
+    def write_bands(self, values: NDArray[Any], indexes: list[int], window: Any) -> None:
+        """Write to the partial file."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Write what is still held in memory. Every window was written."""
+
+    @abstractmethod
+    def check(self) -> None:
+        """Refuse a closed partial file that is not whole, as far as can be told without reading its pixels."""
+
+    @abstractmethod
+    def reopened(self) -> AbstractContextManager[BandSource]:
+        """Open the closed partial file to read, apart from any other reader of it."""
+
+    @abstractmethod
+    def discard(self) -> None:
+        """Close and remove what a job that failed has written."""
+
+    @abstractmethod
+    def flush(self) -> None:
+        """Bring the closed partial file to the disk."""
+
+    @abstractmethod
+    def publish(self) -> None:
+        """Put the partial file in the destination's place in one step.
+
+        Raises
+        ------
+        OSError
+            If that cannot be done; the destination is what it was.
+        """
+
+    def verify(self, windows: Sequence[WindowChecksums]) -> None:
+        """Read some windows of the closed partial file back and compare. Any thread may call.
+
+        Raises
+        ------
+        DatasetError
+            If a window is not what was written.
+        """
+        width = max(window.shape[1] for _, window, _ in windows)
+        height = max(1, _BYTES_AT_A_TIME // (self.layout.bytes_per_pixel * width))
+        buffer = np.empty(len(self.dtypes) * height * width, self.layout.dtype)
+        with self.rereading() as dataset:
+            for indexes, window, expected in windows:
+                checksums = [0] * len(indexes)
+                for start in range(window.row_start, window.row_stop, height):
+                    part = replace(window, row_start=start, row_stop=min(start + height, window.row_stop))
+                    values = buffer[: len(indexes) * part.shape[0] * part.shape[1]].reshape(-1, *part.shape)
+                    dataset.read(indexes, window=part.to_rasterio(), out=values)
+                    checksums = [zlib.crc32(band.data, before) for band, before in zip(values, checksums, strict=True)]
+                for index, checksum, wanted in zip(indexes, checksums, expected, strict=True):
+                    if checksum != wanted:
+                        raise DatasetError(
+                            f"{self.argument}: {window} of band {index} of {self.name!r} were not read back as "
+                            "written; nothing was replaced"
+                        )
+
+    @contextmanager
+    def rereading(self) -> Iterator[BandSource]:
+        """Open the closed partial file; what then fails names the output."""
+        try:
+            with self.reopened() as dataset:
+                yield dataset
+        except DatasetError:
+            raise
+        except gdal_errors() as error:
+            raise DatasetError(f"{self.argument}: {self.name!r} cannot be read back: {reason_of(error)}") from error
+
+
+def destination(value: Any, name: str, inputs: Sequence[Path], *, overwrite: bool) -> Path:
+    """Take the path of a file to be made: local, in a folder that exists, not an input, not there unless allowed."""
+    path = local_path(value, name)
+    if path.is_symlink():
+        path = path.resolve()  # renamed over, a link would be a file, and what it names as it was
+    if not path.parent.is_dir():
+        raise DatasetError(f"{name}: there is no folder {str(path.parent)!r}")
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        raise DatasetError(f"{name}: the folder {str(path.parent)!r} cannot be written to")
+    for source in inputs:
+        if path.resolve() == source.resolve() or (path.exists() and source.exists() and path.samefile(source)):
+            raise GridrValueError(f"{name}: {str(path)!r} is an input, and is not overwritten")
+    if path.is_dir():
+        raise GridrValueError(f"{name}: {str(path)!r} is a folder")
+    if path.exists() and not path.is_file():
+        raise GridrValueError(f"{name}: {str(path)!r} is not a regular file")
+    if path.exists() and not overwrite:
+        raise GridrValueError(f"{name}: {str(path)!r} exists; overwrite=True replaces it")
+    return path
+
+
+def check_space(outputs: Sequence[OutputFormat]) -> None:
+    """Refuse files that the disk has no room for, as far as that can be foretold: compressed ones may be smaller."""
+    needs: dict[int, tuple[Path, int]] = {}
+    for output in outputs:
+        folder = output.path.parent
+        device = folder.stat().st_dev
+        needs[device] = (folder, needs.get(device, (folder, 0))[1] + (output.planned.size or 0))
+    for folder, size in needs.values():
+        free = shutil.disk_usage(folder).free
+        if size > free:
+            raise DatasetError(
+                f"the outputs need {size / 1e6:.0f} MB in {str(folder)!r}, and {free / 1e6:.0f} MB are free"
+            )
+
+
+# Checksums are computed of so much at a time, which the processor's cache holds.
+_BYTES_AT_A_TIME = 2 << 20
+
+
+class Checksums:
+    """A CRC32 for each window of each band, of the values as the file's type has them, to compare the file with."""
+
+    def __init__(self) -> None:
+        self._windows: dict[BandSink, list[WindowChecksums]] = {}
+        self._piece = np.empty(_BYTES_AT_A_TIME, np.uint8)
+
+    def watch(self, output: BandSink, indexes: list[int], window: Window, values: NDArray[Any]) -> None:
+        """Keep the checksums of a window that is about to be written."""
+        checksums = [self._checksum(band.reshape(-1).view(np.uint8)) for band in values]
+        self._windows.setdefault(output, []).append(WindowChecksums(indexes, window, checksums))
+
+    def _checksum(self, values: NDArray[np.uint8]) -> int:
+        checksum = 0
+        for start in range(0, len(values), len(self._piece)):
+            piece = self._piece[: len(values) - start]
+            np.copyto(piece, values[start : start + len(piece)])
+            checksum = zlib.crc32(piece.data, checksum)
+        return checksum
+
+    def verify(self, outputs: Sequence[OutputFormat], threads: int, memory: int) -> None:
+        """Read partial files back and compare, in threads that each have a row of blocks in so much of GDAL's cache."""
+        blocks = max(self._row_of_blocks(output) for output in outputs)
+        threads = max(1, min(threads, memory // (2 * blocks)))
+        # Each part opens its file. Two a thread, so that one that is held up leaves work to the others.
+        parts = [
+            (output, self._windows[output][part :: 2 * threads]) for output in outputs for part in range(2 * threads)
+        ]
+        pool = ThreadPoolExecutor(threads, "gridr-numba-verify")
+        with block_cache.at_most(2 * blocks * threads):
+            try:
+                for compared in [pool.submit(output.verify, windows) for output, windows in parts if windows]:
+                    compared.result()
+            finally:
+                pool.shutdown(cancel_futures=True)
+
+    def _row_of_blocks(self, output: OutputFormat) -> int:
+        """Return the bytes of the blocks that a row of pixels of a window lies in."""
+        block_height, block_width = output.planned.block_shape
+        width = max(window.shape[1] for _, window, _ in self._windows[output])
+        across = -(-width // block_width) + (width < output.shape[1])  # windows may start within a block
+        return block_height * across * block_width * output.layout.bytes_per_pixel
+
+
+_LOCK = threading.Lock()
+_in_work: set[Path] = set()
+
+
+@contextmanager
+def partial_files(outputs: Sequence[OutputFormat]) -> Iterator[None]:
+    """Remove the partial files where anything goes wrong, KeyboardInterrupt included.
+
+    Raises
+    ------
+    GridrValueError
+        If another job of this process is making one of them: both would write to one partial file.
+    """
+    partials = {output.partial.resolve() for output in outputs}
+    with _LOCK:
+        for output in outputs:
+            if output.partial.resolve() in _in_work:
+                raise GridrValueError(
+                    f"{output.argument}: {output.name!r} is being made by another job of this process"
+                )
+        _in_work.update(partials)
+    try:
+        yield
+    except BaseException:  # Ctrl-C too: what is not complete goes, whatever ends the block
+        for output in outputs:
+            output.discard()
+        raise
+    finally:
+        with _LOCK:
+            _in_work.difference_update(partials)
+
+
+def publish(outputs: Sequence[OutputFormat]) -> None:
+    """Flush complete files to the disk and put them in their destinations' places, in their order."""
+    for output in outputs:
+        output.flush()
+    replaced: list[str] = []
+    for output in outputs:
+        try:
+            output.publish()
+        except OSError as error:
+            already = f"; {', '.join(replaced)} was already replaced" if replaced else "; nothing was replaced"
+            raise DatasetError(f"{output.argument}: {output.name!r} cannot be replaced: {error}{already}") from error
+        replaced.append(repr(output.name))

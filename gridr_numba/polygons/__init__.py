@@ -1,0 +1,1 @@
+"""Geometries in any form -> one set -> edges -> what a window's mask says of polygons."""

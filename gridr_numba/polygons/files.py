@@ -1,0 +1,369 @@
+"""Polygons from files, and polygons in a coordinate reference system, brought to dense pixels.
+
+GeoJSON, WKT and WKB are read by json and shapely. GeoPackage, Shapefile and FlatGeobuf are read by pyogrio, the extra
+`vector`; they are told by their first bytes, since GDAL goes by a file's content and other vector formats may name
+files anywhere. Only local files are read.
+
+Coordinates are (x, y) in this order, whatever the CRS says of its axes: east or longitude first, as GIS files have
+them. Without a CRS they are pixels: x is the column, y the row, integers are centres. That goes for GeoJSON too, where
+it departs from RFC 7946, by which coordinates are WGS 84: a GeoJSON file has a CRS here only if it has the `crs` member
+of the 2008 specification, as GDAL writes it, or if `geometry_crs` says so.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import rasterio
+import shapely
+from numpy.typing import NDArray
+from rasterio.crs import CRS
+from rasterio.errors import CRSError
+from rasterio.warp import transform as warp
+
+from ..errors import DatasetError, GridrError, GridrTypeError, GridrValueError
+from ..files.inputs import local_path
+from ..georef import map_to_pixel
+from ..types import GeometryType
+from .edges import polygon_set
+
+logger = logging.getLogger(__name__)
+
+Points = NDArray[np.float64]  # (n, 2): x, y
+#: What `densify` takes for polygons: what the chains take, paths, and sequences of both.
+Polygons = GeometryType | str | PathLike[str] | Sequence[GeometryType | str | PathLike[str]]
+
+#: A straight edge stays so near to its true image, in pixels.
+STRAIGHTNESS = 0.01
+# Each halving brings a smooth edge four times nearer: 24 bring 10**12 pixels within reach, and only a jump needs more.
+_HALVINGS_AT_MOST = 24
+_POINTS_AT_MOST = 20_000_000
+
+# PROJJSON, PROJ strings, WKT, and names such as EPSG:4326. All else GDAL would take for an address to ask or a file.
+_CRS_TEXT = re.compile(r"\{|\+|\w+=|\w+\s*[\[(]|[\w:.+,-]+$")
+
+# The formats that pyogrio is asked to read: what GDAL calls them, and how their files start.
+_LAYERED_FORMATS = {
+    "GeoPackage": b"SQLite format 3\0",
+    "Shapefile": b"\x00\x00\x27\x0a",
+    "FlatGeobuf": b"fgb\x03",
+}
+
+
+@dataclass(frozen=True)
+class PixelFrame:
+    """Where the whole dense raster lies on the map, and where its pixel (0, 0) lies in the polygons' coordinates.
+
+    `transform` takes pixel corners to the map, as GDAL's do; both it and `crs` may be None.
+    """
+
+    crs: Any
+    transform: Any
+    origin_row_col: tuple[float, float]
+
+
+def pixel_polygons(
+    valid: Any, invalid: Any, frame: PixelFrame, *, crs: Any = None, layer: Any = None, repair: bool = False
+) -> tuple[Any, Any]:
+    """Read polygons that are paths, and bring those with a CRS to dense pixels.
+
+    Parameters
+    ----------
+    valid, invalid : path, GeometryType, sequence of both, or None
+        A file without a polygon means the same as an empty sequence, which is None; since an empty list of valid
+        ground makes every pixel valid, a WARNING says so.
+    frame : PixelFrame
+        Of the outputs.
+    crs : str, int, dict, rasterio.crs.CRS or None
+        Of all polygons, whatever a file says; None leaves files their own, and all else in pixels.
+    layer : str, pair of (str or None), or None
+        The layer to read of files that have layers: of both kinds, or (of `valid`, of `invalid`).
+    repair : bool
+        Mend invalid polygons instead of refusing them.
+
+    Returns
+    -------
+    valid, invalid
+        For `rasterize.PolygonMask`; what is in pixels already comes as it went.
+
+    Raises
+    ------
+    GridrValueError, GridrTypeError
+        For a wrong argument, a file of a format that is not read, a layer that is not there or not clear, polygons
+        that are not valid, a CRS that cannot be understood or brought to the output's.
+    DatasetError
+        For a file that is missing or damaged, or where pyogrio is needed and not installed.
+    """
+    given_crs = None if crs is None else _crs(crs, "geometry_crs")
+    layers = _layers(layer)
+    valid, invalid = (
+        _in_pixels(value, name, frame, given_crs, its_layer, repair=repair)
+        for value, name, its_layer in zip((valid, invalid), ("valid", "invalid"), layers, strict=True)
+    )
+    return valid, invalid
+
+
+def polygon_files(*values: Any) -> list[Path]:
+    """Return the paths among polygons, as `pixel_polygons` takes them."""
+    return [Path(member) for value in values for member in _members(value) if _is_path(member)]
+
+
+def _is_path(value: Any) -> bool:
+    return isinstance(value, str | PathLike)
+
+
+def _members(value: Any) -> Sequence[Any]:
+    """Return what stands side by side; a single thing stands alone."""
+    return value if isinstance(value, list | tuple) else [value]
+
+
+def _layers(value: Any) -> tuple[str | None, str | None]:
+    pair = (value, value) if value is None or isinstance(value, str) else value
+    if (
+        not isinstance(pair, list | tuple)
+        or len(pair) != 2
+        or not all(each is None or isinstance(each, str) for each in pair)
+    ):
+        raise GridrTypeError(f"geometry_layer must be a name, a pair (of valid, of invalid) or None, not {value!r}")
+    return pair[0], pair[1]
+
+
+def _crs(value: Any, name: str) -> Any:
+    if isinstance(value, str) and not _CRS_TEXT.match(value.strip()):
+        raise GridrValueError(f"{name} must be a coordinate reference system, not an address or a path: {value!r}")
+    try:
+        with rasterio.Env():  # else GDAL prints what it also raises
+            return CRS.from_user_input(value)
+    except CRSError as error:
+        raise GridrValueError(f"{name} must be a coordinate reference system, not {value!r}: {error}") from error
+
+
+def _in_pixels(value: Any, name: str, frame: PixelFrame, crs: Any, layer: str | None, *, repair: bool) -> Any:
+    """Bring the polygons of one kind to pixels."""
+    if value is None or (crs is None and not any(_is_path(member) for member in _members(value))):
+        return value
+    polygons: list[Any] = []
+    for index, member in enumerate(_members(value)):
+        position = f"{name}[{index}]" if isinstance(value, list | tuple) else name
+        geometry, its_crs = member, crs
+        if _is_path(member):
+            path = local_path(member, position)
+            position = f"{position}: {str(path)!r}"
+            geometry, own_crs = _read(path, position, layer)
+            its_crs = crs or own_crs()
+        found = polygon_set(geometry, position, repair=repair)
+        if found is not None:
+            polygons.extend(_projected(found.polygons, position, its_crs, frame))
+        elif _is_path(member):
+            logger.warning("%s holds no polygon: as if it were not given", position)
+    return polygons
+
+
+# -- files --------------------------------------------------------------------------------------------------------
+
+
+#: Geometries in a form that `polygon_set` takes; and what finds out the file's CRS (None for pixels), if it is wanted.
+_Content = tuple[Any, Callable[[], Any]]
+
+
+def _read(path: Path, name: str, layer: str | None) -> _Content:
+    try:
+        with open(path, "rb") as file:
+            start = file.read(16)
+    except OSError as error:
+        raise DatasetError(f"{name} cannot be read: {error.strerror}") from error
+    if not start:
+        raise DatasetError(f"{name} is empty")
+    reader = {".geojson": _read_geojson, ".json": _read_geojson, ".wkt": _read_wkt, ".wkb": _read_wkb}.get(
+        path.suffix.lower()
+    )
+    if reader is None:
+        if not start.startswith(tuple(_LAYERED_FORMATS.values())):
+            known = ", ".join(["GeoJSON (.geojson, .json)", "WKT (.wkt)", "WKB (.wkb)", *_LAYERED_FORMATS])
+            raise GridrValueError(f"{name} must be one of {known}")
+        return _read_layer(path, name, layer)
+    if layer is not None:
+        raise GridrValueError(f"{name} has no layers, and geometry_layer asks for {layer!r}")
+    return reader(path, name)
+
+
+def _read_geojson(path: Path, name: str) -> _Content:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
+    except (ValueError, RecursionError) as error:
+        raise DatasetError(f"{name} is not JSON: {error}") from error
+    if not isinstance(content, dict) or "type" not in content:
+        raise GridrValueError(f"{name} must hold a GeoJSON object with a type")
+    return content, partial(_geojson_crs, content.get("crs"), name)
+
+
+def _geojson_crs(member: Any, name: str) -> Any:
+    """Take the `crs` member of a GeoJSON file; a link is not followed."""
+    if member is None:
+        return None
+    properties = member.get("properties") if isinstance(member, dict) and member.get("type") == "name" else None
+    crs_name = properties.get("name") if isinstance(properties, dict) else None
+    if not isinstance(crs_name, str):
+        raise GridrValueError(f"{name}['crs'] must name a coordinate reference system, not be {member!r}")
+    return _crs(crs_name, f"{name}['crs']")
+
+
+def _read_wkt(path: Path, name: str) -> _Content:
+    try:
+        srid, _, text = path.read_text(encoding="utf-8-sig").strip().rpartition(";")
+        geometry = shapely.from_wkt(text)
+    except (UnicodeDecodeError, shapely.errors.ShapelyError) as error:
+        raise DatasetError(f"{name} does not hold the WKT of one geometry: {error}") from error
+    prefix, _, number = srid.partition("=")
+    if srid and (prefix.strip().upper() != "SRID" or not number.strip().isdigit()):
+        raise DatasetError(f"{name} does not hold the WKT of one geometry: it starts with {srid[:40]!r}")
+    return geometry, partial(_srid_crs, int(number) if srid else 0, name)
+
+
+def _read_wkb(path: Path, name: str) -> _Content:
+    try:
+        geometry = shapely.from_wkb(path.read_bytes())
+    except shapely.errors.ShapelyError as error:
+        raise DatasetError(f"{name} does not hold the WKB of one geometry: {error}") from error
+    return geometry, partial(_srid_crs, int(shapely.get_srid(geometry)), name)
+
+
+def _srid_crs(srid: int, name: str) -> Any:
+    """Take the number that PostGIS adds to WKT and WKB, an EPSG code; 0 is none."""
+    return _crs(srid, f"{name}: the SRID") if srid else None
+
+
+def _read_layer(path: Path, name: str, layer: str | None) -> _Content:
+    try:
+        import pyogrio
+    except ImportError as error:
+        raise DatasetError(
+            f"{name} needs pyogrio to be read, which is not installed: pip install 'gridr_numba[vector]'"
+        ) from error
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of GDAL's, about what is of no concern here or raised all the same
+            layers = [str(each) for each, kind in pyogrio.list_layers(path) if kind is not None]
+            chosen = _chosen_layer(layers, layer, name)
+            meta, _, wkb, _ = pyogrio.raw.read(path, layer=chosen, columns=[], force_2d=True)
+        geometries = shapely.from_wkb(wkb)
+    except (GridrError, MemoryError):
+        raise
+    except Exception as error:  # pyogrio's errors have no common root
+        raise DatasetError(f"{name} cannot be read: {error}") from error
+    return geometries, partial(_layer_crs, meta["crs"], name)
+
+
+def _chosen_layer(layers: list[str], layer: str | None, name: str) -> str:
+    if not layers:
+        raise DatasetError(f"{name} holds no layer of geometries")
+    listed = ", ".join(repr(each) for each in layers)
+    if layer is None and len(layers) == 1:
+        return layers[0]
+    if layer is None:
+        raise GridrValueError(f"geometry_layer must say which layer of {name} to read; it has {listed}")
+    if layer not in layers:
+        raise GridrValueError(f"geometry_layer must be a layer of {name}, not {layer!r}; it has {listed}")
+    return layer
+
+
+def _layer_crs(value: Any, name: str) -> Any:
+    """Take a layer's CRS; GeoPackages have an undefined one where none was given, and that is none: pixels."""
+    if not value or re.match(r'\w+\["Undefined ', str(value)):
+        return None
+    crs = _crs(value, f"{name}: the CRS")
+    return crs if crs.is_geographic or crs.is_projected else None
+
+
+# -- from the map to pixels ---------------------------------------------------------------------------------------
+
+
+def _projected(polygons: NDArray[np.object_], name: str, crs: Any, frame: PixelFrame) -> Sequence[Any]:
+    """Bring polygons to pixels, with as many more vertices as keep straight edges straight."""
+    if crs is None:
+        return polygons  # type: ignore[return-value]
+    missing = [what for what, value in (("CRS", frame.crs), ("transform", frame.transform)) if value is None]
+    if missing:
+        raise GridrValueError(
+            f"{name} is in {crs.to_string()}, and the outputs have no {' and no '.join(missing)} to bring it to pixels "
+            "with: the grid (or mask, or like) must be georeferenced"
+        )
+
+    def to_pixels(points: Points) -> Points:
+        return _to_pixels(points, name, crs, frame)
+
+    kind, points, (ring_starts, *nesting) = shapely.to_ragged_array(polygons)
+    ring = np.repeat(np.arange(len(ring_starts) - 1), np.diff(ring_starts))
+    pixels, ring = _followed(points, ring, to_pixels, f"{name}, in {crs.to_string()},")
+    ring_starts = np.searchsorted(ring, np.arange(len(ring_starts)))
+    projected: Sequence[Any] = shapely.from_ragged_array(kind, pixels, (ring_starts, *nesting))
+    return projected
+
+
+def _to_pixels(points: Points, name: str, crs: Any, frame: PixelFrame) -> Points:
+    xs, ys = points.T
+    if crs != frame.crs:
+        try:
+            xs, ys = (np.asarray(part) for part in warp(crs, frame.crs, xs.tolist(), ys.tolist()))
+        except Exception as error:  # rasterio raises GDAL's errors in a class of its own, which it does not show
+            raise _out_of_reach(name, crs, frame, f": {error}") from error
+    rows, cols = map_to_pixel(frame.transform, xs, ys)
+    pixels = np.column_stack([cols + frame.origin_row_col[1], rows + frame.origin_row_col[0]])
+    wrong = np.flatnonzero(~np.isfinite(pixels).all(axis=1))
+    if wrong.size:
+        raise _out_of_reach(name, crs, frame, f", and (x, y) = {tuple(points[wrong[0]].tolist())} does not")
+    return pixels
+
+
+def _out_of_reach(name: str, crs: Any, frame: PixelFrame, what: str) -> GridrValueError:
+    return GridrValueError(
+        f"{name} must have an image in the outputs' {frame.crs.to_string()} at each of its points{what}; check that it "
+        f"is (x, y) in {crs.to_string()}, or clip it to the outputs' surroundings"
+    )
+
+
+def _followed(points: Points, ring: NDArray[np.int64], to_pixels: Any, name: str) -> tuple[Points, NDArray[np.int64]]:
+    """Halve the edges of rings until their images are straight; return all vertices' images, and the ring of each.
+
+    An edge is looked at in three places: in one, an image that bends to both sides could look straight.
+    """
+    pixels = to_pixels(points)
+    unsure = ring[:-1] == ring[1:]  # edge i goes from point i to point i + 1
+    for _ in range(_HALVINGS_AT_MOST):
+        first = np.flatnonzero(unsure)
+        if not first.size:
+            return pixels, ring
+        quarters = [
+            ((1 - t) * points[first] + t * points[first + 1], (1 - t) * pixels[first] + t * pixels[first + 1])
+            for t in (0.25, 0.5, 0.75)
+        ]
+        images = [to_pixels(place) for place, _ in quarters]
+        away = [np.hypot(*(image - straight).T) for image, (_, straight) in zip(images, quarters, strict=True)]
+        # Half of what is promised, for what lies between the three places.
+        bent = np.max(away, axis=0) > 0.5 * STRAIGHTNESS
+        after = first[bent] + 1
+        if len(points) + after.size > _POINTS_AT_MOST:
+            break
+        points = np.insert(points, after, quarters[1][0][bent], axis=0)
+        pixels = np.insert(pixels, after, images[1][bent], axis=0)
+        ring = np.insert(ring, after, ring[after - 1])
+        unsure = np.zeros(len(points) - 1, dtype=bool)
+        inserted = after + np.arange(after.size)
+        unsure[inserted - 1] = unsure[inserted] = True
+    if not unsure.any():
+        return pixels, ring
+    x, y = points[np.flatnonzero(unsure)[0]].tolist()
+    raise GridrValueError(
+        f"{name} has an edge whose image in pixels jumps or bends without end near (x, y) = ({x}, {y}); clip it to the "
+        "outputs' surroundings"
+    )
