@@ -28,12 +28,12 @@ EnumT = TypeVar("EnumT", bound=IntEnum)
 def integer(value: Any, name: str, *, minimum: int) -> int:
     """Take an integer, or a float that is one, of at least `minimum`."""
     if isinstance(value, bool | np.bool_) or not isinstance(value, Real):
-        raise GridrTypeError(f"{name} must be an integer, not {value!r}")
+        raise GridrTypeError(f"{name} must be an integer, not {value!r}", argument=name)
     if not isinstance(value, Integral) and (not math.isfinite(value) or value != math.floor(value)):
-        raise GridrValueError(f"{name} must be an integer, not {value!r}")
+        raise GridrValueError(f"{name} must be an integer, not {value!r}", argument=name)
     number = int(value)  # type: ignore[call-overload]
     if number < minimum:
-        raise GridrValueError(f"{name} must be at least {minimum}, not {value!r}")
+        raise GridrValueError(f"{name} must be at least {minimum}, not {value!r}", argument=name)
     return number  # type: ignore[no-any-return]
 
 
@@ -43,10 +43,10 @@ def _is_scalar_array(value: Any) -> bool:
 
 def _pair(value: Any, name: str, what: str) -> tuple[Any, Any]:
     if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable) or _is_scalar_array(value):
-        raise GridrTypeError(f"{name} must be a pair of {what}, not {value!r}")
+        raise GridrTypeError(f"{name} must be a pair of {what}, not {value!r}", argument=name)
     items = tuple(value)
     if len(items) != 2:
-        raise GridrValueError(f"{name} must be a pair of {what}, not {len(items)} of them: {value!r}")
+        raise GridrValueError(f"{name} must be a pair of {what}, not {len(items)} of them: {value!r}", argument=name)
     return items
 
 
@@ -60,16 +60,16 @@ def input_resolution(value: Any, name: str) -> tuple[int, int]:
     """Take the (row, column) resolution of nodes; a cell's pixels must be countable in float64, see the kernel."""
     rr, rc = integer_pair(value, name, minimum=1)
     if rr * rc >= 2**53:
-        raise GridrValueError(f"{name} must make cells of less than 2**53 pixels, not {rr} x {rc}")
+        raise GridrValueError(f"{name} must make cells of less than 2**53 pixels, not {rr} x {rc}", argument=name)
     return rr, rc
 
 
 def output_resolution(value: Any) -> None:
     """Refuse an output resolution other than (1, 1), the only one there is."""
     if value is None:
-        raise GridrValueError("resolution must be given, and be (1, 1); it came as None")
+        raise GridrValueError("resolution must be given, and be (1, 1); it came as None", argument="resolution")
     if integer_pair(value, "resolution", minimum=1) != (1, 1):
-        raise GridrValueError(f"resolution of the output must be (1, 1), not {value!r}")
+        raise GridrValueError(f"resolution of the output must be (1, 1), not {value!r}", argument="resolution")
 
 
 def real_pair(value: Any, name: str) -> tuple[float, float]:
@@ -81,18 +81,20 @@ def real_pair(value: Any, name: str) -> tuple[float, float]:
 def number(value: Any, name: str) -> float:
     """Take a number, as float64."""
     if isinstance(value, bool | np.bool_) or not isinstance(value, Real):
-        raise GridrTypeError(f"{name} must be a number, not {value!r}")
+        raise GridrTypeError(f"{name} must be a number, not {value!r}", argument=name)
     try:
         return float(value)
     except OverflowError:
-        raise GridrValueError(f"{name} must fit in float64, and an integer of {len(str(value))} digits came") from None
+        raise GridrValueError(
+            f"{name} must fit in float64, and an integer of {len(str(value))} digits came", argument=name
+        ) from None
 
 
 def finite(value: Any, name: str) -> float:
     """Take a finite number."""
     given = number(value, name)
     if not math.isfinite(given):
-        raise GridrValueError(f"{name} must be finite, not {value!r}")
+        raise GridrValueError(f"{name} must be finite, not {value!r}", argument=name)
     return given
 
 
@@ -106,7 +108,10 @@ def geometry_origin(value: Any, *, needed: bool) -> tuple[float, float]:
     """Take the (row, column) of pixel (0, 0) in the polygons' coordinates; only geometry needs one."""
     if value is None:
         if needed:
-            raise GridrValueError("geometry_origin must be given with geometry_pair, as (row, column) of pixel (0, 0)")
+            raise GridrValueError(
+                "geometry_origin must be given with geometry_pair, as (row, column) of pixel (0, 0)",
+                argument="geometry_origin",
+            )
         return 0.0, 0.0
     return real_pair(value, "geometry_origin")
 
@@ -115,21 +120,23 @@ def member(enum: type[EnumT], value: Any, name: str) -> EnumT:
     """Take a member of an enumeration, or anything with its integer value (GRIDR's own enumerations)."""
     known = ", ".join(f"{item.name} ({item.value})" for item in enum)
     if isinstance(value, bool | np.bool_) or not isinstance(value, Integral):
-        raise GridrTypeError(f"{name} must be a {enum.__name__}, one of {known}, not {value!r}")
+        raise GridrTypeError(f"{name} must be a {enum.__name__}, one of {known}, not {value!r}", argument=name)
     try:
         return enum(int(value))
     except ValueError:
-        raise GridrValueError(f"{name} must be a {enum.__name__}, one of {known}, not {value!r}") from None
+        raise GridrValueError(
+            f"{name} must be a {enum.__name__}, one of {known}, not {value!r}", argument=name
+        ) from None
 
 
 def dtype(value: Any, name: str) -> np.dtype[Any]:
     """Take a data type, in any form that numpy takes."""
     if value is None:
-        raise GridrTypeError(f"{name} must be a data type, not None")
+        raise GridrTypeError(f"{name} must be a data type, not None", argument=name)
     try:
         given: np.dtype[Any] = np.dtype(value)
     except TypeError:
-        raise GridrTypeError(f"{name} must be a data type, not {value!r}") from None
+        raise GridrTypeError(f"{name} must be a data type, not {value!r}", argument=name) from None
     return given
 
 
@@ -139,7 +146,7 @@ def floating_dtype(value: Any, name: str, *, optional: bool = False) -> np.dtype
         return None
     given = dtype(value, name)
     if given.kind != "f":
-        raise DtypeError(f"{name} must be a floating data type, not {given}")
+        raise DtypeError(f"{name} must be a floating data type, not {given}", argument=name)
     return given
 
 
@@ -147,18 +154,20 @@ def integer_dtype(value: Any, name: str) -> np.dtype[Any]:
     """Take an integer data type, or bool."""
     given = dtype(value, name)
     if given.kind not in "iub":
-        raise DtypeError(f"{name} must be an integer data type, not {given}")
+        raise DtypeError(f"{name} must be an integer data type, not {given}", argument=name)
     return given
 
 
 def array(value: Any, name: str, ndim: int, kinds: str) -> np.ndarray[Any, Any]:
     """Take an array of so many dimensions, none empty, whose data type is of one of these kinds."""
     if not isinstance(value, np.ndarray) or isinstance(value, np.ma.MaskedArray):
-        raise GridrTypeError(f"{name} must be a numpy array, not {type(value).__name__}")
+        raise GridrTypeError(f"{name} must be a numpy array, not {type(value).__name__}", argument=name)
     if value.ndim != ndim or 0 in value.shape:
-        raise GridrValueError(f"{name} must have {ndim} dimensions, none of them empty, not shape {value.shape}")
+        raise GridrValueError(
+            f"{name} must have {ndim} dimensions, none of them empty, not shape {value.shape}", argument=name
+        )
     if value.dtype.kind not in kinds:
-        raise DtypeError(f"{name} must hold {_kind_names(kinds)}, not {value.dtype}")
+        raise DtypeError(f"{name} must hold {_kind_names(kinds)}, not {value.dtype}", argument=name)
     return value
 
 
@@ -171,9 +180,9 @@ def output_array(value: Any, name: str, shape: tuple[int, ...], kinds: str) -> n
     """Take a writable array of this shape."""
     out = array(value, name, len(shape), kinds)
     if out.shape != shape:
-        raise GridrValueError(f"{name} must have shape {shape}, not {out.shape}")
+        raise GridrValueError(f"{name} must have shape {shape}, not {out.shape}", argument=name)
     if not out.flags.writeable:
-        raise GridrValueError(f"{name} must be writable, and it is read-only")
+        raise GridrValueError(f"{name} must be writable, and it is read-only", argument=name)
     return out
 
 
@@ -182,25 +191,27 @@ def binary_threshold(value: Any, name: str) -> Fraction:
     if value is None:
         value = "0.999"
     elif not 0 <= number(value, name) <= 1:
-        raise GridrValueError(f"{name} must be in [0, 1], not {value!r}")
+        raise GridrValueError(f"{name} must be in [0, 1], not {value!r}", argument=name)
     return Fraction(str(value))
 
 
 def fits(value: Any, dtype: np.dtype[Any], name: str) -> None:
     """Refuse a number that a data type cannot hold: out of range, or a fraction in an integer type."""
     if not isinstance(value, Real | np.bool_):
-        raise GridrTypeError(f"{name} must be a number, not {value!r}")
+        raise GridrTypeError(f"{name} must be a number, not {value!r}", argument=name)
     exact = int(value) if isinstance(value, Integral | np.bool_) else float(value)
     if dtype.kind == "f":
         given = number(exact, name)
         with np.errstate(over="ignore"):
             overflows = math.isfinite(given) and not np.isfinite(np.array(given).astype(dtype))
         if overflows:
-            raise GridrValueError(f"{name} must fit in {dtype}, and {value!r} overflows it")
+            raise GridrValueError(f"{name} must fit in {dtype}, and {value!r} overflows it", argument=name)
         return
     low, high = (0, 1) if dtype.kind == "b" else (int(np.iinfo(dtype).min), int(np.iinfo(dtype).max))
     if not low <= exact <= high or exact != math.floor(exact):
-        raise GridrValueError(f"{name} must be an integer that fits in {dtype} ({low} to {high}), not {value!r}")
+        raise GridrValueError(
+            f"{name} must be an integer that fits in {dtype} ({low} to {high}), not {value!r}", argument=name
+        )
 
 
 def mask_out_values(value: Any, dtypes: Iterable[np.dtype[Any]]) -> tuple[int, int]:
@@ -212,7 +223,9 @@ def mask_out_values(value: Any, dtypes: Iterable[np.dtype[Any]]) -> tuple[int, i
         fits(valid, dtype, "mask_out_values[0]")
         fits(invalid, dtype, "mask_out_values[1]")
     if valid == invalid:
-        raise GridrValueError(f"mask_out_values must differ, or the mask says nothing; both are {valid!r}")
+        raise GridrValueError(
+            f"mask_out_values must differ, or the mask says nothing; both are {valid!r}", argument="mask_out_values"
+        )
     return int(valid), int(invalid)
 
 
@@ -235,7 +248,7 @@ def logger(value: Any, default: str) -> logging.Logger:
     if value is None:
         return logging.getLogger(default)
     if not all(callable(getattr(value, level, None)) for level in ("debug", "info", "warning")):
-        raise GridrTypeError(f"logger must be a logging.Logger or None, not {value!r}")
+        raise GridrTypeError(f"logger must be a logging.Logger or None, not {value!r}", argument="logger")
     return value  # type: ignore[no-any-return]
 
 
@@ -247,7 +260,9 @@ def strip_size(value: Any) -> int:
 def progress(value: Any) -> Any:
     """Take a callable for progress, or None."""
     if value is not None and not callable(value):
-        raise GridrTypeError(f"progress must be a callable (pixels_done, pixels_total) or None, not {value!r}")
+        raise GridrTypeError(
+            f"progress must be a callable (pixels_done, pixels_total) or None, not {value!r}", argument="progress"
+        )
     return value
 
 
@@ -281,10 +296,12 @@ def _mapping(value: Any, name: str, known: tuple[str, ...]) -> Mapping[str, Any]
     if value is None:
         return {}
     if not isinstance(value, Mapping):
-        raise GridrTypeError(f"{name} must be a dict, not {value!r}")
+        raise GridrTypeError(f"{name} must be a dict, not {value!r}", argument=name)
     for key in value:
         if key not in known:
-            raise GridrValueError(f"{name} has an unknown key {key!r}; the known ones are {', '.join(known)}")
+            raise GridrValueError(
+                f"{name} has an unknown key {key!r}; the known ones are {', '.join(known)}", argument=name
+            )
     return value
 
 
@@ -296,9 +313,9 @@ def geometry_pair(value: Any) -> tuple[Any, Any]:
     if isinstance(value, np.ndarray) and value.ndim:
         value = list(value)
     if isinstance(value, str | bytes) or not isinstance(value, Sequence):
-        raise GridrTypeError(f"{what}, not a {type(value).__name__}")
+        raise GridrTypeError(f"{what}, not a {type(value).__name__}", argument=what)
     if len(value) != 2:
-        raise GridrValueError(f"{what}, not {len(value)} of them")
+        raise GridrValueError(f"{what}, not {len(value)} of them", argument=what)
     return value[0], value[1]
 
 
@@ -317,30 +334,39 @@ def writable(dataset: Any, name: str) -> Any:
 
 def _dataset(dataset: Any, name: str, expected: str, allows: Any) -> Any:
     if not all(hasattr(dataset, attribute) for attribute in ("read", "mode", "closed", "dtypes", "shape")):
-        raise GridrTypeError(f"{name} must be {expected}, not {dataset!r}")
+        raise GridrTypeError(f"{name} must be {expected}, not {dataset!r}", argument=name)
     if dataset.closed:
-        raise GridrValueError(f"{name} must be {expected}, and {dataset.name!r} is closed")
+        raise GridrValueError(f"{name} must be {expected}, and {dataset.name!r} is closed", argument=name)
     if not allows(dataset.mode):
-        raise GridrValueError(f"{name} must be {expected}, and {dataset.name!r} is open in mode {dataset.mode!r}")
+        raise GridrValueError(
+            f"{name} must be {expected}, and {dataset.name!r} is open in mode {dataset.mode!r}", argument=name
+        )
     return dataset
 
 
 def dataset_shape(dataset: Any, name: str, shape: tuple[int, int], why: str) -> None:
     """Refuse a dataset of another shape."""
     if tuple(dataset.shape) != shape:
-        raise GridrValueError(f"{name} must have {shape} rows and columns, {why}, and it has {tuple(dataset.shape)}")
+        raise GridrValueError(
+            f"{name} must have {shape} rows and columns, {why}, and it has {tuple(dataset.shape)}", argument=name
+        )
 
 
 def band(value: Any, dataset: Any, band_name: str, dataset_name: str, *, kinds: str) -> tuple[int, np.dtype[Any]]:
     """Take a band number (from 1) of a dataset, of a data type of one of these kinds; return both."""
     if value is None:
-        raise GridrTypeError(f"{band_name} must be a band number, not None")
+        raise GridrTypeError(f"{band_name} must be a band number, not None", argument=band_name)
     index = integer(value, band_name, minimum=1)
     if index > dataset.count:
-        raise GridrValueError(f"{band_name} must be a band of {dataset_name}, 1 to {dataset.count}, not {index}")
+        raise GridrValueError(
+            f"{band_name} must be a band of {dataset_name}, 1 to {dataset.count}, not {index}", argument=band_name
+        )
     own = dataset.dtypes[index - 1]
     # rasterio names types that numpy does not have, such as complex_int16.
     held = None if str(own).startswith("complex") else np.dtype(own)
     if held is None or held.kind not in kinds:
-        raise DtypeError(f"{band_name} must hold {_kind_names(kinds)}, and band {index} of {dataset_name} is {own}")
+        raise DtypeError(
+            f"{band_name} must hold {_kind_names(kinds)}, and band {index} of {dataset_name} is {own}",
+            argument=band_name,
+        )
     return index, held

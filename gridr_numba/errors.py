@@ -3,9 +3,23 @@
 Each is a `GridrError` and also the builtin that fits, so that a caller may catch either.
 """
 
+import re
+
 
 class GridrError(Exception):
-    """Root of the package's errors."""
+    """Root of the package's errors.
+
+    Attributes
+    ----------
+    argument : str or None
+        The argument that is wrong, by the name that the caller wrote; None where it is no single one. The message also
+        says where in it: ``valid[2]`` or ``resolution[0]`` is `argument` ``valid`` or ``resolution``.
+    """
+
+    def __init__(self, message: str, argument: str | None = None) -> None:
+        super().__init__(message)
+        name = re.match(r"\w+", argument or "")
+        self.argument = name[0] if name else None
 
 
 class GridrValueError(GridrError, ValueError):

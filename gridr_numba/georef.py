@@ -48,7 +48,7 @@ def map_to_pixel(
     a, b, c, d, e, f = _coefficients(transform)
     determinant = a * e - b * d
     if determinant == 0.0:
-        raise GridrValueError(f"transform must be invertible, and {tuple(transform[:6])} is not")
+        raise GridrValueError(f"transform must be invertible, and {tuple(transform[:6])} is not", argument="transform")
     dx = np.asarray(xs, dtype=np.float64) - c
     dy = np.asarray(ys, dtype=np.float64) - f
     cols = (e * dx - b * dy) / determinant - 0.5
@@ -121,7 +121,9 @@ def shifted_transform(transform: TransformT, row: int, col: int) -> TransformT:
 def _coefficients(transform: Sequence[float]) -> tuple[float, ...]:
     coefficients = tuple(number(value, "transform") for value in tuple(transform)[:6])
     if len(coefficients) != 6:
-        raise GridrValueError(f"transform must have six coefficients (a, b, c, d, e, f), not {len(coefficients)}")
+        raise GridrValueError(
+            f"transform must have six coefficients (a, b, c, d, e, f), not {len(coefficients)}", argument="transform"
+        )
     return coefficients
 
 

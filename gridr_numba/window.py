@@ -43,9 +43,9 @@ class Window:
         expected = f"{name} must be inclusive pairs of integers ((first_row, last_row), (first_col, last_col))"
         (row_first, row_last), (col_first, col_last) = _integer_pairs(pairs, expected)
         if row_first < 0 or col_first < 0:
-            raise GridrValueError(f"{name} must not start before 0, and {pairs!r} does")
+            raise GridrValueError(f"{name} must not start before 0, and {pairs!r} does", argument=name)
         if row_last < row_first or col_last < col_first:
-            raise GridrValueError(f"{expected}, each last >= its first, not {pairs!r}")
+            raise GridrValueError(f"{expected}, each last >= its first, not {pairs!r}", argument=expected)
         return cls(row_first, row_last + 1, col_first, col_last + 1)
 
     @classmethod
@@ -62,7 +62,7 @@ class Window:
         expected = f"{name} must be half-open pairs of integers ((row_start, row_stop), (col_start, col_stop))"
         (row_start, row_stop), (col_start, col_stop) = _integer_pairs(pairs, expected)
         if not (0 <= row_start < row_stop and 0 <= col_start < col_stop):
-            raise GridrValueError(f"{expected}, each 0 <= start < stop, not {pairs!r}")
+            raise GridrValueError(f"{expected}, each 0 <= start < stop, not {pairs!r}", argument=expected)
         return cls(row_start, row_stop, col_start, col_stop)
 
     def __str__(self) -> str:
@@ -103,13 +103,13 @@ def _integer_pairs(pairs: Any, expected: str) -> list[list[int]]:
     try:
         array = np.asarray(pairs)
     except ValueError as error:  # ragged sequences
-        raise GridrValueError(f"{expected}, not {pairs!r}") from error
+        raise GridrValueError(f"{expected}, not {pairs!r}", argument=expected) from error
     if array.dtype.kind == "O" and array.shape == (2, 2) and all(isinstance(item, int) for item in array.flat):
-        raise GridrValueError(f"{expected} within 64 bits, not {pairs!r}")
+        raise GridrValueError(f"{expected} within 64 bits, not {pairs!r}", argument=expected)
     if array.dtype.kind not in "iuf":
-        raise GridrTypeError(f"{expected}, not {pairs!r}")
+        raise GridrTypeError(f"{expected}, not {pairs!r}", argument=expected)
     if array.shape != (2, 2):
-        raise GridrValueError(f"{expected}, not something of shape {array.shape}")
+        raise GridrValueError(f"{expected}, not something of shape {array.shape}", argument=expected)
     if array.dtype.kind == "f" and not (np.isfinite(array).all() and (array == np.floor(array)).all()):
-        raise GridrValueError(f"{expected}, not {pairs!r}")
+        raise GridrValueError(f"{expected}, not {pairs!r}", argument=expected)
     return [[int(start), int(stop)] for start, stop in array]

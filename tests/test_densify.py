@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 
@@ -271,8 +272,11 @@ def test_ground_control_points_are_not_lost_in_silence(job, rasters, caplog):
     ],
 )
 def test_refusals(job, change, kind, message):
-    with pytest.raises(kind, match=message):
+    with pytest.raises(kind, match=message) as caught:
         gn.densify(**{**job["call"], **change})
+    if isinstance(caught.value, (gn.GridrValueError, gn.GridrTypeError)):
+        assert caught.value.argument in inspect.signature(gn.densify).parameters
+        assert caught.value.argument in str(caught.value)
     assert os.listdir(job["folder"]) == []
 
 

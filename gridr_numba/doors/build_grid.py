@@ -66,12 +66,14 @@ def build_grid(
     checks.output_resolution(resolution)
     checks.floating_dtype(computation_dtype, "computation_dtype", optional=True)
     if grid is None:
-        raise GridrValueError("grid must be given")
+        raise GridrValueError("grid must be given", argument="grid")
     nodes = checks.array(grid, "grid", 3, "biuf")
     if nodes.shape[0] < 2:
-        raise GridrValueError(f"grid must have at least 2 bands, rows first, not {nodes.shape[0]}")
+        raise GridrValueError(f"grid must have at least 2 bands, rows first, not {nodes.shape[0]}", argument="grid")
     if grid_resolution is None:
-        raise GridrTypeError("grid_resolution must be a pair of integers (row, column), not None")
+        raise GridrTypeError(
+            "grid_resolution must be a pair of integers (row, column), not None", argument="grid_resolution"
+        )
     node_resolution = checks.input_resolution(grid_resolution, "grid_resolution")
     window = target_window(grid_target_win, "grid_target_win", nodes.shape[1:], node_resolution)
     shape = (nodes.shape[0], *window.shape)
@@ -89,7 +91,9 @@ def target_window(win: Any, name: str, node_shape: tuple[int, ...], resolution: 
     full = grid_full_resolution_shape((node_shape[0], node_shape[1]), resolution)
     window = Window.whole(full) if win is None else Window.from_inclusive(win, name)
     if not window.within(full):
-        raise GridrValueError(f"{name} must lie within the dense raster's {full} rows and columns, not {win!r}")
+        raise GridrValueError(
+            f"{name} must lie within the dense raster's {full} rows and columns, not {win!r}", argument=name
+        )
     return window
 
 

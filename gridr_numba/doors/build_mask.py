@@ -94,12 +94,17 @@ def build_mask(
     if mask_in is not None:
         checks.array(mask_in, "mask_in", 2, "biuf")
         if mask_in_resolution is None:
-            raise GridrValueError("mask_in_resolution must be given with mask_in, as (row, column)")
+            raise GridrValueError(
+                "mask_in_resolution must be given with mask_in, as (row, column)", argument="mask_in_resolution"
+            )
         node_resolution = checks.input_resolution(mask_in_resolution, "mask_in_resolution")
         win = window.to_inclusive() if mask_in_target_win is None else mask_in_target_win
         window = target_window(win, "mask_in_target_win", mask_in.shape, node_resolution)
         if window.shape != result_shape:
-            raise GridrValueError(f"mask_in_target_win must have the shape {result_shape}, not {window.shape}")
+            raise GridrValueError(
+                f"mask_in_target_win must have the shape {result_shape}, not {window.shape}",
+                argument="mask_in_target_win",
+            )
 
     if mask_in is None and polygons is None:
         if result is None:
@@ -209,6 +214,8 @@ def _output_shape(shape: Any, win: Any, out: Any) -> tuple[int, int]:
     if win is not None:
         return Window.from_inclusive(win, "mask_in_target_win").shape
     if out is None:
-        raise GridrValueError("shape must be given where there is neither mask_in_target_win nor out to take it from")
+        raise GridrValueError(
+            "shape must be given where there is neither mask_in_target_win nor out to take it from", argument="shape"
+        )
     rows, cols = checks.array(out, "out", 2, "biuf").shape
     return rows, cols

@@ -331,7 +331,10 @@ def _mask_values(value: Any) -> Pair | None:
     """Take `mask_out_values`; None is 'causes'."""
     if isinstance(value, str):
         if value != CAUSES:
-            raise GridrValueError(f"mask_out_values must be a pair (valid, invalid) or {CAUSES!r}, not {value!r}")
+            raise GridrValueError(
+                f"mask_out_values must be a pair (valid, invalid) or {CAUSES!r}, not {value!r}",
+                argument="mask_out_values",
+            )
         return None
     return checks.mask_out_values(value, (np.dtype(np.int64),))
 
@@ -366,9 +369,11 @@ class _Files:
     ) -> _Files:
         """Check the arguments that say what to write, and where."""
         if (grid_in is None) != (out is None):
-            raise GridrValueError("out must be given with a grid, and only with one")
+            raise GridrValueError("out must be given with a grid, and only with one", argument="out")
         if out is None and mask_out is None:
-            raise GridrValueError("mask_out must be given where grid is None, or there is nothing to make")
+            raise GridrValueError(
+                "mask_out must be given where grid is None, or there is nothing to make", argument="mask_out"
+            )
         tags = {
             "GRIDR_NUMBA_VERSION": __version__,
             "GRIDR_NUMBA_RESOLUTION": f"{place.extent.resolution[0]} {place.extent.resolution[1]}",
@@ -393,7 +398,7 @@ class _Files:
             grid_file = file(out, "out", grid_dtype, ("row", "col"), np.nan)
             grid_target = GridOut((SinkBand(grid_file, 1), SinkBand(grid_file, 2)), (grid_dtype, grid_dtype))
         if mask_file is not None and grid_file is not None and mask_file.path.resolve() == grid_file.path.resolve():
-            raise GridrValueError(f"out and mask_out must differ, and both are {grid_file.name!r}")
+            raise GridrValueError(f"out and mask_out must differ, and both are {grid_file.name!r}", argument="out")
         return cls(mask_file, grid_file, mask_target, grid_target)
 
 
@@ -410,7 +415,9 @@ def _grid_type(dtype: Any, grid_in: GridIn) -> np.dtype[Any]:
         types = [np.dtype(dataset.dtypes[index - 1]) for dataset, index in grid_in.bands]
         given = np.result_type(*types) if all(each.kind == "f" for each in types) else np.dtype(np.float64)
     if given not in (np.float32, np.float64):
-        raise DtypeError(f"dtype must be float32 or float64, which GeoTIFFs hold everywhere, not {given}")
+        raise DtypeError(
+            f"dtype must be float32 or float64, which GeoTIFFs hold everywhere, not {given}", argument="dtype"
+        )
     return given
 
 

@@ -89,17 +89,21 @@ def placement_of(sources: Sources, resolution: Pair, shape: Any, window: Any) ->
     """Take the arguments that say what to make; refuse inputs that do not lie where they must."""
     if sources.rows is None:
         if shape is None:
-            raise GridrValueError("shape must be given, as (rows, columns) of nodes, where grid is None")
+            raise GridrValueError(
+                "shape must be given, as (rows, columns) of nodes, where grid is None", argument="shape"
+            )
         node_shape = checks.integer_pair(shape, "shape", minimum=1)
     elif shape is not None:
-        raise GridrValueError("shape must not be given with a grid, which has its own")
+        raise GridrValueError("shape must not be given with a grid, which has its own", argument="shape")
     else:
         node_shape = (int(sources.rows.height), int(sources.rows.width))
     full_shape = grid_full_resolution_shape(node_shape, resolution)
     part = Window.whole(full_shape)
     if window is not None:
         if sources.like is not None:
-            raise GridrValueError("like and window must not both be given: each says which part to make")
+            raise GridrValueError(
+                "like and window must not both be given: each says which part to make", argument="like"
+            )
         part = Window.from_half_open(window, "window")
     elif sources.like is not None:
         part = Window.whole((int(sources.like.height), int(sources.like.width)))
@@ -107,7 +111,8 @@ def placement_of(sources: Sources, resolution: Pair, shape: Any, window: Any) ->
         name = "like" if window is None else "window"
         raise GridrValueError(
             f"{name} must lie within the dense raster's {full_shape} rows and columns, and asks for rows "
-            f"{part.row_start} to {part.row_stop} and columns {part.col_start} to {part.col_stop}"
+            f"{part.row_start} to {part.row_stop} and columns {part.col_start} to {part.col_stop}",
+            argument=name,
         )
     return Placement(Extent(node_shape, resolution, part), *_place(sources, resolution))
 
@@ -151,7 +156,8 @@ def _check_same_place(
     if dataset.crs and grid.crs and dataset.crs != grid.crs:
         raise GridrValueError(
             f"{name} must have the CRS of {grid.name!r}, {grid.crs.to_string()}, and {dataset.name!r} has "
-            f"{dataset.crs.to_string()}"
+            f"{dataset.crs.to_string()}",
+            argument=name,
         )
     if transform is None or transform.is_identity or dataset.transform.is_identity:
         return
@@ -163,5 +169,6 @@ def _check_same_place(
             raise GridrValueError(
                 f"{name} must lie where {grid.name!r} does, with the transform {tuple(transform)[:6]}, and "
                 f"{dataset.name!r} has {tuple(dataset.transform)[:6]}: its pixel ({corner[0]}, {corner[1]}) lies at "
-                f"({place[0]:.6g}, {place[1]:.6g})"
+                f"({place[0]:.6g}, {place[1]:.6g})",
+                argument=name,
             )

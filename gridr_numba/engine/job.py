@@ -97,7 +97,9 @@ class MaskIn:
         index, dtype = checks.band(band, source, names.mask_band, names.mask, kinds="biuf")
         value = int(Validity.VALID) if valid_value is None else valid_value
         if value != value:  # NaN
-            raise GridrValueError(f"{names.mask_valid_value} must be a number, and nothing equals nan")
+            raise GridrValueError(
+                f"{names.mask_valid_value} must be a number, and nothing equals nan", argument=names.mask_valid_value
+            )
         checks.fits(value, dtype, names.mask_valid_value)
         # In the mask's own type, or numpy would compare in float64 and round large integers.
         return cls(SourceBand(source, index), dtype, dtype.type(value if dtype.kind == "f" else int(value)))
@@ -174,7 +176,7 @@ class MaskOut:
             return None
         sink: BandSink = checks.writable(dataset, "mask_out_ds")
         checks.dataset_shape(sink, "mask_out_ds", full_shape, "the full resolution shape")
-        _, own = checks.band(1, sink, "band 1", "mask_out_ds", kinds="biu")
+        _, own = checks.band(1, sink, "mask_out_ds: band 1", "mask_out_ds", kinds="biu")
         asked = checks.integer_dtype(dtype, "mask_out_dtype")
         return cls(SinkBand(sink, 1), own, checks.mask_out_values(values, (own, asked)))
 
@@ -343,7 +345,10 @@ def _coordinate_bands(
     row_index, row_dtype = checks.band(bands[0], row_ds, band_names[0], ds_names[0], kinds=kinds)
     col_index, col_dtype = checks.band(bands[1], col_ds, band_names[1], col_name, kinds=kinds)
     if row_ds is col_ds and row_index == col_index:
-        raise GridrValueError(f"{band_names[0]} and {band_names[1]} must differ in one dataset; both are {row_index}")
+        raise GridrValueError(
+            f"{band_names[0]} and {band_names[1]} must differ in one dataset; both are {row_index}",
+            argument=band_names[0],
+        )
     return (row_ds, row_index, row_dtype), (col_ds, col_index, col_dtype)
 
 

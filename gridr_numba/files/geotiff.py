@@ -74,10 +74,15 @@ class GeoTiff(OutputFormat):
             with rasterio.open(path, driver="GTiff") as trial:
                 wanted = options.get("COMPRESS", "NONE")
                 if trial.compression is None and wanted.upper() != "NONE":
-                    raise GridrValueError(f"creation_options: GDAL does not know, and would ignore, COMPRESS={wanted}")
+                    raise GridrValueError(
+                        f"creation_options: GDAL does not know, and would ignore, COMPRESS={wanted}",
+                        argument="creation_options",
+                    )
                 block_shape = trial.block_shapes[0]
         except gdal_errors() as error:
-            raise GridrValueError(f"creation_options: GDAL refuses them: {reason_of(error)}") from error
+            raise GridrValueError(
+                f"creation_options: GDAL refuses them: {reason_of(error)}", argument="creation_options"
+            ) from error
         finally:
             with suppress(*gdal_errors()):
                 rasterio.shutil.delete(path)
@@ -100,7 +105,9 @@ class GeoTiff(OutputFormat):
             self._dataset = rasterio.open(self.partial, "w", driver="GTiff", **self._profile)
         except gdal_errors() as error:
             reason = reason_of(error)
-            raise DatasetError(f"{self.argument}: {self.name!r} cannot be created: {reason}") from error
+            raise DatasetError(
+                f"{self.argument}: {self.name!r} cannot be created: {reason}", argument=self.argument
+            ) from error
         for index, text in enumerate(self.layout.descriptions, start=1):
             self._dataset.set_band_description(index, text)
         self._dataset.update_tags(**self.layout.tags)
@@ -114,7 +121,9 @@ class GeoTiff(OutputFormat):
         try:
             self._dataset.close()
         except gdal_errors() as error:
-            raise DatasetError(f"{self.argument}: cannot write {self.name!r}: {reason_of(error)}") from error
+            raise DatasetError(
+                f"{self.argument}: cannot write {self.name!r}: {reason_of(error)}", argument=self.argument
+            ) from error
 
     def reopened(self) -> AbstractContextManager[BandSource]:
         """Open the closed partial file."""
@@ -142,7 +151,8 @@ class GeoTiff(OutputFormat):
                     if not sparse if place is None else sum(place) > size:
                         raise DatasetError(
                             f"{self.argument}: block ({row}, {col}) of band {index} of {self.name!r} was not written "
-                            "whole; nothing was replaced"
+                            "whole; nothing was replaced",
+                            argument=self.argument,
                         )
 
     def discard(self) -> None:
@@ -191,7 +201,7 @@ def discard_dataset(dataset: Any) -> None:
 def gtiff_options(value: Any, dtype: np.dtype[Any]) -> dict[str, str]:
     """Take GTiff creation options over the defaults, for a file of this type; refuse those that would lose digits."""
     if value is not None and not isinstance(value, dict):
-        raise GridrTypeError(f"creation_options must be a dict or None, not {value!r}")
+        raise GridrTypeError(f"creation_options must be a dict or None, not {value!r}", argument="creation_options")
     options = {**DEFAULT_CREATION_OPTIONS, **{str(key).upper(): str(item) for key, item in (value or {}).items()}}
     if options["TILED"].upper() in _NO:
         options.pop("BLOCKXSIZE", None)
@@ -199,12 +209,21 @@ def gtiff_options(value: Any, dtype: np.dtype[Any]) -> dict[str, str]:
             options.pop("BLOCKYSIZE", None)
     for key in ("BLOCKXSIZE", "BLOCKYSIZE"):
         if not options.get(key, "1").isdecimal():
-            raise GridrValueError(f"creation_options[{key!r}] must be a positive integer, not {options[key]!r}")
+            raise GridrValueError(
+                f"creation_options[{key!r}] must be a positive integer, not {options[key]!r}",
+                argument="creation_options",
+            )
     for key in ("TFW", "WORLDFILE"):
         if options.get(key, "NO").upper() not in _NO:
-            raise GridrValueError(f"creation_options: {key} is of a second file; the outputs hold their own transform")
+            raise GridrValueError(
+                f"creation_options: {key} is of a second file; the outputs hold their own transform",
+                argument="creation_options",
+            )
     if options.get("PROFILE", "GDALGeoTIFF").upper() != "GDALGEOTIFF":
-        raise GridrValueError(f"creation_options: PROFILE={options['PROFILE']} would lose names of bands and tags")
+        raise GridrValueError(
+            f"creation_options: PROFILE={options['PROFILE']} would lose names of bands and tags",
+            argument="creation_options",
+        )
     if options.get("PREDICTOR") == "3" and dtype.kind != "f":
         options["PREDICTOR"] = "2"  # 3 is floating point's alone, and one set of options is for the grid and its mask
     lossy: list[tuple[str, Callable[[str], bool]]] = [
@@ -218,7 +237,11 @@ def gtiff_options(value: Any, dtype: np.dtype[Any]) -> dict[str, str]:
             try:
                 lost = loses(options[key])
             except ValueError:
-                raise GridrValueError(f"creation_options[{key!r}] must be a number, not {options[key]!r}") from None
+                raise GridrValueError(
+                    f"creation_options[{key!r}] must be a number, not {options[key]!r}", argument="creation_options"
+                ) from None
             if lost:
-                raise GridrValueError(f"creation_options: {key}={options[key]} would lose digits")
+                raise GridrValueError(
+                    f"creation_options: {key}={options[key]} would lose digits", argument="creation_options"
+                )
     return options

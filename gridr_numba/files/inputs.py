@@ -60,12 +60,14 @@ _VRT_ELEMENTS = frozenset(
 def local_path(value: Any, name: str) -> Path:
     """Take the path of a local file: not a URL, and nothing that GDAL would take for one of its file systems."""
     if not isinstance(value, str | PathLike) or isinstance(value, bytes):
-        raise GridrTypeError(f"{name} must be a path, not {value!r}")
+        raise GridrTypeError(f"{name} must be a path, not {value!r}", argument=name)
     text = str(fspath(value))
     if not text:
-        raise GridrValueError(f"{name} must be a path, not an empty string")
+        raise GridrValueError(f"{name} must be a path, not an empty string", argument=name)
     if re.match(r"^[A-Za-z][\w+.-]*:", text) or text.startswith(("/vsi", "\\\\")) or text.lstrip().startswith("<"):
-        raise GridrValueError(f"{name} must be the path of a local file, not {text!r}: only local files are read")
+        raise GridrValueError(
+            f"{name} must be the path of a local file, not {text!r}: only local files are read", argument=name
+        )
     return Path(text)
 
 
@@ -82,11 +84,13 @@ def open_raster(value: Any, name: str, *, allow_vrt: bool = False) -> Iterator[A
     """
     path = local_path(value, name)
     if not path.is_file():
-        raise DatasetError(f"{name}: there is no file {str(path)!r}")
+        raise DatasetError(f"{name}: there is no file {str(path)!r}", argument=name)
     drivers: tuple[str, ...] = DRIVERS
     if path.suffix.lower() == ".vrt":
         if not allow_vrt:
-            raise GridrValueError(f"{name}: {str(path)!r} is a VRT, which may name any other file; see allow_vrt")
+            raise GridrValueError(
+                f"{name}: {str(path)!r} is a VRT, which may name any other file; see allow_vrt", argument=name
+            )
         _check_vrt(path, name)
         drivers = ("VRT",)
     with _opened_by_one(path, name, drivers) as dataset:
@@ -99,7 +103,9 @@ def open_grid(stack: ExitStack, grid: Any, *, allow_vrt: bool) -> tuple[Any, Any
     if not isinstance(grid, Sequence) or isinstance(grid, str | bytes):
         return stack.enter_context(open_raster(grid, "grid", allow_vrt=allow_vrt)), None
     if len(grid) != 2:
-        raise GridrValueError(f"grid must be a path or a pair (row file, column file), not {len(grid)} of them")
+        raise GridrValueError(
+            f"grid must be a path or a pair (row file, column file), not {len(grid)} of them", argument="grid"
+        )
     rows, cols = (
         stack.enter_context(open_raster(path, f"grid[{index}]", allow_vrt=allow_vrt)) for index, path in enumerate(grid)
     )
@@ -113,7 +119,9 @@ def _opened_by_one(path: Path, name: str, drivers: tuple[str, ...]) -> Any:
             return rasterio.open(path, driver=driver)
         except (RasterioError, OSError) as error:
             reasons.append(str(error))
-    raise DatasetError(f"{name}: {str(path)!r} cannot be opened as {' or '.join(drivers)}: {'; '.join(reasons)}")
+    raise DatasetError(
+        f"{name}: {str(path)!r} cannot be opened as {' or '.join(drivers)}: {'; '.join(reasons)}", argument=name
+    )
 
 
 def _check_blocks(dataset: Any, name: str) -> None:
@@ -122,7 +130,8 @@ def _check_blocks(dataset: Any, name: str) -> None:
         if size > BLOCK_BYTES_AT_MOST:
             raise GridrValueError(
                 f"{name}: {dataset.name!r} has blocks of {height} x {width} pixels, {size / 1e6:.0f} MB each; at most "
-                f"{BLOCK_BYTES_AT_MOST / 1e6:.0f} MB can be read strip by strip"
+                f"{BLOCK_BYTES_AT_MOST / 1e6:.0f} MB can be read strip by strip",
+                argument=name,
             )
 
 
@@ -130,11 +139,13 @@ def _check_vrt(path: Path, name: str) -> None:
     try:
         root = ElementTree.parse(path).getroot()
     except ElementTree.ParseError as error:
-        raise GridrValueError(f"{name}: {str(path)!r} is not XML: {error}") from error
+        raise GridrValueError(f"{name}: {str(path)!r} is not XML: {error}", argument=name) from error
     for element in root.iter():
         if element.tag not in _VRT_ELEMENTS or "subClass" in element.attrib:
             kind = element.attrib.get("subClass", element.tag)
-            raise GridrValueError(f"{name}: {str(path)!r} holds a {kind}, and only mosaics of local rasters are read")
+            raise GridrValueError(
+                f"{name}: {str(path)!r} holds a {kind}, and only mosaics of local rasters are read", argument=name
+            )
     for source in root.iter("SourceFilename"):
         inner = local_path((source.text or "").strip(), f"{name}: a source of {str(path)!r}")
         if source.attrib.get("relativeToVRT", "0") == "1":

@@ -207,7 +207,8 @@ class OutputFormat(ABC):
                     if checksum != wanted:
                         raise DatasetError(
                             f"{self.argument}: {window} of band {index} of {self.name!r} were not read back as "
-                            "written; nothing was replaced"
+                            "written; nothing was replaced",
+                            argument=self.argument,
                         )
 
     @contextmanager
@@ -219,7 +220,9 @@ class OutputFormat(ABC):
         except DatasetError:
             raise
         except gdal_errors() as error:
-            raise DatasetError(f"{self.argument}: {self.name!r} cannot be read back: {reason_of(error)}") from error
+            raise DatasetError(
+                f"{self.argument}: {self.name!r} cannot be read back: {reason_of(error)}", argument=self.argument
+            ) from error
 
 
 def destination(value: Any, name: str, inputs: Sequence[Path], *, overwrite: bool) -> Path:
@@ -228,18 +231,18 @@ def destination(value: Any, name: str, inputs: Sequence[Path], *, overwrite: boo
     if path.is_symlink():
         path = path.resolve()  # renamed over, a link would be a file, and what it names as it was
     if not path.parent.is_dir():
-        raise DatasetError(f"{name}: there is no folder {str(path.parent)!r}")
+        raise DatasetError(f"{name}: there is no folder {str(path.parent)!r}", argument=name)
     if not os.access(path.parent, os.W_OK | os.X_OK):
-        raise DatasetError(f"{name}: the folder {str(path.parent)!r} cannot be written to")
+        raise DatasetError(f"{name}: the folder {str(path.parent)!r} cannot be written to", argument=name)
     for source in inputs:
         if path.resolve() == source.resolve() or (path.exists() and source.exists() and path.samefile(source)):
-            raise GridrValueError(f"{name}: {str(path)!r} is an input, and is not overwritten")
+            raise GridrValueError(f"{name}: {str(path)!r} is an input, and is not overwritten", argument=name)
     if path.is_dir():
-        raise GridrValueError(f"{name}: {str(path)!r} is a folder")
+        raise GridrValueError(f"{name}: {str(path)!r} is a folder", argument=name)
     if path.exists() and not path.is_file():
-        raise GridrValueError(f"{name}: {str(path)!r} is not a regular file")
+        raise GridrValueError(f"{name}: {str(path)!r} is not a regular file", argument=name)
     if path.exists() and not overwrite:
-        raise GridrValueError(f"{name}: {str(path)!r} exists; overwrite=True replaces it")
+        raise GridrValueError(f"{name}: {str(path)!r} exists; overwrite=True replaces it", argument=name)
     return path
 
 
@@ -324,7 +327,8 @@ def partial_files(outputs: Sequence[OutputFormat]) -> Iterator[None]:
         for output in outputs:
             if output.partial.resolve() in _in_work:
                 raise GridrValueError(
-                    f"{output.argument}: {output.name!r} is being made by another job of this process"
+                    f"{output.argument}: {output.name!r} is being made by another job of this process",
+                    argument=output.argument,
                 )
         _in_work.update(partials)
     try:
@@ -348,5 +352,7 @@ def publish(outputs: Sequence[OutputFormat]) -> None:
             output.publish()
         except OSError as error:
             already = f"; {', '.join(replaced)} was already replaced" if replaced else "; nothing was replaced"
-            raise DatasetError(f"{output.argument}: {output.name!r} cannot be replaced: {error}{already}") from error
+            raise DatasetError(
+                f"{output.argument}: {output.name!r} cannot be replaced: {error}{already}", argument=output.argument
+            ) from error
         replaced.append(repr(output.name))

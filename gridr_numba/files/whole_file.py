@@ -51,4 +51,4 @@ def _named_errors(path: Path, name: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise DatasetError(f"{name}: {str(path)!r} cannot be written: {error.strerror}") from error
+        raise DatasetError(f"{name}: {str(path)!r} cannot be written: {error.strerror}", argument=name) from error

@@ -412,7 +412,8 @@ def polygon_set(geometry: Any, name: str, *, repair: bool = False) -> PolygonSet
     first = int(np.flatnonzero(~valid)[0])
     raise InvalidGeometryError(
         f"{position_of(first)} is not a valid polygon: {shapely.is_valid_reason(within_reach[first])}. "
-        "shapely.make_valid mends it, and so do the chains with repair_geometry=True"
+        "shapely.make_valid mends it, and so do the chains with repair_geometry=True",
+        argument=position_of(first),
     )
 
 
@@ -441,7 +442,7 @@ def _flatten(geometry: Any, position: str) -> Iterator[tuple[str, Any]]:
         for index, member in enumerate(geometry):
             yield from _flatten(member, f"{position}[{index}]")
     else:
-        raise GridrTypeError(f"{position} must be polygons, not {geometry!r}")
+        raise GridrTypeError(f"{position} must be polygons, not {geometry!r}", argument=position)
 
 
 def _flatten_shapely(geometry: Any, position: str) -> Iterator[tuple[str, Any]]:
@@ -453,13 +454,15 @@ def _flatten_shapely(geometry: Any, position: str) -> Iterator[tuple[str, Any]]:
         for index, member in enumerate(geometry.geoms):
             yield from _flatten_shapely(member, f"{position}.geoms[{index}]")
     else:
-        raise GridrTypeError(f"{position} must be polygons, not a {kind}")
+        raise GridrTypeError(f"{position} must be polygons, not a {kind}", argument=position)
 
 
 def _flatten_geojson(geometry: Any, position: str) -> Iterator[tuple[str, Any]]:
     mapping = geometry if isinstance(geometry, Mapping) else geometry.__geo_interface__
     if not isinstance(mapping, Mapping):
-        raise GridrTypeError(f"{position} must be polygons, and its __geo_interface__ is {mapping!r}")
+        raise GridrTypeError(
+            f"{position} must be polygons, and its __geo_interface__ is {mapping!r}", argument=position
+        )
     kind = mapping.get("type")
     if kind == "FeatureCollection":
         for index, feature in enumerate(_members(mapping, "features", position)):
@@ -473,16 +476,18 @@ def _flatten_geojson(geometry: Any, position: str) -> Iterator[tuple[str, Any]]:
         try:
             shape = shapely.geometry.shape(mapping)
         except Exception as error:  # shapely raises whatever its parsing happens to stumble on
-            raise GridrValueError(f"{position} is not a well-formed GeoJSON {kind}: {error}") from error
+            raise GridrValueError(
+                f"{position} is not a well-formed GeoJSON {kind}: {error}", argument=position
+            ) from error
         yield from _flatten_shapely(shape, position)
     else:
-        raise GridrTypeError(f"{position} must be polygons, not a GeoJSON-like {kind!r}")
+        raise GridrTypeError(f"{position} must be polygons, not a GeoJSON-like {kind!r}", argument=position)
 
 
 def _members(mapping: Mapping[str, Any], key: str, position: str) -> Sequence[Any]:
     members = mapping.get(key)
     if not isinstance(members, Sequence) or isinstance(members, str | bytes):
-        raise GridrTypeError(f"{position}[{key!r}] must be a list, not {members!r}")
+        raise GridrTypeError(f"{position}[{key!r}] must be a list, not {members!r}", argument=position)
     return members
 
 
@@ -492,7 +497,10 @@ def _check_finite(polygons: NDArray[np.object_], position_of: Callable[[int], st
     if not finite.all():
         wrong = np.flatnonzero(~finite.all(axis=1))
         vertex = tuple(vertices[wrong[0]].tolist())
-        raise InvalidGeometryError(f"{position_of(owner[wrong[0]])} has a vertex that is not finite: (x, y) = {vertex}")
+        raise InvalidGeometryError(
+            f"{position_of(owner[wrong[0]])} has a vertex that is not finite: (x, y) = {vertex}",
+            argument=position_of(owner[wrong[0]]),
+        )
 
 
 def _exponents_into_reach(polygons: NDArray[np.object_]) -> NDArray[np.int64]:

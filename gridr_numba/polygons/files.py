@@ -134,18 +134,25 @@ def _layers(value: Any) -> tuple[str | None, str | None]:
         or len(pair) != 2
         or not all(each is None or isinstance(each, str) for each in pair)
     ):
-        raise GridrTypeError(f"geometry_layer must be a name, a pair (of valid, of invalid) or None, not {value!r}")
+        raise GridrTypeError(
+            f"geometry_layer must be a name, a pair (of valid, of invalid) or None, not {value!r}",
+            argument="geometry_layer",
+        )
     return pair[0], pair[1]
 
 
 def _crs(value: Any, name: str) -> Any:
     if isinstance(value, str) and not _CRS_TEXT.match(value.strip()):
-        raise GridrValueError(f"{name} must be a coordinate reference system, not an address or a path: {value!r}")
+        raise GridrValueError(
+            f"{name} must be a coordinate reference system, not an address or a path: {value!r}", argument=name
+        )
     try:
         with rasterio.Env():  # else GDAL prints what it also raises
             return CRS.from_user_input(value)
     except CRSError as error:
-        raise GridrValueError(f"{name} must be a coordinate reference system, not {value!r}: {error}") from error
+        raise GridrValueError(
+            f"{name} must be a coordinate reference system, not {value!r}: {error}", argument=name
+        ) from error
 
 
 def _in_pixels(value: Any, name: str, frame: PixelFrame, crs: Any, layer: str | None, *, repair: bool) -> Any:
@@ -181,19 +188,19 @@ def _read(path: Path, name: str, layer: str | None) -> _Content:
         with open(path, "rb") as file:
             start = file.read(16)
     except OSError as error:
-        raise DatasetError(f"{name} cannot be read: {error.strerror}") from error
+        raise DatasetError(f"{name} cannot be read: {error.strerror}", argument=name) from error
     if not start:
-        raise DatasetError(f"{name} is empty")
+        raise DatasetError(f"{name} is empty", argument=name)
     reader = {".geojson": _read_geojson, ".json": _read_geojson, ".wkt": _read_wkt, ".wkb": _read_wkb}.get(
         path.suffix.lower()
     )
     if reader is None:
         if not start.startswith(tuple(_LAYERED_FORMATS.values())):
             known = ", ".join(["GeoJSON (.geojson, .json)", "WKT (.wkt)", "WKB (.wkb)", *_LAYERED_FORMATS])
-            raise GridrValueError(f"{name} must be one of {known}")
+            raise GridrValueError(f"{name} must be one of {known}", argument=name)
         return _read_layer(path, name, layer)
     if layer is not None:
-        raise GridrValueError(f"{name} has no layers, and geometry_layer asks for {layer!r}")
+        raise GridrValueError(f"{name} has no layers, and geometry_layer asks for {layer!r}", argument=name)
     return reader(path, name)
 
 
@@ -201,9 +208,9 @@ def _read_geojson(path: Path, name: str) -> _Content:
     try:
         content = json.loads(path.read_text(encoding="utf-8-sig"))
     except (ValueError, RecursionError) as error:
-        raise DatasetError(f"{name} is not JSON: {error}") from error
+        raise DatasetError(f"{name} is not JSON: {error}", argument=name) from error
     if not isinstance(content, dict) or "type" not in content:
-        raise GridrValueError(f"{name} must hold a GeoJSON object with a type")
+        raise GridrValueError(f"{name} must hold a GeoJSON object with a type", argument=name)
     return content, partial(_geojson_crs, content.get("crs"), name)
 
 
@@ -214,7 +221,9 @@ def _geojson_crs(member: Any, name: str) -> Any:
     properties = member.get("properties") if isinstance(member, dict) and member.get("type") == "name" else None
     crs_name = properties.get("name") if isinstance(properties, dict) else None
     if not isinstance(crs_name, str):
-        raise GridrValueError(f"{name}['crs'] must name a coordinate reference system, not be {member!r}")
+        raise GridrValueError(
+            f"{name}['crs'] must name a coordinate reference system, not be {member!r}", argument=name
+        )
     return _crs(crs_name, f"{name}['crs']")
 
 
@@ -223,10 +232,10 @@ def _read_wkt(path: Path, name: str) -> _Content:
         srid, _, text = path.read_text(encoding="utf-8-sig").strip().rpartition(";")
         geometry = shapely.from_wkt(text)
     except (UnicodeDecodeError, shapely.errors.ShapelyError) as error:
-        raise DatasetError(f"{name} does not hold the WKT of one geometry: {error}") from error
+        raise DatasetError(f"{name} does not hold the WKT of one geometry: {error}", argument=name) from error
     prefix, _, number = srid.partition("=")
     if srid and (prefix.strip().upper() != "SRID" or not number.strip().isdigit()):
-        raise DatasetError(f"{name} does not hold the WKT of one geometry: it starts with {srid[:40]!r}")
+        raise DatasetError(f"{name} does not hold the WKT of one geometry: it starts with {srid[:40]!r}", argument=name)
     return geometry, partial(_srid_crs, int(number) if srid else 0, name)
 
 
@@ -234,7 +243,7 @@ def _read_wkb(path: Path, name: str) -> _Content:
     try:
         geometry = shapely.from_wkb(path.read_bytes())
     except shapely.errors.ShapelyError as error:
-        raise DatasetError(f"{name} does not hold the WKB of one geometry: {error}") from error
+        raise DatasetError(f"{name} does not hold the WKB of one geometry: {error}", argument=name) from error
     return geometry, partial(_srid_crs, int(shapely.get_srid(geometry)), name)
 
 
@@ -248,7 +257,7 @@ def _read_layer(path: Path, name: str, layer: str | None) -> _Content:
         import pyogrio
     except ImportError as error:
         raise DatasetError(
-            f"{name} needs pyogrio to be read, which is not installed: pip install 'gridr_numba[vector]'"
+            f"{name} needs pyogrio to be read, which is not installed: pip install 'gridr_numba[vector]'", argument=name
         ) from error
     try:
         with warnings.catch_warnings():
@@ -260,20 +269,24 @@ def _read_layer(path: Path, name: str, layer: str | None) -> _Content:
     except (GridrError, MemoryError):
         raise
     except Exception as error:  # pyogrio's errors have no common root
-        raise DatasetError(f"{name} cannot be read: {error}") from error
+        raise DatasetError(f"{name} cannot be read: {error}", argument=name) from error
     return geometries, partial(_layer_crs, meta["crs"], name)
 
 
 def _chosen_layer(layers: list[str], layer: str | None, name: str) -> str:
     if not layers:
-        raise DatasetError(f"{name} holds no layer of geometries")
+        raise DatasetError(f"{name} holds no layer of geometries", argument=name)
     listed = ", ".join(repr(each) for each in layers)
     if layer is None and len(layers) == 1:
         return layers[0]
     if layer is None:
-        raise GridrValueError(f"geometry_layer must say which layer of {name} to read; it has {listed}")
+        raise GridrValueError(
+            f"geometry_layer must say which layer of {name} to read; it has {listed}", argument="geometry_layer"
+        )
     if layer not in layers:
-        raise GridrValueError(f"geometry_layer must be a layer of {name}, not {layer!r}; it has {listed}")
+        raise GridrValueError(
+            f"geometry_layer must be a layer of {name}, not {layer!r}; it has {listed}", argument="geometry_layer"
+        )
     return layer
 
 
@@ -296,7 +309,8 @@ def _projected(polygons: NDArray[np.object_], name: str, crs: Any, frame: PixelF
     if missing:
         raise GridrValueError(
             f"{name} is in {crs.to_string()}, and the outputs have no {' and no '.join(missing)} to bring it to pixels "
-            "with: the grid (or mask, or like) must be georeferenced"
+            "with: the grid (or mask, or like) must be georeferenced",
+            argument=name,
         )
 
     def to_pixels(points: Points) -> Points:
@@ -328,7 +342,8 @@ def _to_pixels(points: Points, name: str, crs: Any, frame: PixelFrame) -> Points
 def _out_of_reach(name: str, crs: Any, frame: PixelFrame, what: str) -> GridrValueError:
     return GridrValueError(
         f"{name} must have an image in the outputs' {frame.crs.to_string()} at each of its points{what}; check that it "
-        f"is (x, y) in {crs.to_string()}, or clip it to the outputs' surroundings"
+        f"is (x, y) in {crs.to_string()}, or clip it to the outputs' surroundings",
+        argument=name,
     )
 
 
@@ -365,5 +380,6 @@ def _followed(points: Points, ring: NDArray[np.int64], to_pixels: Any, name: str
     x, y = points[np.flatnonzero(unsure)[0]].tolist()
     raise GridrValueError(
         f"{name} has an edge whose image in pixels jumps or bends without end near (x, y) = ({x}, {y}); clip it to the "
-        "outputs' surroundings"
+        "outputs' surroundings",
+        argument=name,
     )

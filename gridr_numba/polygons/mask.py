@@ -271,7 +271,9 @@ def grid_rasterize(
     whole = lattice.shape_row_col if lattice is not None else points[0].shape
     window = Window.whole(whole) if win is None else Window.from_inclusive(win, "win")
     if not window.within(whole):
-        raise GridrValueError(f"win must lie within the lattice's {whole} rows and columns, not {win!r}")
+        raise GridrValueError(
+            f"win must lie within the lattice's {whole} rows and columns, not {win!r}", argument="win"
+        )
     result = _result_array(output, dtype, window.shape, options, reduce)
     for value, name in ((inner_value, "inner_value"), (outer_value, "outer_value"), (default_value, "default_value")):
         checks.fits(value, result.dtype, name)
@@ -285,7 +287,10 @@ def grid_rasterize(
     if geometry_buffer_dst is not None:
         distance = checks.finite(geometry_buffer_dst, "geometry_buffer_dst")
         if abs(distance) > BUFFER_LIMIT:
-            raise GridrValueError(f"geometry_buffer_dst must be at most {BUFFER_LIMIT:g}, not {geometry_buffer_dst!r}")
+            raise GridrValueError(
+                f"geometry_buffer_dst must be at most {BUFFER_LIMIT:g}, not {geometry_buffer_dst!r}",
+                argument="geometry_buffer_dst",
+            )
         polygons = polygons.dilated(distance)
 
     values = (outer_value, inner_value)
@@ -310,18 +315,23 @@ def _result_array(
     output: Any, dtype: Any, shape: tuple[int, int], options: RasterizeOptions, reduce: bool
 ) -> NDArray[Any]:
     if (output is None) == (dtype is None):
-        raise GridrValueError(f"exactly one of output and dtype must be given, not {'both' if dtype else 'neither'}")
+        raise GridrValueError(
+            f"exactly one of output and dtype must be given, not {'both' if dtype else 'neither'}", argument="output"
+        )
     if output is not None and reduce:
-        raise GridrValueError("reduce must be False with output: there is nothing to return")
+        raise GridrValueError("reduce must be False with output: there is nothing to return", argument="reduce")
     result = (
         np.empty(shape, checks.dtype(dtype, "dtype"))
         if output is None
         else checks.output_array(output, "output", shape, "biuf")
     )
     if result.dtype.kind == "b" and options.alg is GridRasterizeAlg.RASTERIO_RASTERIZE:
-        raise DtypeError("bool is not a data type that RASTERIO_RASTERIZE can burn; use uint8, or SHAPELY")
+        name = "dtype" if output is None else "output"
+        raise DtypeError(
+            f"{name}: bool is not a data type that RASTERIO_RASTERIZE can burn; use uint8, or SHAPELY", argument=name
+        )
     if result.dtype.kind not in "biuf":
-        raise DtypeError(f"dtype must be a real number type, not {result.dtype}")
+        raise DtypeError(f"dtype must be a real number type, not {result.dtype}", argument="dtype")
     return result
 
 
@@ -334,33 +344,45 @@ def _lattice(grid_coords: Any, shape: Any, origin: Any, resolution: Any) -> tupl
     if grid_coords is None and not any(part is None for part in described):
         step = checks.real_pair(resolution, "resolution")
         if not (step[0] > 0 and step[1] > 0):
-            raise GridrValueError(f"resolution must be positive, not {resolution!r}")
+            raise GridrValueError(f"resolution must be positive, not {resolution!r}", argument="resolution")
         shape_row_col = checks.integer_pair(shape, "shape", minimum=1)
         nothing = np.empty((0, 0))
         return Lattice(shape_row_col, checks.real_pair(origin, "origin"), step), (nothing, nothing)
     if grid_coords is None or any(part is not None for part in described):
-        raise GridrValueError("the lattice must be given either as grid_coords or as shape, origin and resolution")
+        raise GridrValueError(
+            "the lattice must be given either as grid_coords or as shape, origin and resolution", argument="grid_coords"
+        )
     if not isinstance(grid_coords, np.ndarray | Sequence) or (
         isinstance(grid_coords, np.ndarray) and not grid_coords.ndim
     ):
-        raise GridrTypeError(f"grid_coords must be two arrays, columns first, not {grid_coords!r}")
+        raise GridrTypeError(
+            f"grid_coords must be two arrays, columns first, not {grid_coords!r}", argument="grid_coords"
+        )
     if len(grid_coords) != 2:
-        raise GridrValueError(f"grid_coords must be two arrays, columns first, not {len(grid_coords)}")
+        raise GridrValueError(
+            f"grid_coords must be two arrays, columns first, not {len(grid_coords)}", argument="grid_coords"
+        )
     try:
         xs, ys = (np.asarray(part) for part in grid_coords)
     except ValueError as error:  # ragged sequences
-        raise GridrValueError(f"grid_coords must be two arrays, columns first: {error}") from error
+        raise GridrValueError(
+            f"grid_coords must be two arrays, columns first: {error}", argument="grid_coords"
+        ) from error
     if xs.dtype.kind not in "iuf" or ys.dtype.kind not in "iuf":
-        raise GridrTypeError(f"grid_coords must hold real numbers, not {xs.dtype} and {ys.dtype}")
+        raise GridrTypeError(
+            f"grid_coords must hold real numbers, not {xs.dtype} and {ys.dtype}", argument="grid_coords"
+        )
     xs, ys = xs.astype(np.float64), ys.astype(np.float64)
     if xs.ndim == ys.ndim == 1:
         xs, ys = np.meshgrid(xs, ys)
     if xs.ndim != 2 or xs.shape != ys.shape or xs.size == 0:
         raise GridrValueError(
-            f"grid_coords must be two 1-D arrays, or two 2-D ones of one shape, not of shapes {xs.shape} and {ys.shape}"
+            "grid_coords must be two 1-D arrays, or two 2-D ones of one shape, "
+            f"not of shapes {xs.shape} and {ys.shape}",
+            argument="grid_coords",
         )
     if not (np.isfinite(xs).all() and np.isfinite(ys).all()):
-        raise GridrValueError("grid_coords must be finite")
+        raise GridrValueError("grid_coords must be finite", argument="grid_coords")
     return None, (xs, ys)
 
 
@@ -379,7 +401,10 @@ def _write_inside_coordinates(
     if options.alg is GridRasterizeAlg.RASTERIO_RASTERIZE:
         step_col, step_row = _regular_step(whole_xs[0]), _regular_step(whole_ys[:, 0])
         if step_col is None or step_row is None or not separable:
-            raise GridrValueError("grid_coords must be a regular lattice for RASTERIO_RASTERIZE; SHAPELY takes any")
+            raise GridrValueError(
+                "grid_coords must be a regular lattice for RASTERIO_RASTERIZE; SHAPELY takes any",
+                argument="grid_coords",
+            )
         lattice = Lattice(window.shape, (float(ys[0, 0]), float(xs[0, 0])), (step_row, step_col))
         write_inside(polygons, lattice, Window.whole(window.shape), options, values, out)
         return
