@@ -18,6 +18,7 @@ from numbers import Integral, Real
 from typing import Any, TypeVar
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from .errors import DtypeError, GridrTypeError, GridrValueError
 from .types import GridRasterizeAlg, RasterizeOptions, ShapelyPredicate, Validity
@@ -25,7 +26,7 @@ from .types import GridRasterizeAlg, RasterizeOptions, ShapelyPredicate, Validit
 EnumT = TypeVar("EnumT", bound=IntEnum)
 
 
-def integer(value: Any, name: str, *, minimum: int) -> int:
+def integer(value: object, name: str, *, minimum: int) -> int:
     """Take an integer, or a float that is one, of at least `minimum`."""
     if isinstance(value, bool | np.bool_) or not isinstance(value, Real):
         raise GridrTypeError(f"{name} must be an integer, not {value!r}", argument=name)
@@ -37,11 +38,11 @@ def integer(value: Any, name: str, *, minimum: int) -> int:
     return number  # type: ignore[no-any-return]
 
 
-def _is_scalar_array(value: Any) -> bool:
+def _is_scalar_array(value: object) -> bool:
     return isinstance(value, np.ndarray) and value.ndim == 0
 
 
-def _pair(value: Any, name: str, what: str) -> tuple[Any, Any]:
+def _pair(value: object, name: str, what: str) -> tuple[Any, Any]:
     if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable) or _is_scalar_array(value):
         raise GridrTypeError(f"{name} must be a pair of {what}, not {value!r}", argument=name)
     items = tuple(value)
@@ -50,13 +51,13 @@ def _pair(value: Any, name: str, what: str) -> tuple[Any, Any]:
     return items
 
 
-def integer_pair(value: Any, name: str, *, minimum: int) -> tuple[int, int]:
+def integer_pair(value: object, name: str, *, minimum: int) -> tuple[int, int]:
     """Take (row, column) integers of at least `minimum`, in any sequence."""
     first, second = _pair(value, name, "integers (row, column)")
     return integer(first, f"{name}[0]", minimum=minimum), integer(second, f"{name}[1]", minimum=minimum)
 
 
-def input_resolution(value: Any, name: str) -> tuple[int, int]:
+def input_resolution(value: object, name: str) -> tuple[int, int]:
     """Take the (row, column) resolution of nodes; a cell's pixels must be countable in float64, see the kernel."""
     rr, rc = integer_pair(value, name, minimum=1)
     if rr * rc >= 2**53:
@@ -64,7 +65,7 @@ def input_resolution(value: Any, name: str) -> tuple[int, int]:
     return rr, rc
 
 
-def output_resolution(value: Any) -> None:
+def output_resolution(value: object) -> None:
     """Refuse an output resolution other than (1, 1), the only one there is."""
     if value is None:
         raise GridrValueError("resolution must be given, and be (1, 1); it came as None", argument="resolution")
@@ -72,13 +73,13 @@ def output_resolution(value: Any) -> None:
         raise GridrValueError(f"resolution of the output must be (1, 1), not {value!r}", argument="resolution")
 
 
-def real_pair(value: Any, name: str) -> tuple[float, float]:
+def real_pair(value: object, name: str) -> tuple[float, float]:
     """Take a pair (row, column) of finite numbers."""
     row, col = _pair(value, name, "numbers (row, column)")
     return finite(row, f"{name}[0]"), finite(col, f"{name}[1]")
 
 
-def number(value: Any, name: str) -> float:
+def number(value: object, name: str) -> float:
     """Take a number, as float64."""
     if isinstance(value, bool | np.bool_) or not isinstance(value, Real):
         raise GridrTypeError(f"{name} must be a number, not {value!r}", argument=name)
@@ -90,7 +91,7 @@ def number(value: Any, name: str) -> float:
         ) from None
 
 
-def finite(value: Any, name: str) -> float:
+def finite(value: object, name: str) -> float:
     """Take a finite number."""
     given = number(value, name)
     if not math.isfinite(given):
@@ -98,13 +99,13 @@ def finite(value: Any, name: str) -> float:
     return given
 
 
-def finite_or_nan(value: Any, name: str) -> float:
+def finite_or_nan(value: object, name: str) -> float:
     """Take a finite number or NaN."""
     given = number(value, name)
     return given if math.isnan(given) else finite(value, name)
 
 
-def geometry_origin(value: Any, *, needed: bool) -> tuple[float, float]:
+def geometry_origin(value: object, *, needed: bool) -> tuple[float, float]:
     """Take the (row, column) of pixel (0, 0) in the polygons' coordinates; only geometry needs one."""
     if value is None:
         if needed:
@@ -116,7 +117,7 @@ def geometry_origin(value: Any, *, needed: bool) -> tuple[float, float]:
     return real_pair(value, "geometry_origin")
 
 
-def member(enum: type[EnumT], value: Any, name: str) -> EnumT:
+def member(enum: type[EnumT], value: object, name: str) -> EnumT:
     """Take a member of an enumeration, or anything with its integer value (GRIDR's own enumerations)."""
     known = ", ".join(f"{item.name} ({item.value})" for item in enum)
     if isinstance(value, bool | np.bool_) or not isinstance(value, Integral):
@@ -129,7 +130,7 @@ def member(enum: type[EnumT], value: Any, name: str) -> EnumT:
         ) from None
 
 
-def dtype(value: Any, name: str) -> np.dtype[Any]:
+def dtype(value: DTypeLike | None, name: str) -> np.dtype[Any]:
     """Take a data type, in any form that numpy takes."""
     if value is None:
         raise GridrTypeError(f"{name} must be a data type, not None", argument=name)
@@ -140,7 +141,7 @@ def dtype(value: Any, name: str) -> np.dtype[Any]:
     return given
 
 
-def floating_dtype(value: Any, name: str, *, optional: bool = False) -> np.dtype[Any] | None:
+def floating_dtype(value: DTypeLike | None, name: str, *, optional: bool = False) -> np.dtype[Any] | None:
     """Take a floating data type, or None where the signature has it."""
     if value is None and optional:
         return None
@@ -150,7 +151,7 @@ def floating_dtype(value: Any, name: str, *, optional: bool = False) -> np.dtype
     return given
 
 
-def integer_dtype(value: Any, name: str) -> np.dtype[Any]:
+def integer_dtype(value: DTypeLike | None, name: str) -> np.dtype[Any]:
     """Take an integer data type, or bool."""
     given = dtype(value, name)
     if given.kind not in "iub":
@@ -158,7 +159,7 @@ def integer_dtype(value: Any, name: str) -> np.dtype[Any]:
     return given
 
 
-def array(value: Any, name: str, ndim: int, kinds: str) -> np.ndarray[Any, Any]:
+def array(value: object, name: str, ndim: int, kinds: str) -> np.ndarray[Any, Any]:
     """Take an array of so many dimensions, none empty, whose data type is of one of these kinds."""
     if not isinstance(value, np.ndarray) or isinstance(value, np.ma.MaskedArray):
         raise GridrTypeError(f"{name} must be a numpy array, not {type(value).__name__}", argument=name)
@@ -176,7 +177,7 @@ def _kind_names(kinds: str) -> str:
     return " or ".join(text for kind, text in names.items() if kind in kinds)
 
 
-def output_array(value: Any, name: str, shape: tuple[int, ...], kinds: str) -> np.ndarray[Any, Any]:
+def output_array(value: object, name: str, shape: tuple[int, ...], kinds: str) -> np.ndarray[Any, Any]:
     """Take a writable array of this shape."""
     out = array(value, name, len(shape), kinds)
     if out.shape != shape:
@@ -186,7 +187,7 @@ def output_array(value: Any, name: str, shape: tuple[int, ...], kinds: str) -> n
     return out
 
 
-def binary_threshold(value: Any, name: str) -> Fraction:
+def binary_threshold(value: object, name: str) -> Fraction:
     """Take a threshold as the decimal that was written: 0.999 is 999/1000, not its nearest double. None is 0.999."""
     if value is None:
         value = "0.999"
@@ -195,26 +196,27 @@ def binary_threshold(value: Any, name: str) -> Fraction:
     return Fraction(str(value))
 
 
-def fits(value: Any, dtype: np.dtype[Any], name: str) -> None:
-    """Refuse a number that a data type cannot hold: out of range, or a fraction in an integer type."""
+def fits(value: object, dtype: np.dtype[Any], name: str) -> int | float:
+    """Take a number that a data type can hold, of Python's types: in range, and no fraction in an integer type."""
     if not isinstance(value, Real | np.bool_):
         raise GridrTypeError(f"{name} must be a number, not {value!r}", argument=name)
-    exact = int(value) if isinstance(value, Integral | np.bool_) else float(value)
+    exact: int | float = int(value) if isinstance(value, Integral | np.bool_) else float(value)
     if dtype.kind == "f":
         given = number(exact, name)
         with np.errstate(over="ignore"):
             overflows = math.isfinite(given) and not np.isfinite(np.array(given).astype(dtype))
         if overflows:
             raise GridrValueError(f"{name} must fit in {dtype}, and {value!r} overflows it", argument=name)
-        return
+        return exact
     low, high = (0, 1) if dtype.kind == "b" else (int(np.iinfo(dtype).min), int(np.iinfo(dtype).max))
     if not low <= exact <= high or exact != math.floor(exact):
         raise GridrValueError(
             f"{name} must be an integer that fits in {dtype} ({low} to {high}), not {value!r}", argument=name
         )
+    return exact
 
 
-def mask_out_values(value: Any, dtypes: Iterable[np.dtype[Any]]) -> tuple[int, int]:
+def mask_out_values(value: object, dtypes: Iterable[np.dtype[Any]]) -> tuple[int, int]:
     """Take the (valid, invalid) pair to write, each of which every data type on the way must hold."""
     if value is None:
         value = (Validity.VALID, Validity.INVALID)
@@ -229,7 +231,7 @@ def mask_out_values(value: Any, dtypes: Iterable[np.dtype[Any]]) -> tuple[int, i
     return int(valid), int(invalid)
 
 
-def thread_count(ncpu: Any, cpu_tile_shape: Any) -> int | None:
+def thread_count(ncpu: object, cpu_tile_shape: object) -> int | None:
     """Take GRIDR's `ncpu` as a number of threads; None is as many as the process may use.
 
     Without a tile shape GRIDR does not run in parallel, so neither does this.
@@ -238,26 +240,27 @@ def thread_count(ncpu: Any, cpu_tile_shape: Any) -> int | None:
     return 1 if cpu_tile_shape is None else threads
 
 
-def tile_shape(value: Any) -> tuple[int, int] | None:
+def tile_shape(value: object) -> tuple[int, int] | None:
     """Take `cpu_tile_shape`."""
     return None if value is None else integer_pair(value, "cpu_tile_shape", minimum=1)
 
 
-def logger(value: Any, default: str) -> logging.Logger:
+def logger(value: object, default: str) -> logging.Logger:
     """Take a logger, or anything that logs like one; None is the module's own."""
     if value is None:
         return logging.getLogger(default)
     if not all(callable(getattr(value, level, None)) for level in ("debug", "info", "warning")):
         raise GridrTypeError(f"logger must be a logging.Logger or None, not {value!r}", argument="logger")
-    return value  # type: ignore[no-any-return]
+    given: Any = value
+    return given  # type: ignore[no-any-return]
 
 
-def strip_size(value: Any) -> int:
+def strip_size(value: object) -> int:
     """Take `io_strip_size`: rows, 0 or None for the whole raster."""
     return 0 if value is None else integer(value, "io_strip_size", minimum=0)
 
 
-def progress(value: Any) -> Any:
+def progress(value: object) -> Any:
     """Take a callable for progress, or None."""
     if value is not None and not callable(value):
         raise GridrTypeError(
@@ -266,7 +269,7 @@ def progress(value: Any) -> Any:
     return value
 
 
-def rasterize_options(rasterize_kwargs: Any) -> RasterizeOptions:
+def rasterize_options(rasterize_kwargs: object) -> RasterizeOptions:
     """Take GRIDR's `rasterize_kwargs`: ``{'alg': A, 'kwargs_alg': {'shapely_predicate': P}}``, any part left out."""
     options = _mapping(rasterize_kwargs, "rasterize_kwargs", ("alg", "kwargs_alg"))
     alg = options.get("alg")
@@ -278,7 +281,7 @@ def rasterize_options(rasterize_kwargs: Any) -> RasterizeOptions:
     )
 
 
-def algorithm_options(alg: Any, kwargs_alg: Any, alg_name: str, kwargs_name: str) -> RasterizeOptions:
+def algorithm_options(alg: object, kwargs_alg: object, alg_name: str, kwargs_name: str) -> RasterizeOptions:
     """Take an algorithm and its own options. RASTERIO_RASTERIZE has none: a predicate given with it has no effect."""
     options = _mapping(kwargs_alg, kwargs_name, ("shapely_predicate",))
     predicate = options.get("shapely_predicate")
@@ -292,7 +295,7 @@ def algorithm_options(alg: Any, kwargs_alg: Any, alg_name: str, kwargs_name: str
     )
 
 
-def _mapping(value: Any, name: str, known: tuple[str, ...]) -> Mapping[str, Any]:
+def _mapping(value: object, name: str, known: tuple[str, ...]) -> Mapping[str, Any]:
     if value is None:
         return {}
     if not isinstance(value, Mapping):
@@ -305,7 +308,7 @@ def _mapping(value: Any, name: str, known: tuple[str, ...]) -> Mapping[str, Any]
     return value
 
 
-def geometry_pair(value: Any) -> tuple[Any, Any]:
+def geometry_pair(value: object) -> tuple[Any, Any]:
     """Take the pair (valid polygons, invalid polygons), each as it came; None is (None, None)."""
     what = "geometry_pair must be None or a pair (valid polygons, invalid polygons), either of which may be None"
     if value is None:
@@ -352,7 +355,7 @@ def dataset_shape(dataset: Any, name: str, shape: tuple[int, int], why: str) -> 
         )
 
 
-def band(value: Any, dataset: Any, band_name: str, dataset_name: str, *, kinds: str) -> tuple[int, np.dtype[Any]]:
+def band(value: object, dataset: Any, band_name: str, dataset_name: str, *, kinds: str) -> tuple[int, np.dtype[Any]]:
     """Take a band number (from 1) of a dataset, of a data type of one of these kinds; return both."""
     if value is None:
         raise GridrTypeError(f"{band_name} must be a band number, not None", argument=band_name)

@@ -30,7 +30,7 @@ class Window:
         return cls(0, shape_row_col[0], 0, shape_row_col[1])
 
     @classmethod
-    def from_inclusive(cls, pairs: Any, name: str) -> Window:
+    def from_inclusive(cls, pairs: object, name: str) -> Window:
         """Convert GRIDR's inclusive pairs, given as tuples, lists or an array.
 
         Raises
@@ -49,7 +49,7 @@ class Window:
         return cls(row_first, row_last + 1, col_first, col_last + 1)
 
     @classmethod
-    def from_half_open(cls, pairs: Any, name: str) -> Window:
+    def from_half_open(cls, pairs: object, name: str) -> Window:
         """Convert half-open pairs ``((row_start, row_stop), (col_start, col_stop))``, as rasterio's windows are.
 
         Raises
@@ -99,7 +99,7 @@ class Window:
         return RasterioWindow(self.col_start, self.row_start, width, height)
 
 
-def _integer_pairs(pairs: Any, expected: str) -> list[list[int]]:
+def _integer_pairs(pairs: object, expected: str) -> list[list[int]]:
     try:
         array = np.asarray(pairs)
     except ValueError as error:  # ragged sequences

@@ -239,7 +239,7 @@ def test_ground_control_points_are_not_lost_in_silence(job, rasters, caplog):
         (
             {"grid": None, "out": None, "mask_out": None, "shape": (2, 2)},
             ValueError,
-            "mask_in_ds must have|nothing to make",
+            "^mask must have|nothing to make",
         ),
         ({"shape": (2, 2)}, ValueError, "shape must not be given with a grid"),
         ({"window": ((0, 17), (0, 3))}, ValueError, r"window must lie within the dense raster's \(16, 25\) .* 0 to 17"),

@@ -29,7 +29,7 @@ ROOMS = [
 # Within a folder.
 FILES = {
     "kernels": [{"jit"}, {"bilinear", "scanline"}],
-    "files": [{"gdal", "inputs", "whole_file"}, {"bands"}, {"outputs"}, {"geotiff"}],
+    "files": [{"gdal", "whole_file"}, {"bands"}, {"inputs"}, {"outputs"}, {"geotiff"}],
     "polygons": [{"exact"}, {"edges"}, {"files", "mask"}],
     "engine": [{"background", "codes", "counts", "memory"}, {"dense"}, {"job"}, {"step"}, {"loop"}],
     "doors": [

@@ -24,6 +24,7 @@ from ..engine.job import (
 )
 from ..engine.loop import run_windows
 from ..engine.step import DenseStep
+from ..files.bands import BandSink, BandSource
 from ..plan import Bounds
 from ..polygons.mask import PolygonMask
 from ..types import (
@@ -44,9 +45,9 @@ _NAMES = Names()
 def build_mask_chain(
     shape: tuple[int, int],
     resolution: tuple[int, int],
-    mask_out_ds: Any,
+    mask_out_ds: BandSink,
     mask_out_dtype: DTypeLike,
-    mask_in_ds: Any | None,
+    mask_in_ds: BandSource | None,
     mask_in_unmasked_value: int | None,
     mask_in_band: int | None,
     computation_dtype: DTypeLike,
@@ -160,17 +161,17 @@ def build_mask_chain(
 
 def build_grid_mask_chain(
     resolution: tuple[int, int],
-    grid_in_ds: Any,
-    grid_in_col_ds: Any | None,
+    grid_in_ds: BandSource,
+    grid_in_col_ds: BandSource | None,
     grid_in_row_coords_band: int,
     grid_in_col_coords_band: int,
-    grid_out_ds: Any,
-    grid_out_col_ds: Any | None,
+    grid_out_ds: BandSink,
+    grid_out_col_ds: BandSink | None,
     grid_out_row_coords_band: int,
     grid_out_col_coords_band: int,
-    mask_out_ds: Any | None,
+    mask_out_ds: BandSink | None,
     mask_out_dtype: DTypeLike,
-    mask_in_ds: Any | None,
+    mask_in_ds: BandSource | None,
     mask_in_unmasked_value: int | None,
     mask_in_band: int | None,
     computation_dtype: DTypeLike,
@@ -263,7 +264,7 @@ def build_grid_mask_chain(
 
 
 def _limits(
-    ncpu: Any, cpu_tile_shape: Any, io_strip_size: Any, io_strip_size_target: Any, memory_budget: Any
+    ncpu: object, cpu_tile_shape: object, io_strip_size: object, io_strip_size_target: object, memory_budget: object
 ) -> Limits:
     """Check GRIDR's arguments for what a chain may take."""
     return Limits(

@@ -18,7 +18,7 @@ from numpy.typing import DTypeLike
 
 from .. import __version__, checks
 from ..engine.counts import Tally
-from ..engine.job import GridIn, GridOut, Inputs, Job, Limits, MaskIn, MaskOut, MaskRules, Outputs, Services, job_of
+from ..engine.job import GridIn, GridOut, Inputs, Job, MaskOut, MaskRules, Outputs, Services, job_of
 from ..engine.loop import run_windows
 from ..engine.step import DenseStep
 from ..errors import DtypeError, GridrValueError
@@ -26,11 +26,10 @@ from ..files.bands import SinkBand
 from ..files.geotiff import GeoTiff, gtiff_options
 from ..files.outputs import Checksums, OutputFormat, RasterLayout, check_space, destination, partial_files, publish
 from ..kernels.jit import usable_threads
-from ..plan import Bounds
 from ..polygons.files import PixelFrame, Polygons, pixel_polygons, polygon_files
 from ..polygons.mask import PolygonMask
 from ..types import DEFAULT_MEMORY_BUDGET, Pair, Progress
-from .placement import NAMES, Placement, Sources, placement_of
+from .placement import NAMES, Placement, Sources, file_limits, placement_of
 
 logger = logging.getLogger(__name__)
 
@@ -88,15 +87,15 @@ class DensifyReport:
 
 
 def densify(
-    grid: Any,
-    out: Any,
+    grid: object,
+    out: object,
     *,
     resolution: tuple[int, int],
     shape: tuple[int, int] | None = None,
-    like: Any = None,
-    window: Any = None,
-    mask: Any = None,
-    mask_out: Any = None,
+    like: object = None,
+    window: object = None,
+    mask: object = None,
+    mask_out: object = None,
     valid: Polygons | None = None,
     invalid: Polygons | None = None,
     geometry_origin: tuple[float, float] = (0.0, 0.0),
@@ -213,52 +212,45 @@ def densify(
         Before a file is created, if `memory_budget` is too small for one of the outputs' blocks (a row of pixels, where
         they are striped), or there is not enough memory; the message says what would be needed.
     """
-    options = _options_given(locals())
-    stages = _Stages()
+    options, stages = _options_given(locals()), _Stages()
     with ExitStack() as stack:
         with stages("check"):
             sources = Sources.opened(stack, grid, mask, like, allow_vrt=allow_vrt)
             place = placement_of(sources, checks.input_resolution(resolution, "resolution"), shape, window)
             grid_in = sources.grid_in(row_band, col_band, grid_nodata)
+            mask_in = sources.mask_in(mask_valid_value, mask_band, place.extent.node_shape)
+            crs_layer_origin = geometry_crs, geometry_layer, geometry_origin
+            polygons = _polygons(place, (valid, invalid), *crs_layer_origin, rasterize_kwargs, repair=repair_geometry)
             values = _mask_values(mask_out_values)
-            frame = PixelFrame(place.crs, place.whole_transform, checks.real_pair(geometry_origin, "geometry_origin"))
-            polygons = pixel_polygons(
-                valid, invalid, frame, crs=geometry_crs, layer=geometry_layer, repair=repair_geometry
-            )
             paths = [*sources.paths, *polygon_files(valid, invalid)]
             files = _Files.of(place, grid_in, out, mask_out, dtype, values, creation_options, paths, options, overwrite)
-            job = job_of(
-                "densify",
-                place.extent,
-                Inputs(
-                    grid_in,
-                    MaskIn.of(sources.mask, mask_valid_value, mask_band, place.extent.node_shape, "one a node", NAMES),
-                    PolygonMask.of(
-                        polygons,
-                        frame.origin_row_col,
-                        rasterize_kwargs,
-                        place.extent.full_shape,
-                        repair=repair_geometry,
-                        names=("valid", "invalid"),
-                    ),
-                ),
-                MaskRules.of(
-                    threshold, None if fill is None else checks.finite_or_nan(fill, "fill"), files.grid_out, NAMES
-                ),
-                Outputs(files.grid_out, files.mask_out),
-                Limits(
-                    None if threads is None else checks.integer(threads, "threads", minimum=1),
-                    None,
-                    Bounds(checks.integer(memory_budget, "memory_budget", minimum=1), whole_blocks=True),
-                ),
-            )
-            counts = Tally(0 if grid_in is None else 2)
-            checksums = Checksums() if verify else None
+            finite_fill = None if fill is None else checks.finite_or_nan(fill, "fill")
+            rules = MaskRules.of(threshold, finite_fill, files.grid_out, NAMES)
+            outputs, limits = Outputs(files.grid_out, files.mask_out), file_limits(threads, memory_budget)
+            job = job_of("densify", place.extent, Inputs(grid_in, mask_in, polygons), rules, outputs, limits)
+            counts, checksums = Tally(0 if grid_in is None else 2), Checksums() if verify else None
             watch = None if checksums is None else checksums.watch
             services = Services(logger, counts, watch, checks.progress(progress))
             check_space(files.all)
         _make(job, services, files.all, checksums, stages)
     return _report(job, counts, files, stages, verified=verify)
+
+
+def _polygons(
+    place: Placement,
+    pair: tuple[Polygons | None, Polygons | None],
+    crs: object,
+    layer: object,
+    origin: object,
+    rasterize_kwargs: dict[str, Any] | None,
+    *,
+    repair: bool,
+) -> PolygonMask | None:
+    """Check and read polygons, bring those with a CRS to pixels, and prepare them for the whole dense raster."""
+    frame = PixelFrame(place.crs, place.whole_transform, checks.real_pair(origin, "geometry_origin"))
+    in_pixels = pixel_polygons(*pair, frame, crs=crs, layer=layer, repair=repair)
+    shape, names = place.extent.full_shape, ("valid", "invalid")
+    return PolygonMask.of(in_pixels, frame.origin_row_col, rasterize_kwargs, shape, repair=repair, names=names)
 
 
 def _make(
@@ -299,7 +291,7 @@ def _options_given(given: Mapping[str, Any]) -> str:
     return json.dumps(options)
 
 
-def _described(value: Any) -> Any:
+def _described(value: object) -> Any:
     """Return an option in JSON's types. Of files the names alone: paths tell of their maker."""
     if isinstance(value, Path) or (isinstance(value, str) and Path(value).is_file()):
         return Path(value).name
@@ -327,7 +319,7 @@ class _Stages:
         self.seconds[stage] = round(time.perf_counter() - start, 6)
 
 
-def _mask_values(value: Any) -> Pair | None:
+def _mask_values(value: object) -> Pair | None:
     """Take `mask_out_values`; None is 'causes'."""
     if isinstance(value, str):
         if value != CAUSES:
@@ -358,11 +350,11 @@ class _Files:
         cls,
         place: Placement,
         grid_in: GridIn | None,
-        out: Any,
-        mask_out: Any,
-        dtype: Any,
+        out: object,
+        mask_out: object,
+        dtype: DTypeLike | None,
         values: Pair | None,
-        creation_options: Any,
+        creation_options: object,
         inputs: list[Path],
         options: str,
         overwrite: bool,
@@ -381,7 +373,9 @@ class _Files:
             "GRIDR_NUMBA_OPTIONS": options,
         }
 
-        def file(value: Any, name: str, file_dtype: np.dtype[Any], bands: tuple[str, ...], nodata: Any) -> OutputFormat:
+        def file(
+            value: object, name: str, file_dtype: np.dtype[Any], bands: tuple[str, ...], nodata: Any
+        ) -> OutputFormat:
             layout = RasterLayout(
                 place.extent.window.shape, file_dtype, bands, nodata, place.crs, place.transform, tags
             )
@@ -409,7 +403,7 @@ def _smallest_type(values: Pair) -> np.dtype[Any]:
     return np.dtype(next(held))
 
 
-def _grid_type(dtype: Any, grid_in: GridIn) -> np.dtype[Any]:
+def _grid_type(dtype: DTypeLike | None, grid_in: GridIn) -> np.dtype[Any]:
     given = checks.floating_dtype(dtype, "dtype", optional=True)
     if given is None:
         types = [np.dtype(dataset.dtypes[index - 1]) for dataset, index in grid_in.bands]

@@ -139,7 +139,7 @@ def _range(band: BandInfo) -> str:
 
 
 def inspect_grid(
-    grid: Any,
+    grid: object,
     *,
     row_band: int = 1,
     col_band: int = 2,

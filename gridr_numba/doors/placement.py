@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 
 from .. import checks
-from ..engine.job import Extent, GridIn, Names
+from ..engine.job import Extent, GridIn, Limits, MaskIn, Names
 from ..errors import GridrValueError
-from ..files.inputs import open_grid, open_raster
+from ..files.inputs import OpenRaster, open_grid, open_raster
 from ..georef import dense_transform, map_to_pixel, pixel_to_map, shifted_transform
-from ..plan import grid_full_resolution_shape
+from ..plan import Bounds, grid_full_resolution_shape
 from ..types import Pair
 from ..window import Window
 
@@ -40,16 +40,16 @@ NAMES = Names(
 class Sources:
     """The inputs, open."""
 
-    rows: Any
-    cols: Any
-    mask: Any
-    like: Any
+    rows: OpenRaster | None
+    cols: OpenRaster | None
+    mask: OpenRaster | None
+    like: OpenRaster | None
 
     @classmethod
-    def opened(cls, stack: ExitStack, grid: Any, mask: Any, like: Any, *, allow_vrt: bool) -> Sources:
+    def opened(cls, stack: ExitStack, grid: object, mask: object, like: object, *, allow_vrt: bool) -> Sources:
         """Open what is given, to be closed by the stack."""
 
-        def opened(value: Any, name: str) -> Any:
+        def opened(value: object, name: str) -> OpenRaster | None:
             return None if value is None else stack.enter_context(open_raster(value, name, allow_vrt=allow_vrt))
 
         rows, cols = (None, None) if grid is None else open_grid(stack, grid, allow_vrt=allow_vrt)
@@ -61,11 +61,24 @@ class Sources:
         datasets = (self.rows, self.cols, self.mask, self.like)
         return [Path(name) for dataset in datasets if dataset is not None for name in dataset.files]
 
-    def grid_in(self, row_band: Any, col_band: Any, grid_nodata: Any) -> GridIn | None:
+    def grid_in(self, row_band: object, col_band: object, grid_nodata: object) -> GridIn | None:
         """Check the grid's bands; None where there is no grid."""
         if self.rows is None:
             return None
         return GridIn.of(self.rows, self.cols, row_band, col_band, grid_nodata, NAMES)
+
+    def mask_in(self, valid_value: object, band: object, node_shape: Pair) -> MaskIn | None:
+        """Check the coarse mask; None where there is none."""
+        return MaskIn.of(self.mask, valid_value, band, node_shape, "one a node", NAMES)
+
+
+def file_limits(threads: object, memory_budget: object) -> Limits:
+    """Check what a job may take that makes files of its own, in whole blocks."""
+    return Limits(
+        None if threads is None else checks.integer(threads, "threads", minimum=1),
+        None,
+        Bounds(checks.integer(memory_budget, "memory_budget", minimum=1), whole_blocks=True),
+    )
 
 
 @dataclass(frozen=True)
@@ -85,7 +98,7 @@ class Placement:
         return shifted_transform(self.whole_transform, window.row_start, window.col_start)
 
 
-def placement_of(sources: Sources, resolution: Pair, shape: Any, window: Any) -> Placement:
+def placement_of(sources: Sources, resolution: Pair, shape: object, window: object) -> Placement:
     """Take the arguments that say what to make; refuse inputs that do not lie where they must."""
     if sources.rows is None:
         if shape is None:
@@ -96,7 +109,7 @@ def placement_of(sources: Sources, resolution: Pair, shape: Any, window: Any) ->
     elif shape is not None:
         raise GridrValueError("shape must not be given with a grid, which has its own", argument="shape")
     else:
-        node_shape = (int(sources.rows.height), int(sources.rows.width))
+        node_shape = sources.rows.shape
     full_shape = grid_full_resolution_shape(node_shape, resolution)
     part = Window.whole(full_shape)
     if window is not None:
@@ -106,7 +119,7 @@ def placement_of(sources: Sources, resolution: Pair, shape: Any, window: Any) ->
             )
         part = Window.from_half_open(window, "window")
     elif sources.like is not None:
-        part = Window.whole((int(sources.like.height), int(sources.like.width)))
+        part = Window.whole(sources.like.shape)
     if not part.within(full_shape):
         name = "like" if window is None else "window"
         raise GridrValueError(
@@ -150,7 +163,7 @@ _SAME_NODE = 0.01
 
 
 def _check_same_place(
-    dataset: Any, name: str, grid: Any, transform: Any, tolerance_row_col: tuple[float, float]
+    dataset: OpenRaster, name: str, grid: OpenRaster, transform: Any, tolerance_row_col: tuple[float, float]
 ) -> None:
     """Refuse a dataset that lies elsewhere than the grid does, whose pixels of the same size this transform places."""
     if dataset.crs and grid.crs and dataset.crs != grid.crs:
@@ -161,7 +174,7 @@ def _check_same_place(
         )
     if transform is None or transform.is_identity or dataset.transform.is_identity:
         return
-    corners = np.array([(0, 0), (0, dataset.width - 1), (dataset.height - 1, 0)])
+    corners = np.array([(0, 0), (0, dataset.shape[1] - 1), (dataset.shape[0] - 1, 0)])
     xs, ys = pixel_to_map(dataset.transform, *corners.T)
     for corner, *place in zip(corners.tolist(), *map_to_pixel(transform, xs, ys), strict=True):
         # Written so that what is not a number is refused too.

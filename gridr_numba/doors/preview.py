@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -130,7 +130,7 @@ def write_png(path: Path, picture: Floats, name: str = "picture") -> None:
 
 def preview(
     source: Any,
-    out: Any,
+    out: object,
     *,
     row_band: int = 1,
     col_band: int = 2,
@@ -174,7 +174,7 @@ def preview(
         path = destination(out, "out", [Path(name) for name in dataset.files], overwrite=overwrite)
         step = -(-max(dataset.shape) // longest)
         zoom = max(1, longest // max(dataset.shape))
-        if dataset.count == 1:
+        if len(dataset.dtypes) == 1:
             picture, legend = _mask_picture(every(dataset, [1], step)[0], dataset.descriptions, mask_valid_value)
         else:
             bands = [
@@ -231,7 +231,7 @@ _CAUSE_COLOURS: dict[Cause, tuple[str, Colour]] = {
 }
 
 
-def _mask_picture(values: NDArray[Any], descriptions: tuple[Any, ...], valid_value: int) -> tuple[Floats, str]:
+def _mask_picture(values: NDArray[Any], descriptions: Sequence[str | None], valid_value: int) -> tuple[Floats, str]:
     picture = np.empty((*values.shape, 3))
     picture[:] = VALID
     shows = "Teal: valid, {:.4g} % of the picture"

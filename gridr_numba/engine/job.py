@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import combinations
+from numbers import Integral
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from .. import checks
 from ..errors import GridrValueError
@@ -83,11 +84,11 @@ class MaskIn:
 
     band: SourceBand
     dtype: np.dtype[Any]
-    valid_value: Any
+    valid_value: np.generic
 
     @classmethod
     def of(
-        cls, dataset: Any, valid_value: Any, band: Any, node_shape: Pair, why_shape: str, names: Names
+        cls, dataset: Any, valid_value: object, band: object, node_shape: Pair, why_shape: str, names: Names
     ) -> MaskIn | None:
         """Check the arguments for a coarse mask; None where there is none."""
         if dataset is None:
@@ -95,12 +96,10 @@ class MaskIn:
         source: BandSource = checks.readable(dataset, names.mask)
         checks.dataset_shape(source, names.mask, node_shape, why_shape)
         index, dtype = checks.band(band, source, names.mask_band, names.mask, kinds="biuf")
-        value = int(Validity.VALID) if valid_value is None else valid_value
-        if value != value:  # NaN
-            raise GridrValueError(
-                f"{names.mask_valid_value} must be a number, and nothing equals nan", argument=names.mask_valid_value
-            )
-        checks.fits(value, dtype, names.mask_valid_value)
+        name = names.mask_valid_value
+        if valid_value != valid_value:  # NaN
+            raise GridrValueError(f"{name} must be a number, and nothing equals nan", argument=name)
+        value = checks.fits(Validity.VALID if valid_value is None else valid_value, dtype, name)
         # In the mask's own type, or numpy would compare in float64 and round large integers.
         return cls(SourceBand(source, index), dtype, dtype.type(value if dtype.kind == "f" else int(value)))
 
@@ -123,14 +122,16 @@ class GridIn:
     nodata: NDArray[np.float64]
 
     @classmethod
-    def of(cls, row_ds: Any, col_ds: Any, row_band: Any, col_band: Any, grid_nodata: Any, names: Names) -> GridIn:
+    def of(
+        cls, row_ds: object, col_ds: object, row_band: object, col_band: object, grid_nodata: object, names: Names
+    ) -> GridIn:
         """Check the arguments for a coarse grid."""
         band_names = (names.row_band, names.col_band)
         ds_names = (names.grid, names.grid_col)
         found = _coordinate_bands(checks.readable, (row_ds, col_ds), (row_band, col_band), ds_names, band_names, "biuf")
         (row_dataset, row_index, row_dtype), (col_dataset, col_index, col_dtype) = found
         bands = SourceBand(row_dataset, row_index), SourceBand(col_dataset, col_index)
-        shape = (int(row_ds.shape[0]), int(row_ds.shape[1]))
+        shape = (int(row_dataset.shape[0]), int(row_dataset.shape[1]))
         checks.dataset_shape(col_dataset, names.grid_col, shape, f"as {names.grid} has")
         nodata = []
         for (dataset, index), dtype in zip(bands, (row_dtype, col_dtype), strict=True):
@@ -170,7 +171,7 @@ class MaskOut:
     values: Pair | None
 
     @classmethod
-    def of(cls, dataset: Any, dtype: Any, values: Any, full_shape: Pair) -> MaskOut | None:
+    def of(cls, dataset: BandSink | None, dtype: DTypeLike, values: object, full_shape: Pair) -> MaskOut | None:
         """Check GRIDR's arguments for a dense mask; None where there is none."""
         if dataset is None:
             return None
@@ -199,7 +200,9 @@ class GridOut:
     swapped: bool = False
 
     @classmethod
-    def of(cls, row_ds: Any, col_ds: Any, row_band: Any, col_band: Any, full_shape: Pair, names: Names) -> GridOut:
+    def of(
+        cls, row_ds: object, col_ds: object, row_band: object, col_band: object, full_shape: Pair, names: Names
+    ) -> GridOut:
         """Check GRIDR's arguments for a dense grid."""
         band_names = (names.row_band_out, names.col_band_out)
         ds_names = (names.grid_out, names.grid_out_col)
@@ -254,11 +257,12 @@ class MaskRules:
     fill: float | None = None
 
     @classmethod
-    def of(cls, threshold: Any, fill: Any, grid_out: GridOut | None, names: Names) -> MaskRules:
+    def of(cls, threshold: object, fill: object, grid_out: GridOut | None, names: Names) -> MaskRules:
         """Check the arguments; a fill value must fit in what is written."""
         for dtype in () if grid_out is None or fill is None else grid_out.dtypes:
             checks.fits(fill, dtype, names.fill)
-        return cls(checks.binary_threshold(threshold, names.threshold), None if fill is None else float(fill))
+        number = None if fill is None else checks.number(fill, names.fill)
+        return cls(checks.binary_threshold(threshold, names.threshold), number)
 
 
 @dataclass(frozen=True)
@@ -352,7 +356,7 @@ def _coordinate_bands(
     return (row_ds, row_index, row_dtype), (col_ds, col_index, col_dtype)
 
 
-def _nodata_values(tag: Any, grid_nodata: Any, name: str) -> list[Any]:
+def _nodata_values(tag: float | None, grid_nodata: object, name: str) -> list[int | float]:
     """Return a band's tag and the values beside it: a number adds one, a sequence replaces the tag."""
     tag = np.nan if tag is None else tag
     if grid_nodata is None:
@@ -364,12 +368,12 @@ def _nodata_values(tag: Any, grid_nodata: Any, name: str) -> list[Any]:
     return [tag, _number(grid_nodata, name)]
 
 
-def _number(value: Any, name: str) -> Any:
-    checks.number(value, name)
-    return value
+def _number(value: object, name: str) -> int | float:
+    number = checks.number(value, name)
+    return int(value) if isinstance(value, Integral) else number
 
 
-def _as_held(value: Any, dtype: np.dtype[Any], name: str) -> float:
+def _as_held(value: int | float, dtype: np.dtype[Any], name: str) -> float:
     """Return a nodata value as a band of this type holds it, in float64; NaN where the type cannot hold it."""
     if value != value:
         return float("nan")

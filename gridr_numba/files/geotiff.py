@@ -112,7 +112,7 @@ class GeoTiff(OutputFormat):
             self._dataset.set_band_description(index, text)
         self._dataset.update_tags(**self.layout.tags)
 
-    def write_bands(self, values: NDArray[Any], indexes: list[int], window: Any) -> None:
+    def write_bands(self, values: NDArray[Any], indexes: list[int], window: object) -> None:
         """Write to the partial file."""
         self._dataset.write(values, indexes, window=window)
 
@@ -198,7 +198,7 @@ def discard_dataset(dataset: Any) -> None:
         dataset.close()
 
 
-def gtiff_options(value: Any, dtype: np.dtype[Any]) -> dict[str, str]:
+def gtiff_options(value: object, dtype: np.dtype[Any]) -> dict[str, str]:
     """Take GTiff creation options over the defaults, for a file of this type; refuse those that would lose digits."""
     if value is not None and not isinstance(value, dict):
         raise GridrTypeError(f"creation_options must be a dict or None, not {value!r}", argument="creation_options")

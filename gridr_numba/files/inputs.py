@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from os import PathLike, fspath
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 from xml.etree import ElementTree
 
 import numpy as np
@@ -20,6 +20,7 @@ import rasterio
 from rasterio.errors import RasterioError
 
 from ..errors import DatasetError, GridrTypeError, GridrValueError
+from .bands import BandSource
 
 DRIVERS = ("GTiff", "ENVI")
 
@@ -57,7 +58,7 @@ _VRT_ELEMENTS = frozenset(
 )
 
 
-def local_path(value: Any, name: str) -> Path:
+def local_path(value: object, name: str) -> Path:
     """Take the path of a local file: not a URL, and nothing that GDAL would take for one of its file systems."""
     if not isinstance(value, str | PathLike) or isinstance(value, bytes):
         raise GridrTypeError(f"{name} must be a path, not {value!r}", argument=name)
@@ -71,8 +72,28 @@ def local_path(value: Any, name: str) -> Path:
     return Path(text)
 
 
+class OpenRaster(BandSource, Protocol):
+    """What the doors ask of a file beyond its bands: where it lies, and of which files it is made."""
+
+    @property
+    def crs(self) -> Any:
+        """As rasterio has it; None where it says nothing."""
+
+    @property
+    def transform(self) -> Any:
+        """From pixel corners to the map; the identity where the file says nothing."""
+
+    @property
+    def gcps(self) -> tuple[Sequence[object], object]:
+        """Ground control points, and their CRS."""
+
+    @property
+    def files(self) -> Sequence[str]:
+        """The paths of all files that it is made of."""
+
+
 @contextmanager
-def open_raster(value: Any, name: str, *, allow_vrt: bool = False) -> Iterator[Any]:
+def open_raster(value: object, name: str, *, allow_vrt: bool = False) -> Iterator[OpenRaster]:
     """Open a plain local raster for reading.
 
     Raises
@@ -98,7 +119,7 @@ def open_raster(value: Any, name: str, *, allow_vrt: bool = False) -> Iterator[A
         yield dataset
 
 
-def open_grid(stack: ExitStack, grid: Any, *, allow_vrt: bool) -> tuple[Any, Any]:
+def open_grid(stack: ExitStack, grid: object, *, allow_vrt: bool) -> tuple[OpenRaster, OpenRaster | None]:
     """Open a grid in one file or a pair of files, to be closed by the stack; without a second, its place holds None."""
     if not isinstance(grid, Sequence) or isinstance(grid, str | bytes):
         return stack.enter_context(open_raster(grid, "grid", allow_vrt=allow_vrt)), None

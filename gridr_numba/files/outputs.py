@@ -143,7 +143,7 @@ class OutputFormat(ABC):
     def create(self) -> None:
         """Make the partial file, over one that a killed run left."""
 
-    def write(self, values: NDArray[Any], indexes: list[int], *, window: Any) -> None:
+    def write(self, values: NDArray[Any], indexes: list[int], *, window: object) -> None:
         """Write some bands of a `rasterio.windows.Window`; the first time, create the partial file."""
         if not self._created:
             self.create()
@@ -151,7 +151,7 @@ class OutputFormat(ABC):
         self.write_bands(values, indexes, window)
 
     @abstractmethod
-    def write_bands(self, values: NDArray[Any], indexes: list[int], window: Any) -> None:
+    def write_bands(self, values: NDArray[Any], indexes: list[int], window: object) -> None:
         """Write to the partial file."""
 
     @abstractmethod
@@ -225,7 +225,7 @@ class OutputFormat(ABC):
             ) from error
 
 
-def destination(value: Any, name: str, inputs: Sequence[Path], *, overwrite: bool) -> Path:
+def destination(value: object, name: str, inputs: Sequence[Path], *, overwrite: bool) -> Path:
     """Take the path of a file to be made: local, in a folder that exists, not an input, not there unless allowed."""
     path = local_path(value, name)
     if path.is_symlink():

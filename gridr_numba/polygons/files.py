@@ -113,21 +113,21 @@ def pixel_polygons(
     return valid, invalid
 
 
-def polygon_files(*values: Any) -> list[Path]:
+def polygon_files(*values: object) -> list[Path]:
     """Return the paths among polygons, as `pixel_polygons` takes them."""
     return [Path(member) for value in values for member in _members(value) if _is_path(member)]
 
 
-def _is_path(value: Any) -> bool:
+def _is_path(value: object) -> bool:
     return isinstance(value, str | PathLike)
 
 
-def _members(value: Any) -> Sequence[Any]:
+def _members(value: object) -> Sequence[Any]:
     """Return what stands side by side; a single thing stands alone."""
     return value if isinstance(value, list | tuple) else [value]
 
 
-def _layers(value: Any) -> tuple[str | None, str | None]:
+def _layers(value: object) -> tuple[str | None, str | None]:
     pair = (value, value) if value is None or isinstance(value, str) else value
     if (
         not isinstance(pair, list | tuple)
@@ -141,7 +141,7 @@ def _layers(value: Any) -> tuple[str | None, str | None]:
     return pair[0], pair[1]
 
 
-def _crs(value: Any, name: str) -> Any:
+def _crs(value: object, name: str) -> Any:
     if isinstance(value, str) and not _CRS_TEXT.match(value.strip()):
         raise GridrValueError(
             f"{name} must be a coordinate reference system, not an address or a path: {value!r}", argument=name
@@ -155,7 +155,7 @@ def _crs(value: Any, name: str) -> Any:
         ) from error
 
 
-def _in_pixels(value: Any, name: str, frame: PixelFrame, crs: Any, layer: str | None, *, repair: bool) -> Any:
+def _in_pixels(value: object, name: str, frame: PixelFrame, crs: Any, layer: str | None, *, repair: bool) -> Any:
     """Bring the polygons of one kind to pixels."""
     if value is None or (crs is None and not any(_is_path(member) for member in _members(value))):
         return value
@@ -290,7 +290,7 @@ def _chosen_layer(layers: list[str], layer: str | None, name: str) -> str:
     return layer
 
 
-def _layer_crs(value: Any, name: str) -> Any:
+def _layer_crs(value: object, name: str) -> Any:
     """Take a layer's CRS; GeoPackages have an undefined one where none was given, and that is none: pixels."""
     if not value or re.match(r'\w+\["Undefined ', str(value)):
         return None
