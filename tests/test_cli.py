@@ -356,6 +356,13 @@ def test_what_the_package_logs_is_a_line_on_stderr(files, rasters):
     assert run("densify", tagged.name, "out.tif", "-r", 3, 4, "--overwrite", "--grid-nodata", "none").stderr == ""
 
 
+@pytest.mark.parametrize("name", ["memory_budget.tif", "overwrite=True.tif", "geometry_crs.tif", "mask_in_ds.tif"])
+def test_a_file_keeps_its_name_in_messages(files, name):
+    Path(name).write_bytes(b"not a raster")
+    assert f"'{name}'" in run("densify", name, "out.tif", "-r", 3, 4).stderr
+    assert f"'{name}' exists; --overwrite replaces it" in run("densify", "grid.tif", name, "-r", 3, 4).stderr
+
+
 @pytest.mark.parametrize("arguments", [("-v", *JOB), (*JOB, "-v"), ("-v", *JOB, "-v"), (*JOB, "-vv")])
 def test_verbose(files, arguments):
     level = logging.getLogger("gridr_numba").level

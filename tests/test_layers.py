@@ -37,7 +37,7 @@ FILES = {
         {"build_mask", "densify", "inspection"},
         {"warmup"},
     ],
-    "cli": [{"commands"}],
+    "cli": [{"messages"}, {"options"}, {"densify"}, {"commands"}],
     "demo": [{"job"}, {"checks"}, {"run"}],
 }
 # Who may import what from outside: the libraries that a room or a module is there to keep from the others.

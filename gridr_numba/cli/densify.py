@@ -1,0 +1,147 @@
+"""The commands `densify` and `mask`."""
+
+# mypy: allow-untyped-decorators
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .messages import QUIET
+from .options import (
+    col_band_of,
+    grid_band_options,
+    grid_nodata_option,
+    mask_options,
+    output_options,
+    part_options,
+    polygon_options,
+    resolution_option,
+)
+
+if TYPE_CHECKING:
+    from ..doors.densify import DensifyReport
+    from ..types import Progress
+
+
+@click.command()
+@click.argument("paths", nargs=-1, required=True, metavar="GRID [COLGRID] OUT")
+@resolution_option
+@part_options
+@click.option("--mask-out", metavar="FILE", help="The dense mask to make.")
+@mask_options
+@polygon_options
+@click.option("--fill", type=float, help="Both coordinates of invalid pixels.  [default: as computed]")
+@click.option("--dtype", type=click.Choice(["float32", "float64"]), help="Of OUT.  [default: that of GRID]")
+@grid_band_options
+@grid_nodata_option
+@output_options
+@click.pass_context
+def densify(context: click.Context, paths: tuple[str, ...], col_band: int | None, **options: Any) -> None:
+    """Make a coarse grid dense, and its mask.
+
+    GRID holds source rows and columns in two bands, or GRID the rows and COLGRID the columns. OUT is a GeoTIFF. Outputs
+    appear whole and verified, or not at all.
+    """
+    if len(paths) not in (2, 3):
+        raise click.UsageError(f"GRID [COLGRID] OUT are two or three files, not {len(paths)}.")
+    *grid, out = paths
+    options["col_band"] = col_band_of(col_band, len(grid))
+    _densify(context, tuple(grid) if len(grid) == 2 else grid[0], out, **options)
+
+
+@click.command()
+@click.argument("out", metavar="OUT")
+@click.option("--shape", type=(int, int), required=True, metavar="R C", help="Rows and columns of nodes.")
+@resolution_option
+@part_options
+@mask_options
+@polygon_options
+@output_options
+@click.pass_context
+def mask(context: click.Context, out: str, **options: Any) -> None:
+    """Make a dense mask, without a grid.
+
+    OUT is a GeoTIFF, which appears whole and verified, or not at all.
+    """
+    _densify(context, None, None, mask_out=out, **options)
+
+
+def _densify(
+    context: click.Context,
+    grid: Any,
+    out: str | None,
+    *,
+    report: str | None,
+    causes: bool,
+    mask_values: tuple[int, int] | None,
+    predicate: str,
+    alg: str,
+    **options: Any,
+) -> None:
+    from ..doors.densify import CAUSES
+    from ..doors.densify import densify as run
+    from ..files.outputs import destination
+    from ..files.whole_file import whole_file
+    from ..types import GridRasterizeAlg, ShapelyPredicate
+
+    if causes and mask_values is not None:
+        raise click.UsageError("--causes and --mask-values exclude one another.")
+    if causes or mask_values is not None:
+        options["mask_out_values"] = CAUSES if causes else mask_values
+    options["rasterize_kwargs"] = {
+        "alg": GridRasterizeAlg.SHAPELY if alg == "shapely" else GridRasterizeAlg.RASTERIO_RASTERIZE,
+        "kwargs_alg": {"shapely_predicate": ShapelyPredicate[predicate.upper()]},
+    }
+    path = None
+    if report is not None:
+        named = [grid, out, *(options.get(name) for name in ("mask_out", "mask", "like", "valid", "invalid"))]
+        taken = [Path(each) for item in named for each in ((item,) if isinstance(item, str) else item or ())]
+        path = destination(report, "report", taken, overwrite=options["overwrite"])
+    with nullcontext() if path is None else whole_file(path, "report") as file:
+        with _bar(context) as progress:
+            done = run(grid, out, progress=progress, **options)
+        if file is not None:
+            file.write(json.dumps(done.to_dict(), indent=2).encode() + b"\n")
+    if not context.meta.get(QUIET):
+        click.echo("\n".join(_summary(done)))
+
+
+@contextmanager
+def _bar(context: click.Context) -> Iterator[Progress]:
+    """Show a progress bar on a terminal, and nothing in a pipe."""
+    from tqdm import tqdm
+
+    hidden = True if context.meta.get(QUIET) else None  # None: tqdm looks whether stderr is a terminal
+    with tqdm(unit="row", disable=hidden, leave=False, dynamic_ncols=True, file=sys.stderr) as bar:
+
+        def advance(rows_done: int, rows_total: int) -> None:
+            bar.total = rows_total
+            bar.update(rows_done - bar.n)
+
+        yield advance
+
+
+def _summary(report: DensifyReport) -> Iterator[str]:
+    how = "verified" if report.verified else "not verified"
+    for name, path in (("grid", report.grid), ("mask", report.mask)):
+        if path is not None:
+            yield f"{name:8} {path}, {how}"
+    rows, cols = report.shape
+    share = 100 * report.valid_pixels / (rows * cols)
+    yield f"pixels   {rows} x {cols}, {report.valid_pixels:,} valid ({share:.1f} %)"
+    if causes := [f"{name.replace('_', ' ')} {count:,}" for name, count in report.invalid_pixels.items() if count]:
+        yield f"invalid  {', '.join(causes)}"
+    if report.source_rows is not None and report.source_cols is not None:
+        yield f"source   rows {_span(report.source_rows)}, columns {_span(report.source_cols)}"
+    yield f"time     {sum(report.seconds.values()):.2f} s, {report.mpx_per_second:.1f} Mpx/s, {report.threads} threads"
+
+
+def _span(pair: Sequence[float]) -> str:
+    return f"{pair[0]:.10g} to {pair[1]:.10g}"

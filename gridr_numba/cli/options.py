@@ -1,0 +1,263 @@
+"""Options that several commands have, and the values that they take."""
+
+# mypy: allow-untyped-decorators
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from .messages import set_debug, set_quiet, set_verbose
+
+
+def _size(text: str) -> int:
+    """Take bytes: 268435456, 256M, 1.5GiB; K, M, G and T are powers of 1024."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?", text.strip(), re.IGNORECASE)
+    if match is None:
+        raise click.BadParameter(f"{text!r} is not a number of bytes such as 256M.")
+    return int(float(match[1]) * 1024.0 ** " KMGT".index(match[2].upper() or " "))
+
+
+def _number(text: str | float) -> int | float:
+    """Take an integer, whatever its size, or else a float."""
+    try:
+        return int(text)
+    except ValueError:
+        pass
+    try:
+        return float(text)
+    except ValueError:
+        raise click.BadParameter(f"{text!r} is not a number.") from None
+
+
+def _number_or_none(text: str) -> int | float | str:
+    return "none" if text.lower() == "none" else _number(text)
+
+
+def _nodata(_: click.Context, parameter: click.Parameter, values: tuple[Any, ...]) -> Any:
+    """Take 'none' and numbers as `grid_nodata`: a number adds to the tags, a sequence replaces them."""
+    numbers = tuple(value for value in values if value != "none")
+    if "none" in values:
+        return numbers
+    if len(numbers) > 1:
+        raise click.BadParameter("several values replace the files' tags: give 'none' too.", param=parameter)
+    return numbers[0] if numbers else None
+
+
+def _window(_: click.Context, __: click.Parameter, value: tuple[int, int, int, int] | None) -> Any:
+    return None if value is None else (value[:2], value[2:])
+
+
+def _creation_options(_: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
+    pairs = [value.partition("=") for value in values]
+    for key, equals, item in pairs:
+        if not (key and equals):
+            raise click.BadParameter(f"{key + equals + item!r} is not KEY=VAL.", param=parameter)
+    return {key: item for key, _, item in pairs}
+
+
+def col_band_of(given: int | None, files: int) -> int:
+    """Return the band of source columns: of the only file the second, of a file of their own the first."""
+    return given if given is not None else 2 if files == 1 else 1
+
+
+def _files(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> list[str] | str | None:
+    return list(values) if len(values) > 1 else values[0] if values else None
+
+
+def _crs(_: click.Context, __: click.Parameter, value: str | None) -> str | int | None:
+    """Take an EPSG code without its prefix too."""
+    return int(value) if value is not None and value.isdecimal() else value
+
+
+def _layers(_: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> Any:
+    if len(values) > 2:
+        raise click.BadParameter("at most two, of --valid and of --invalid.", param=parameter)
+    return values if len(values) == 2 else values[0] if values else None
+
+
+# -- options ------------------------------------------------------------------------------------------------------
+
+_Decorator = Callable[[Any], Any]
+
+
+def _together(*options: _Decorator) -> _Decorator:
+    """Make one decorator of several, shown in their order."""
+
+    def decorate(command: Any) -> Any:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+message_options = _together(
+    click.option(
+        "-v",
+        "--verbose",
+        count=True,
+        expose_value=False,
+        callback=set_verbose,
+        is_eager=True,
+        help="Say more; -vv all.",
+    ),
+    click.option(
+        "-q", "--quiet", is_flag=True, expose_value=False, callback=set_quiet, is_eager=True, help="Say only errors."
+    ),
+    click.option(
+        "--debug",
+        is_flag=True,
+        expose_value=False,
+        callback=set_debug,
+        is_eager=True,
+        help="Show a traceback with an error.",
+    ),
+)
+allow_vrt_option = click.option("--allow-vrt", is_flag=True, help="Read VRTs of plain local rasters too.")
+overwrite_option = click.option("--overwrite", is_flag=True, help="Replace outputs that exist.")
+resolution_option = click.option(
+    "-r", "--resolution", type=(int, int), required=True, metavar="ROW COL", help="Dense pixels a node."
+)
+mask_valid_value_option = click.option(
+    "--mask-valid-value",
+    type=_number,
+    default=1,
+    show_default=True,
+    metavar="VALUE",
+    help="Its value for valid; all else is not.",
+)
+grid_band_options = _together(
+    click.option(
+        "--row-band", type=int, default=1, show_default=True, metavar="N", help="The band of source rows, in GRID."
+    ),
+    click.option(
+        "--col-band",
+        type=int,
+        metavar="N",
+        help="The band of source columns.  [default: 2, or 1 of COLGRID]",
+    ),
+)
+grid_nodata_option = click.option(
+    "--grid-nodata",
+    type=_number_or_none,
+    multiple=True,
+    callback=_nodata,
+    metavar="VALUE|none",
+    help="One more value of void nodes; 'none' turns the files' nodata tags off.",
+)
+part_options = _together(
+    click.option("--like", metavar="IMAGE", help="Take CRS, transform and size from this image."),
+    click.option(
+        "--window",
+        type=(int, int, int, int),
+        callback=_window,
+        metavar="R0 R1 C0 C1",
+        help="Make only rows R0 to R1 - 1 and columns C0 to C1 - 1.",
+    ),
+)
+mask_options = _together(
+    click.option("--mask", metavar="FILE", help="The coarse mask, one pixel a node."),
+    click.option("--mask-band", type=int, default=1, show_default=True, metavar="N", help="Its band."),
+    mask_valid_value_option,
+    click.option(
+        "--threshold",
+        type=float,
+        default=1.0,
+        show_default=True,
+        help="Least weight of valid nodes; 1 is every contributing node.",
+    ),
+    click.option(
+        "--mask-values",
+        type=(int, int),
+        metavar="VALID INVALID",
+        help="What the dense mask holds.  [default: 1 0]",
+    ),
+    click.option(
+        "--causes",
+        is_flag=True,
+        help="The dense mask holds 0 for valid, else a bit a cause: 1 raster mask, 2 node, 4 outside valid,"
+        " 8 inside invalid.",
+    ),
+)
+polygon_options = _together(
+    click.option(
+        "--valid",
+        multiple=True,
+        callback=_files,
+        metavar="FILE",
+        help="Polygons inside which pixels are valid; repeatable.",
+    ),
+    click.option(
+        "--invalid",
+        multiple=True,
+        callback=_files,
+        metavar="FILE",
+        help="Polygons inside which they are not; repeatable.",
+    ),
+    click.option(
+        "--layer",
+        "geometry_layer",
+        multiple=True,
+        callback=_layers,
+        metavar="NAME",
+        help="The layer of polygon files that have several; given twice, of --valid and of --invalid.",
+    ),
+    click.option(
+        "--geometry-crs",
+        callback=_crs,
+        metavar="CRS",
+        help="Of the polygons, instead of what the files say. Files without a CRS, GeoJSON too, are in dense pixels.",
+    ),
+    click.option(
+        "--origin",
+        "geometry_origin",
+        type=(float, float),
+        default=(0.0, 0.0),
+        metavar="ROW COL",
+        help="Of dense pixel (0, 0) in the coordinates of polygons without a CRS.  [default: 0 0]",
+    ),
+    click.option(
+        "--predicate",
+        type=click.Choice(["covers", "contains", "intersects"]),
+        default="covers",
+        show_default=True,
+        help="Which pixel centres are inside; contains leaves out those on an edge.",
+    ),
+    click.option(
+        "--alg",
+        type=click.Choice(["shapely", "rasterio"]),
+        default="shapely",
+        show_default=True,
+        help="How polygons become pixels.",
+    ),
+    click.option("--repair-geometry", is_flag=True, help="Mend invalid polygons."),
+)
+output_options = _together(
+    click.option(
+        "--co",
+        "creation_options",
+        multiple=True,
+        callback=_creation_options,
+        metavar="KEY=VAL",
+        help="A GeoTIFF creation option, as for GDAL; repeatable.",
+    ),
+    click.option("--threads", type=int, help="At most so many.  [default: all]"),
+    click.option(
+        "--memory",
+        "memory_budget",
+        type=_size,
+        default="256M",
+        show_default=True,
+        metavar="BYTES",
+        help="For the strips' output buffers, such as 1G.",
+    ),
+    click.option("--verify/--no-verify", default=True, help="Read the outputs back and compare.  [default: verify]"),
+    overwrite_option,
+    allow_vrt_option,
+    click.option("--report", metavar="FILE.json", help="Write what was done, as JSON."),
+    message_options,
+)
