@@ -155,3 +155,17 @@ def strips_of_old(
         if not (strip_size and counts_nodes) or whole % rr == 0 or whole <= (strip_size - 1) * rr + 1:
             rows = whole
     return rows, sets
+
+
+# -- what was written -------------------------------------------------------------------------------------------------
+
+
+def checksum(content, row_bytes):
+    """Return the lanes of `kernels.checksum` of rows of so many bytes each, in Python's integers."""
+    size = math.gcd(row_bytes, 8)
+    words = [int.from_bytes(content[start : start + size], "little") for start in range(0, len(content), size)]
+    lanes = [0] * 8
+    for i, word in enumerate(words):
+        value = (lanes[i % 8] ^ word) * 0x9E3779B97F4A7C15 % 2**64
+        lanes[i % 8] = value ^ value >> 32
+    return lanes

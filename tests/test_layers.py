@@ -28,7 +28,7 @@ ROOMS = [
 ]
 # Within a folder.
 FILES = {
-    "kernels": [{"jit"}, {"bilinear", "scanline"}],
+    "kernels": [{"jit"}, {"bilinear", "checksum", "scanline"}],
     "files": [{"gdal", "whole_file"}, {"bands"}, {"inputs"}, {"outputs"}, {"geotiff"}],
     "polygons": [{"exact"}, {"edges"}, {"files", "mask"}],
     "engine": [{"background", "codes", "counts", "memory"}, {"dense"}, {"job"}, {"step"}, {"loop"}],

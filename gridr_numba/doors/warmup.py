@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 import rasterio
 
+from ..kernels.checksum import LANES, fold
 from ..kernels.jit import parallel_loop
 from .densify import densify
 
 
 def warm_up() -> None:
-    """Run `densify` on the smallest files that need every kernel; each has one signature.
+    """Run `densify` on the smallest files that need every kernel; each has one signature, but for the checksum's words.
 
     Numba keeps the compiled kernels in its cache (``NUMBA_CACHE_DIR``, else beside the package or in the user's cache
     folder), for this kind of processor and this version of the package.
@@ -35,6 +36,8 @@ def warm_up() -> None:
         }
         densify(grid, Path(folder, "dense.tif"), **common)
     parallel_loop()
+    for size in (1, 2, 4, 8):  # of the words that a row of a window may be made of
+        fold(np.zeros(1, f"u{size}"), 0, np.zeros(LANES, np.uint64))
 
 
 def _write(path: Path, bands: Any) -> None:

@@ -10,13 +10,13 @@ from __future__ import annotations
 import os
 import shutil
 import threading
-import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
+from math import gcd
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DatasetError, GridrValueError
+from ..kernels.checksum import LANES, fold
 from ..types import Pair
 from ..window import Window
 from .bands import BandSink, BandSource
@@ -77,7 +78,7 @@ class WindowChecksums(NamedTuple):
 
     indexes: list[int]
     window: Window
-    checksums: list[int]
+    checksums: list[bytes]
 
 
 class OutputFormat(ABC):
@@ -197,14 +198,15 @@ class OutputFormat(ABC):
         buffer = np.empty(len(self.dtypes) * height * width, self.layout.dtype)
         with self.rereading() as dataset:
             for indexes, window, expected in windows:
-                checksums = [0] * len(indexes)
+                checksums = [Checksum() for _ in indexes]
                 for start in range(window.row_start, window.row_stop, height):
                     part = replace(window, row_start=start, row_stop=min(start + height, window.row_stop))
                     values = buffer[: len(indexes) * part.shape[0] * part.shape[1]].reshape(-1, *part.shape)
                     dataset.read(indexes, window=part.to_rasterio(), out=values)
-                    checksums = [zlib.crc32(band.data, before) for band, before in zip(values, checksums, strict=True)]
+                    for checksum, band in zip(checksums, values, strict=True):
+                        checksum.add(band)
                 for index, checksum, wanted in zip(indexes, checksums, expected, strict=True):
-                    if checksum != wanted:
+                    if checksum.value != wanted:
                         raise DatasetError(
                             f"{self.argument}: {window} of band {index} of {self.name!r} were not read back as "
                             "written; nothing was replaced",
@@ -261,29 +263,43 @@ def check_space(outputs: Sequence[OutputFormat]) -> None:
             )
 
 
-# Checksums are computed of so much at a time, which the processor's cache holds.
+# Pixels are read back so many bytes at a time, which the processor's cache holds.
 _BYTES_AT_A_TIME = 2 << 20
 
 
+class Checksum:
+    """Of the rows of a window, added some rows at a time."""
+
+    def __init__(self) -> None:
+        self._lanes = np.zeros(LANES, np.uint64)
+        self._words = 0
+
+    def add(self, rows: NDArray[Any]) -> None:
+        """Add rows, as a C-contiguous array (rows, columns)."""
+        # In the longest words of which a row is a whole number: few are faster, and all rows count the same.
+        words = rows.view(f"u{gcd(rows.shape[1] * rows.itemsize, 8)}").reshape(-1)
+        fold(words, self._words, self._lanes)
+        self._words += len(words)
+
+    @property
+    def value(self) -> bytes:
+        """Of what was added so far."""
+        return self._lanes.tobytes()
+
+
 class Checksums:
-    """A CRC32 for each window of each band, of the values as the file's type has them, to compare the file with."""
+    """A checksum for each window of each band, of the values as the file's type has them, to compare the file with."""
 
     def __init__(self) -> None:
         self._windows: dict[BandSink, list[WindowChecksums]] = {}
-        self._piece = np.empty(_BYTES_AT_A_TIME, np.uint8)
 
     def watch(self, output: BandSink, indexes: list[int], window: Window, values: NDArray[Any]) -> None:
         """Keep the checksums of a window that is about to be written."""
-        checksums = [self._checksum(band.reshape(-1).view(np.uint8)) for band in values]
-        self._windows.setdefault(output, []).append(WindowChecksums(indexes, window, checksums))
-
-    def _checksum(self, values: NDArray[np.uint8]) -> int:
-        checksum = 0
-        for start in range(0, len(values), len(self._piece)):
-            piece = self._piece[: len(values) - start]
-            np.copyto(piece, values[start : start + len(piece)])
-            checksum = zlib.crc32(piece.data, checksum)
-        return checksum
+        checksums = [Checksum() for _ in indexes]
+        for checksum, band in zip(checksums, values, strict=True):
+            checksum.add(band)
+        kept = WindowChecksums(indexes, window, [checksum.value for checksum in checksums])
+        self._windows.setdefault(output, []).append(kept)
 
     def verify(self, outputs: Sequence[OutputFormat], threads: int, memory: int) -> None:
         """Read partial files back and compare, in threads that each have a row of blocks in so much of GDAL's cache."""
