@@ -1,4 +1,4 @@
-"""Make coarse resampling grids and their masks dense, strip by strip, on rasters of any size.
+"""Make coarse resampling grids and their masks dense, window by window, on rasters of any size.
 
 Public names are imported when they are first used (PEP 562), so that ``import gridr_numba`` loads neither numba
 nor rasterio.

@@ -98,7 +98,7 @@ def dense_transform(transform: TransformT, resolution_row_col: tuple[int, int]) 
 def centres(origin: float, step: float, start: int, stop: int) -> NDArray[np.float64]:
     """Return one coordinate of the centres of pixels `start` to `stop` along an axis: ``fl(origin + fl(step * j))``.
 
-    `j` counts from the whole raster's first pixel, so that a centre does not depend on the strip or window it is in.
+    `j` counts from the whole raster's first pixel, so that a centre does not depend on the window it is in.
     """
     centre: NDArray[np.float64] = origin + step * np.arange(start, stop, dtype=np.float64)
     return centre

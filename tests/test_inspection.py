@@ -17,9 +17,9 @@ def mapping(rows=40, cols=30, *, bend=0.002):
 
 
 @pytest.fixture(params=[1, 3, 7, 1000])
-def strip_rows(request, monkeypatch):
-    """The rows of a strip must not matter."""
-    monkeypatch.setattr(info, "_NODES_A_STRIP", request.param * 30)
+def window_rows(request, monkeypatch):
+    """The rows of a window must not matter."""
+    monkeypatch.setattr(info, "_NODES_A_WINDOW", request.param * 30)
 
 
 def inspect(rasters, nodes, **options):
@@ -45,7 +45,7 @@ def folds_of(nodes):
     return len(signs), int((signs == rarer).any(axis=1).sum())
 
 
-@pytest.mark.usefixtures("strip_rows")
+@pytest.mark.usefixtures("window_rows")
 def test_every_number(rasters):
     nodes = mapping()
     nodes[0, 5, 7] = np.nan
@@ -72,7 +72,7 @@ def test_every_number(rasters):
     assert found.warnings == ()
 
 
-@pytest.mark.usefixtures("strip_rows")
+@pytest.mark.usefixtures("window_rows")
 @pytest.mark.parametrize("mirrored", [False, True])
 def test_folds_where_the_grid_turns_back(rasters, mirrored):
     nodes = mapping(bend=0.0)
@@ -101,7 +101,7 @@ def test_the_estimate_bounds_the_true_error(rasters):
         assert 0.5 * error < band.bilinear_error < 4 * error
 
 
-@pytest.mark.usefixtures("strip_rows")
+@pytest.mark.usefixtures("window_rows")
 def test_x_y(rasters):
     found = inspect(rasters, mapping()[::-1].copy())
     assert len(found.warnings) == 1

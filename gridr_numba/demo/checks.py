@@ -163,14 +163,11 @@ def _opposite_corners(shape_row_col: tuple[int, int], window_shape_row_col: tupl
 
 
 def warp_with_gdal(job: DemoJob, window: Window) -> Floats:
-    """Let GDAL's warper bring the synthetic image to a window of the target, with the exact transformation.
-
-    `rasterio.warp.reproject` takes a tolerance since rasterio 1.5. Before, it swallows the argument and GDAL comes
-    within an eighth of a pixel only; there the same warper is reached by `WarpedVRT`, which has always taken one.
-    """
+    """Let GDAL's warper bring the synthetic image to a window of the target, with the exact transformation."""
     image, row_first, col_first = _source_for(job, window)
     image_transform = _shifted(job.source_transform, row_first, col_first)
     target_transform = _shifted(job.target_transform, window.row_start, window.col_start)
+    # Only from rasterio 1.5 on does `reproject` pass a tolerance on; `WarpedVRT` always has.
     warp = _reproject if "tolerance" in inspect.signature(reproject).parameters else _read_warped
     return warp(job, image, image_transform, window.shape, target_transform)
 

@@ -1,4 +1,4 @@
-"""What a coarse grid holds, found strip by strip: statistics, void nodes, folds, and what looks like a mistake."""
+"""What a coarse grid holds, found window by window: statistics, void nodes, folds, and what looks like a mistake."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from .placement import NAMES
 
 Floats = NDArray[np.float64]
 
-# Nodes read at a time: 16 MB of float64 in two bands, and a few times that for what is computed from them.
-_NODES_A_STRIP = 1 << 20
-# Rows read again with the next strip: a second difference takes three.
+# Nodes read at a time. What is computed from them takes a few times their memory.
+_NODES_A_WINDOW = 1 << 20
+# Rows read again with the next window: a second difference takes three.
 _LEAD = 2
 
 _DISPLACEMENTS = (
@@ -146,7 +146,7 @@ def inspect_grid(
     grid_nodata: float | tuple[float, ...] | None = None,
     allow_vrt: bool = False,
 ) -> GridInfo:
-    """Read a coarse grid of any size, strip by strip, and say what is in it.
+    """Read a coarse grid of any size, window by window, and say what is in it.
 
     Parameters
     ----------
@@ -170,7 +170,7 @@ def inspect_grid(
         rows, cols = open_grid(stack, grid, allow_vrt=allow_vrt)
         grid_in = GridIn.of(rows, cols, row_band, col_band, grid_nodata, NAMES)
         scan = _Scan(grid_in.nodata)
-        for nodes, lead in _strips(grid_in):
+        for nodes, lead in _windows(grid_in):
             with np.errstate(over="ignore", invalid="ignore"):  # of coordinates near the largest that there are
                 scan.add(nodes, lead)
         row, col = (_band_info(scan, grid_in, index) for index in (0, 1))
@@ -187,10 +187,10 @@ def inspect_grid(
         )
 
 
-def _strips(grid_in: GridIn) -> Iterator[tuple[Floats, int]]:
+def _windows(grid_in: GridIn) -> Iterator[tuple[Floats, int]]:
     """Yield nodes (2, rows, columns) and how many of the rows came before."""
     height, width = grid_in.shape
-    rows = max(1, _NODES_A_STRIP // width)
+    rows = max(1, _NODES_A_WINDOW // width)
     reader = WindowReader(grid_in.bands, np.float64)
     for start in range(0, height, rows):
         lead = min(_LEAD, start)
@@ -218,7 +218,7 @@ class _Moments:
 
 @dataclass
 class _Scan:
-    """What is gathered from strip to strip; arrays have one item a band, then one an axis (rows, columns)."""
+    """What is gathered from window to window; arrays have one item a band, then one an axis (rows, columns)."""
 
     nodata: Floats
     void: int = 0
@@ -235,7 +235,7 @@ class _Scan:
     cells_with: NDArray[np.int64] = field(default_factory=lambda: np.zeros(2, np.int64))
 
     def add(self, nodes: Floats, lead: int) -> None:
-        """Count a strip; the first `lead` rows were counted before, and are there for differences."""
+        """Count a window; the first `lead` rows were counted before, and are there for differences."""
         not_finite = np.logical_not(np.isfinite(nodes))
         tagged = np.stack([np.isin(band, values) for band, values in zip(nodes, self.nodata, strict=True)])
         void = np.asarray(np.any(not_finite | tagged, axis=0))

@@ -1,8 +1,7 @@
 """Quick-looks: pictures of grids and masks, painted from every so manieth pixel and written as PNG.
 
 A grid is shown by its displacement, which is what is left of its mapping when the straight-line part, the best affine
-one, is taken away; thin lines follow every so manieth source row and column. That shows folds and jumps, where the
-coordinates themselves would look like one smooth ramp.
+one, is taken away; thin lines follow every so manieth source row and column. So folds and jumps show.
 """
 
 from __future__ import annotations
@@ -87,7 +86,7 @@ def blend(picture: Floats, where: Bools, colour: Colour, weight: float) -> None:
 def every(dataset: Any, bands: list[int], step: int) -> NDArray[Any]:
     """Read every so manieth row and column of some bands, block by block; shape (bands, rows, columns).
 
-    GDAL's own decimation takes rows and columns at distances that vary by one, and displacements would show that.
+    Displacements need rows and columns at one distance, which is why they are chosen here.
     """
     height, width = dataset.shape
     block_rows, block_cols = dataset.block_shapes[bands[0] - 1]

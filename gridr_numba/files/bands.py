@@ -118,10 +118,7 @@ class WindowReader:
 
 
 class WindowWriter:
-    """Writes the same bands window by window, each dataset in one call.
-
-    One call takes half the time of a call a band where the file interleaves its bands by pixel.
-    """
+    """Writes the same bands window by window, each dataset in one call: bands may share its blocks."""
 
     def __init__(self, bands: Sequence[SinkBand], watch: Watch | None = None) -> None:
         self._groups = list(_by_dataset(bands))

@@ -41,8 +41,7 @@ def reason_of(error: BaseException) -> str:
 class _BlockCache:
     """GDAL's block cache is the process's: jobs that run at the same time bound it together.
 
-    `rasterio.Env` does not do: left inside of another one, it does not restore the size, and two threads that enter
-    and leave in turn would leave behind what the other one set.
+    The first to come in notes the size, the last to leave restores it, in whatever order and threads they do.
     """
 
     def __init__(self) -> None:

@@ -89,7 +89,7 @@ class GeoTiff(OutputFormat):
         return OutputPlan(block_shape, None if "COMPRESS" in options else self._size(block_shape))
 
     def _size(self, block_shape: tuple[int, int]) -> int:
-        """Return the bytes of all blocks, uncompressed. Those on the edges are whole blocks, but for strips."""
+        """Return the bytes of all blocks, uncompressed. Those on the edges are whole, but not a striped file's last."""
         (height, width), (block_height, block_width) = self.layout.shape, block_shape
         if block_width == width:
             return height * width * self.layout.bytes_per_pixel
@@ -131,10 +131,9 @@ class GeoTiff(OutputFormat):
         return dataset
 
     def check(self) -> None:
-        """Refuse a file whose blocks are not all within it: rasterio is silent where closing a file fails.
+        """Refuse a file whose blocks are not all within it, since rasterio is silent where closing a file fails.
 
-        It is what can be known without reading them: compressed by threads, a file may be closed and cut short on a
-        disk that is full, and nothing was raised.
+        That is what can be known without reading them.
         """
         size = self.partial.stat().st_size
         with self.rereading() as reopened:
@@ -142,7 +141,7 @@ class GeoTiff(OutputFormat):
             first = _place_of_block(dataset, 1, 0, 0)
             whole = self._size(self.planned.block_shape)
             if dataset.compression is None and first is not None and size >= first[0] + whole:
-                return  # To ask for each block takes a tenth of the time to write them.
+                return  # Blocks of one size, one after another: no need to ask for each.
             sparse = self._options.get("SPARSE_OK", "NO").upper() in _YES
             bands = 1 if dataset.interleaving is Interleaving.pixel else dataset.count
             for index in range(1, bands + 1):
@@ -187,12 +186,9 @@ def _place_of_block(dataset: Any, index: int, row: int, col: int) -> tuple[int, 
 
 
 def discard_dataset(dataset: Any) -> None:
-    """Close a dataset whose file nobody wants.
-
-    Closing, GDAL fills the blocks that were never written with nodata: seconds a gigabyte, perhaps on a disk that is
-    full. Zeros it leaves to the file system, in no time.
-    """
+    """Close a dataset whose file nobody wants."""
     with suppress(*gdal_errors()):
+        # Closing, GDAL writes nodata to blocks that never were; without it, they are zeros, left to the file system.
         dataset.nodata = None
     with suppress(*gdal_errors()):
         dataset.close()

@@ -24,7 +24,7 @@ from .bands import BandSource
 
 DRIVERS = ("GTiff", "ENVI")
 
-#: GDAL reads blocks whole, so a raster of one huge block cannot be read strip by strip.
+#: GDAL reads blocks whole, so a raster of one huge block cannot be read window by window.
 BLOCK_BYTES_AT_MOST = 256_000_000
 
 # What a VRT may consist of: bands that are put together from rectangles of files.
@@ -151,7 +151,7 @@ def _check_blocks(dataset: Any, name: str) -> None:
         if size > BLOCK_BYTES_AT_MOST:
             raise GridrValueError(
                 f"{name}: {dataset.name!r} has blocks of {height} x {width} pixels, {size / 1e6:.0f} MB each; at most "
-                f"{BLOCK_BYTES_AT_MOST / 1e6:.0f} MB can be read strip by strip",
+                f"{BLOCK_BYTES_AT_MOST / 1e6:.0f} MB can be read window by window",
                 argument=name,
             )
 
