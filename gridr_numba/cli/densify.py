@@ -119,11 +119,11 @@ def _bar(context: click.Context) -> Iterator[Progress]:
     from tqdm import tqdm
 
     hidden = True if context.meta.get(QUIET) else None  # None: tqdm looks whether stderr is a terminal
-    with tqdm(unit="row", disable=hidden, leave=False, dynamic_ncols=True, file=sys.stderr) as bar:
+    with tqdm(unit="px", unit_scale=True, disable=hidden, leave=False, dynamic_ncols=True, file=sys.stderr) as bar:
 
-        def advance(rows_done: int, rows_total: int) -> None:
-            bar.total = rows_total
-            bar.update(rows_done - bar.n)
+        def advance(pixels_done: int, pixels: int) -> None:
+            bar.total = pixels
+            bar.update(pixels_done - bar.n)
 
         yield advance
 

@@ -253,7 +253,7 @@ output_options = _together(
         default="256M",
         show_default=True,
         metavar="BYTES",
-        help="For the strips' output buffers, such as 1G.",
+        help="For the windows' buffers and GDAL's block cache, such as 1G.",
     ),
     click.option("--verify/--no-verify", default=True, help="Read the outputs back and compare.  [default: verify]"),
     overwrite_option,

@@ -94,7 +94,7 @@ def pixel_polygons(
     Returns
     -------
     valid, invalid
-        For `rasterize.PolygonMask`; what is in pixels already comes as it went.
+        For `mask.PolygonMask`; what is in pixels already comes as it went.
 
     Raises
     ------
