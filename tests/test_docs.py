@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -104,10 +105,43 @@ def test_contributing_knows_the_hypothesis_profiles():
     assert [(name.strip("`"), examples.split(",")[0]) for name, examples in table("| Profile ")] == registered
 
 
+def test_contributing_prints_the_tree_of_the_package():
+    package = Path(gridr_numba.__file__).parent
+    printed, folder = set(), ""
+    for line in section("## The house").splitlines():
+        if found := re.match(r"    ( +)([\w./]+)", line):
+            indent, name = found.groups()
+            folder = name if name.endswith("/") else folder if len(indent) > 2 else ""
+            printed.add(folder if name.endswith("/") else folder + name)
+    there = {f"{path.parent.name}/" for path in package.glob("*/__init__.py")}
+    there |= {path.relative_to(package).as_posix() for path in package.rglob("*.py") if path.name != "__init__.py"}
+    assert printed == there | {"__init__.py", "py.typed"}
+
+
+WAYS = re.findall(r"`((?:[a-z_]+\.)+\w+(?:\.\w+)?)`", (ROOT / "CONTRIBUTING.md").read_text().split("## How to add")[0])
+
+
+@pytest.mark.parametrize("name", sorted({name for name in WAYS if not name.endswith((".py", ".md", ".typed"))}))
+def test_the_ways_through_the_house_go_by_what_is_there(name):
+    """`room.module.Class.method`, from the package on."""
+    parts = name.split(".")
+    package = Path(gridr_numba.__file__).parent
+    depth = 1 + (package / parts[0]).is_dir()
+    found = import_module(".".join(["gridr_numba", *parts[:depth]]))
+    for part in parts[depth:]:
+        found = getattr(found, part)
+
+
 def test_contributing_names_tests_that_exist():
     functions = "".join(path.read_text() for path in (ROOT / "tests").glob("test_*.py"))
     for name in re.findall(r"`(test_\w+)`", (ROOT / "CONTRIBUTING.md").read_text()):
         assert f"def {name}(" in functions, name
+
+
+def section(heading):
+    """Return the text of a section of CONTRIBUTING.md."""
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    return text[text.index(f"{heading}\n") :].split("\n## ")[0]
 
 
 def table(header):
