@@ -15,7 +15,7 @@ from shapely.geometry.base import BaseGeometry
 from .errors import GridrTypeError, GridrValueError, InvalidGeometryError
 from .exact import GEOS_LIMIT, mark_inside_exactly
 from .georef import centres
-from .kernels.jit import launch, usable_threads
+from .kernels.jit import share, usable_threads
 from .kernels.scanline import BAND_ROWS, GROUP_POLYGONS, Axis, EdgeTable, collect_edges, scan
 from .types import ShapelyPredicate
 
@@ -28,8 +28,11 @@ BUFFER_LIMIT = 1e8
 # Room for so many doubtful centres in each band of rows; where there are more, the window is scanned again with enough.
 _DOUBTS_A_BAND = 64
 
-# Where another job has the cores, waiting for a second thread may take milliseconds; so few pixels take microseconds.
+# Waking a thread takes longer than so few pixels.
 _PIXELS_A_THREAD = 1 << 16
+
+# Threads take bands one by one, but so many times at most: each time costs some microseconds.
+_TIMES_A_THREAD = 16
 
 Box = tuple[float, float, float, float]  # min x, min y, max x, max y
 
@@ -248,8 +251,15 @@ class PolygonEdges:
         starts = _DOUBTS_A_BAND * np.arange(n_bands + 1)
         while True:
             doubts = np.empty((starts[-1], 3), np.int64)
-            with launch(threads):
-                scan(self.table, np.uint8(base), closed, row_axis, col_axis, band_rows, starts, doubts, out)
+            step = -(-n_bands // (threads * _TIMES_A_THREAD)) if threads > 1 else n_bands
+            remaining = iter(range(0, n_bands, step))  # shared: each part is taken once
+
+            def work(starts: Any = starts, doubts: Any = doubts, step: int = step, remaining: Any = remaining) -> None:
+                for first in remaining:
+                    bands = (first, min(first + step, n_bands))
+                    scan(self.table, np.uint8(base), closed, row_axis, col_axis, band_rows, bands, starts, doubts, out)
+
+            share(work, threads)
             needed = 1 + doubts[starts[:-1], 0]
             if (needed <= np.diff(starts)).all():
                 break

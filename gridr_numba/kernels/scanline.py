@@ -7,7 +7,7 @@ keep their own coordinates: nothing is clipped, so nothing loses digits. Blocks 
 tiles would give, without a sort, and without a copy of each long edge in each tile: memory is bounded whatever the
 polygons.
 
-`scan` writes a window. Each iteration of the ``prange`` owns a band of 64 rows, small enough to stay in the cache while
+`scan` writes bands of a window. A band has 64 rows or less, small enough to stay in the cache while
 polygon after polygon is added to it: those whose boxes meet the band's. The edges of a polygon put one integer key a
 row into a scratch buffer, row by row (in slices of the band where a comb has more crossings than that holds); the keys
 of a row are sorted, and one walk along them fills the spans.
@@ -43,7 +43,6 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import prange
 from numpy.typing import NDArray
 
 from .jit import helper, kernel
@@ -128,7 +127,7 @@ _LEAST_PRODUCT = 1e-250
 # -- once a job ---------------------------------------------------------------------------------------------------
 
 
-@kernel()
+@kernel
 def collect_edges(
     vertices: Floats,
     ring_starts: Integers,
@@ -244,10 +243,10 @@ def first_centre(value: float, origin: float, step: float, start: int, stop: int
     return low
 
 
-# -- once a strip -------------------------------------------------------------------------------------------------
+# -- once a window ------------------------------------------------------------------------------------------------
 
 
-@kernel(parallel=True)
+@kernel
 def scan(
     table: EdgeTable,
     base: np.uint8,
@@ -255,11 +254,14 @@ def scan(
     row_axis: Axis,
     col_axis: Axis,
     band_rows: int,
+    bands: tuple[int, int],
     doubt_starts: Integers,
     doubts: Integers,
     out: Bytes,
 ) -> None:
-    """Write a window: `base`, changed by each polygon that a centre is in.
+    """Write some bands of a window: `base`, changed by each polygon that a centre is in.
+
+    Any thread may write any band.
 
     Parameters
     ----------
@@ -272,16 +274,18 @@ def scan(
     row_axis, col_axis : Axis
         Of the window: its rows and columns of the raster.
     band_rows : int
-        How many rows an iteration owns, at most `BAND_ROWS`. The result does not depend on it.
-    doubt_starts : int64 (bands + 1,)
+        How many rows a band has, at most `BAND_ROWS`. The result does not depend on it.
+    bands : (int, int)
+        The first band to write, and the one after the last.
+    doubt_starts : int64 (bands of the window + 1,)
         Where in `doubts` each band's part starts.
     doubts : int64 (any, 3)
         Polygon, row and column in the window of the centres that are left to be asked; a column of -1 means all. The
         first entry of each band is their number. Those that its part does not hold are lost: call again with more.
     out : uint8 (rows, columns)
-        Written whole.
+        Of these bands written whole.
     """
-    for band in prange(len(doubt_starts) - 1):
+    for band in range(bands[0], bands[1]):
         start = band * band_rows
         stop = min(start + band_rows, out.shape[0])
         band_axis = (row_axis[0], row_axis[1], row_axis[2] + start, row_axis[2] + stop)
