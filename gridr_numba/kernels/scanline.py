@@ -117,6 +117,7 @@ _ABOVE = 1
 _BELOW = 2
 _BOTH_SIDES = 3
 _DOUBT = 4
+_KIND = 15  # these, and whether the position is a centre
 _SEVERAL = -1  # sorts first
 
 # What `crossing_side` says where it cannot tell, and below which product it cannot.
@@ -489,6 +490,8 @@ def write_keys(
     """Write the keys of some rows of a band. What says where a row's keys start then says where they end."""
     start_key = key_ends[row_start]
     origin, step, first, _ = row_axis
+    col_origin, col_step, col_start, col_stop = col_axis
+    cols_a_unit = 1.0 / col_step
     for k in range(n_active):
         edge = active[k]
         x0, y0, x1, y1 = ends[edge, 0], ends[edge, 1], ends[edge, 2], ends[edge, 3]
@@ -496,7 +499,17 @@ def write_keys(
         bound = _ULPS * (abs(x0) + abs(x1)) + _LEAST_BOUND
         for i in range(max(turns[edge, 0] - first, row_start), min(turns[edge, 3] - first, row_stop)):
             y = origin + step * (first + i)
-            keys[key_ends[i] - start_key] = crossing_key(x0, y0, x1, y1, slope, bound, y, col_axis)
+            # Nearly all crossings are far from any centre: a guess of the first centre after one is seen to be right.
+            x = x0 + (y - y0) * slope
+            guess = (x - col_origin) * cols_a_unit
+            col = col_stop if guess >= col_stop else int(np.ceil(guess)) if guess > col_start else col_start
+            is_after = col == col_stop or col_origin + col_step * col > x + bound + _LEAST_BOUND
+            is_first = col == col_start or col_origin + col_step * (col - 1) < x - bound - _LEAST_BOUND
+            if is_after and is_first and y0 < y < y1:
+                key = (2 * (col - col_start)) << 3 | _BOTH_SIDES
+            else:
+                key = crossing_key(x0, y0, x1, y1, slope, bound, y, col_axis)
+            keys[key_ends[i] - start_key] = key
             key_ends[i] += 1
 
 
@@ -617,6 +630,12 @@ def fill_rows(
         odd_before ^= left[row]
         odd = odd_before
         stop = key_ends[row] - start_key
+        if stop - i == 2 and odd == 0 and keys[i] & _KIND == keys[i + 1] & _KIND == _BOTH_SIDES:
+            # Nearly all rows of most polygons: one span, between two crossings that no centre is on.
+            start_col, stop_col = min(keys[i], keys[i + 1]) >> 4, max(keys[i], keys[i + 1]) >> 4
+            change(out, place[0] + row, start_col, stop_col, what[1], what[2])
+            i = stop
+            continue
         sort(keys, i, stop)
         col: Any = np.int64(0)
         if i < stop and keys[i] == _SEVERAL:
