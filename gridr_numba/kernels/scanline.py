@@ -286,65 +286,50 @@ def scan(
     out : uint8 (rows, columns)
         Of these bands written whole.
     """
-    for band in range(bands[0], bands[1]):
-        start = band * band_rows
-        stop = min(start + band_rows, out.shape[0])
-        band_axis = (row_axis[0], row_axis[1], row_axis[2] + start, row_axis[2] + stop)
-        place = (start, doubt_starts[band], doubt_starts[band + 1])
-        scan_band(table, base, closed, band_axis, col_axis, place, doubts, out)
-
-
-# Arrays are taken out of the table once a band, and rows are not sliced: each time counts a reference, atomically, in a
-# place that all threads share.
-
-
-@helper
-def scan_band(
-    table: EdgeTable,
-    base: np.uint8,
-    closed: bool,
-    row_axis: Axis,
-    col_axis: Axis,
-    place: Place,
-    doubts: Integers,
-    out: Bytes,
-) -> None:
-    """Write a band of rows, polygon by polygon."""
+    # Arrays are taken out of the table once, and rows are not sliced: each time counts a reference, atomically, in a
+    # place that all threads share. A band is no function of its own: each level is optimised and emitted once more.
     ends, turns, keep, add = table.ends, table.edge_turns, table.keep, table.add
     block_edges, block_boxes, block_turns = table.block_edges, table.block_boxes, table.block_turns
     polygon_blocks, polygon_boxes, group_boxes = table.polygon_blocks, table.polygon_boxes, table.group_boxes
-    for row in range(place[0], place[0] + row_axis[3] - row_axis[2]):
-        change(out, row, 0, out.shape[1], np.uint8(0), base)
-    doubts[place[1], 0] = 0
-    box = (
-        col_axis[0] + col_axis[1] * col_axis[2] - _LEAST_BOUND,
-        row_axis[0] + row_axis[1] * row_axis[2],
-        col_axis[0] + col_axis[1] * (col_axis[3] - 1) + _LEAST_BOUND,
-        row_axis[0] + row_axis[1] * (row_axis[3] - 1),
-    )
     left = np.empty(BAND_ROWS + 1, np.int64)
     key_ends = np.empty(BAND_ROWS + 1, np.int64)
     keys = np.empty(_SCRATCH_KEYS, np.int64)
     active = np.empty(_SCRATCH_EDGES, np.int64)
-    for group in range(len(group_boxes)):
-        if not meets(group_boxes, group, box):
-            continue
-        for polygon in range(group * GROUP_POLYGONS, min((group + 1) * GROUP_POLYGONS, len(polygon_boxes))):
-            if not meets(polygon_boxes, polygon, box):
+    first_col: Any = np.int64(0)  # a plain 0 is of another type: what is called with it would be compiled twice
+    for band in range(bands[0], bands[1]):
+        first = band * band_rows
+        stop = min(first + band_rows, out.shape[0])
+        band_axis = (row_axis[0], row_axis[1], row_axis[2] + first, row_axis[2] + stop)
+        place = (first, doubt_starts[band], doubt_starts[band + 1])
+        box = (
+            col_axis[0] + col_axis[1] * col_axis[2] - _LEAST_BOUND,
+            band_axis[0] + band_axis[1] * band_axis[2],
+            col_axis[0] + col_axis[1] * (col_axis[3] - 1) + _LEAST_BOUND,
+            band_axis[0] + band_axis[1] * (band_axis[3] - 1),
+        )
+        doubts[place[1], 0] = 0
+        for row in range(first, stop):
+            change(out, row, first_col, out.shape[1], np.uint8(0), base)
+        for group in range(len(group_boxes)):
+            if not meets(group_boxes, group, box):
                 continue
-            blocks = (polygon_blocks[polygon], polygon_blocks[polygon + 1])
-            n_active, active = find_active(
-                ends, turns, block_edges, block_boxes, block_turns, blocks, row_axis, box, left, active
-            )
-            if n_active >= 0:
-                count_keys(turns, active, n_active, row_axis, key_ends)
+            for polygon in range(group * GROUP_POLYGONS, min((group + 1) * GROUP_POLYGONS, len(polygon_boxes))):
+                if not meets(polygon_boxes, polygon, box):
+                    continue
+                blocks = (polygon_blocks[polygon], polygon_blocks[polygon + 1])
+                n_active, active = find_active(
+                    ends, turns, block_edges, block_boxes, block_turns, blocks, band_axis, box, left, active
+                )
+                if n_active < 0:
+                    continue
+                count_keys(turns, active, n_active, band_axis, key_ends)
                 what = (polygon, keep[polygon], add[polygon])
                 keys = scan_polygon(
                     ends,
                     turns,
                     active,
                     n_active,
-                    row_axis,
+                    band_axis,
                     col_axis,
                     left,
                     key_ends,
@@ -459,7 +444,7 @@ def scan_polygon(
 ) -> Integers:
     """Change the pixels of a band that are in a polygon; return the scratch buffer of keys, or a longer one."""
     n_rows = row_axis[3] - row_axis[2]
-    row: Any = np.int64(0)  # a plain 0 is of another type: what is called with it would be compiled twice
+    row: Any = np.int64(0)  # as `first_col`
     odd: Any = np.int64(0)
     while row < n_rows:
         stop_row = row + 1
