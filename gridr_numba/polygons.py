@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -251,15 +252,8 @@ class PolygonEdges:
         starts = _DOUBTS_A_BAND * np.arange(n_bands + 1)
         while True:
             doubts = np.empty((starts[-1], 3), np.int64)
-            step = -(-n_bands // (threads * _TIMES_A_THREAD)) if threads > 1 else n_bands
-            remaining = iter(range(0, n_bands, step))  # shared: each part is taken once
-
-            def work(starts: Any = starts, doubts: Any = doubts, step: int = step, remaining: Any = remaining) -> None:
-                for first in remaining:
-                    bands = (first, min(first + step, n_bands))
-                    scan(self.table, np.uint8(base), closed, row_axis, col_axis, band_rows, bands, starts, doubts, out)
-
-            share(work, threads)
+            how = (np.uint8(base), closed, row_axis, col_axis, band_rows)
+            share(partial(_scan_parts, _parts(n_bands, threads), self.table, how, (starts, doubts, out)), threads)
             needed = 1 + doubts[starts[:-1], 0]
             if (needed <= np.diff(starts)).all():
                 break
@@ -300,6 +294,18 @@ def change(out: NDArray[np.uint8], chosen: NDArray[np.bool_], keep: int, add: in
     """Keep some bits of the chosen bytes and add others."""
     np.bitwise_and(out, np.uint8(keep), out=out, where=chosen)
     np.bitwise_or(out, np.uint8(add), out=out, where=chosen)
+
+
+def _parts(n_bands: int, threads: int) -> Iterator[tuple[int, int]]:
+    """Return one iterator for all threads to take parts of some bands from: the first, and the one after the last."""
+    step = n_bands if threads == 1 else -(-n_bands // (threads * _TIMES_A_THREAD))
+    return iter([(first, min(first + step, n_bands)) for first in range(0, n_bands, step)])
+
+
+def _scan_parts(parts: Iterator[tuple[int, int]], table: EdgeTable, how: Any, into: Any) -> None:
+    """Scan part after part, until there is none left."""
+    for bands in parts:
+        scan(table, *how, bands, *into)
 
 
 def _box(row_axis: Axis, col_axis: Axis) -> Box:

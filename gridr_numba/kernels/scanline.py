@@ -7,10 +7,10 @@ keep their own coordinates: nothing is clipped, so nothing loses digits. Blocks 
 tiles would give, without a sort, and without a copy of each long edge in each tile: memory is bounded whatever the
 polygons.
 
-`scan` writes bands of a window. A band has 64 rows or less, small enough to stay in the cache while
-polygon after polygon is added to it: those whose boxes meet the band's. The edges of a polygon put one integer key a
-row into a scratch buffer, row by row (in slices of the band where a comb has more crossings than that holds); the keys
-of a row are sorted, and one walk along them fills the spans.
+`scan` writes bands of a window. A band has 64 rows or less, small enough to stay in the cache while polygon after
+polygon is added to it: those whose boxes meet the band's. The edges of a polygon put one integer key a row into a
+scratch buffer, row by row (in slices of the band where a comb has more crossings than that holds); the keys of a row
+are sorted, and one walk along them fills the spans.
 
 *What lies beside the window* has no keys. Edges on its right say nothing that a row of it needs. Of edges on its left
 only the parity counts, just above each row and just below it, with which the row enters the window: it turns at the
@@ -476,7 +476,7 @@ def write_keys(
     start_key = key_ends[row_start]
     origin, step, first, _ = row_axis
     col_origin, col_step, col_start, col_stop = col_axis
-    cols_a_unit = 1.0 / col_step
+    cols_a_unit = 1.0 / max(col_step, _LEAST_BOUND)  # finite; no more than a guess comes of it
     for k in range(n_active):
         edge = active[k]
         x0, y0, x1, y1 = ends[edge, 0], ends[edge, 1], ends[edge, 2], ends[edge, 3]
