@@ -13,6 +13,18 @@ _MISSING = "-"
 # What is promised of the kernel, in ns a pixel; what is promised of cases is in `cases`.
 _KERNEL_AT_MOST = 2.0
 
+# What is promised of the first calls of `build_grid` and of `build_mask`, with a coarse mask and with polygons: seconds
+# of all together, where they compile and where they load what was compiled.
+_COLD_AT_MOST = 6.0
+_CACHED_AT_MOST = 0.3
+_FIRST_CALLS = {
+    "grid": "build_grid, float64",
+    "mask": "then build_mask, a coarse mask",
+    "polygons": "then build_mask, polygons",
+    "grid, float32": "then build_grid, float32",
+    "grid, mask and polygons": "build_grid, build_mask with a coarse mask, and with polygons",
+}
+
 
 def render(result: dict[str, Any]) -> str:
     """Return all tables as Markdown."""
@@ -25,6 +37,7 @@ def render(result: dict[str, Any]) -> str:
         _memory(result["cases"]),
         _kernel(result["kernel"]) if result["kernel"] else "",
         _polygons(result["polygons"], judged=not result["quick"]) if result.get("polygons") else "",
+        _in_memory(result["in_memory"], judged=not result["quick"]) if result.get("in_memory") else "",
         _startup(result["startup"]) if result["startup"] else "",
         "" if result["quick"] else _promises(result),  # small cases are not what is promised of
     ]
@@ -135,26 +148,48 @@ def _polygons_row(entry: dict[str, Any], judged: bool) -> list[str]:
     return [*row, f"at most {at_most:g}", _kept(ratio <= at_most)] if judged else row
 
 
+def _in_memory(entries: Sequence[dict[str, Any]], *, judged: bool) -> str:
+    header = ["Public doors in memory", "time", "against", "ratio"]
+    return _table([*header, "promised", "kept"] if judged else header, (_in_memory_row(e, judged) for e in entries))
+
+
+def _in_memory_row(entry: dict[str, Any], judged: bool) -> list[str]:
+    at_most, ratio = entry["at_most"], entry["ratio"]
+    row = [entry["call"], _seconds(entry["milliseconds"] / 1e3), entry["reference"], _number(ratio)]
+    if not judged:
+        return row
+    return [*row, *([_MISSING, _MISSING] if at_most is None else [f"at most {at_most:g}", _kept(ratio <= at_most)])]
+
+
 def _startup(startup: dict[str, Any]) -> str:
     header = ["Start", "seconds"]
-    imports = startup["import"]
-    return _table(
-        header,
-        [
-            ["import gridr_numba", _seconds(imports["gridr_numba"])],
-            ["import gridr_numba.doors.chains", _seconds(imports["gridr_numba.doors.chains"])],
-            ["gridr-numba densify --help, whole process", _seconds(startup["help"])],
-            ["first call ever (compiles)", _seconds(startup["cold"]["first"])],
-            ["first call of a process (loads from the cache)", _seconds(startup["cached"]["first"])],
-            ["second call", _seconds(startup["cached"]["second"])],
-        ],
-    )
+    imports, cold, cached = startup["import"], startup["cold"], startup["cached"]
+    chain = "build_grid_mask_chain"
+    tables = [
+        _table(
+            header,
+            [
+                ["import gridr_numba", _seconds(imports["gridr_numba"])],
+                ["import gridr_numba.doors.chains", _seconds(imports["gridr_numba.doors.chains"])],
+                ["gridr-numba densify --help, whole process", _seconds(startup["help"])],
+                [f"first call ever of {chain} (compiles)", _seconds(cold["first"])],
+                [f"first call of {chain} in a process (loads from the cache)", _seconds(cached["first"])],
+                ["second call", _seconds(cached["second"])],
+            ],
+        )
+    ]
+    if "grid" in cold:
+        header = [f"First calls in a process, median of {startup['rounds']}", "compiles", "loads from the cache"]
+        doors = ([what, _seconds(cold[name]), _seconds(cached[name])] for name, what in _FIRST_CALLS.items())
+        tables.append(_table(header, doors))
+    return "\n\n".join(tables)
 
 
 def _promises(result: dict[str, Any]) -> str:
     """Judge the promised figures, as far as they were measured."""
     rows = [row for entry in result["cases"] for row in _case_promises(entry)]
     rows += [_kernel_promise(entry) for entry in result["kernel"]]
+    rows += _first_call_promises(result["startup"] or {})
     return _table(["Promise", "measured", "kept"], rows) if rows else ""
 
 
@@ -180,6 +215,15 @@ def _kernel_promise(entry: dict[str, Any]) -> list[str]:
     measured = entry["nanoseconds_a_pixel"]["2 threads"]
     what = f"kernel, resolution {entry['resolution']}, {entry['extent']}: {_KERNEL_AT_MOST:.0f} ns a pixel"
     return [what, _number(measured), _kept(measured <= _KERNEL_AT_MOST)]
+
+
+def _first_call_promises(startup: dict[str, Any]) -> Iterator[list[str]]:
+    together = "grid, mask and polygons"
+    for where, how, most in (("cold", "compiled", _COLD_AT_MOST), ("cached", "from the cache", _CACHED_AT_MOST)):
+        if together in startup.get(where, {}):
+            seconds = startup[where][together]
+            what = f"first calls of {_FIRST_CALLS[together]}, {how}: at most {most:g} s"
+            yield [what, _number(seconds), _kept(seconds <= most)]
 
 
 def _kept(kept: bool) -> str:

@@ -41,6 +41,9 @@ from .worker import Worker
 RESULTS = Path(__file__).parent / "results"
 
 _MEMORY_FILE_SYSTEM = Path("/dev/shm")
+# Fresh processes whose first calls are timed, of which the median is judged.
+_STARTS = 5
+
 # For the coarse inputs, and what else is there.
 _BYTES_BESIDE_OUTPUTS = 512 << 20
 
@@ -83,7 +86,7 @@ def _parser() -> argparse.ArgumentParser:
 def measure(
     cases: Sequence[Case], *, rounds: int, quick: bool, only_cases: bool, save: Callable[[dict[str, Any]], None]
 ) -> dict[str, Any]:
-    """Measure kernel, polygons and starts alone, unless `only_cases`, and cases. What is known is saved after each."""
+    """Measure parts and starts, unless `only_cases`, and cases. What is known is saved after each."""
     result: dict[str, Any] = {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "quick": quick,
@@ -93,6 +96,7 @@ def measure(
         "cases": [],
         "kernel": [],
         "polygons": [],
+        "in_memory": [],
         "startup": None,
     }
     # The outputs of the reference, and those of one more contender.
@@ -102,11 +106,13 @@ def measure(
         if not only_cases:
             _say("the kernel alone")
             result["kernel"] = _ask_module("bench.kernel", *(["--quick"] if quick else []))
-            _say("the polygon engine alone")
+            _say("polygons")
             result["polygons"] = _ask_module("bench.polygons", *(["--quick"] if quick else []))
+            _say("the public doors in memory")
+            result["in_memory"] = _ask_module("bench.in_memory", *(["--quick"] if quick else []))
             if not quick:  # compiling anew takes longer than all of the rest
                 _say("starts")
-                result["startup"] = startup.measure(folder)
+                result["startup"] = startup.measure(folder, _STARTS)
         for case in cases:
             result["cases"].append(_measure_case(case, folder, rounds))
             save(result)

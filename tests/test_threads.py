@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 
 import numba
 import numpy as np
@@ -103,24 +104,23 @@ def test_the_callers_thread_count_is_as_before(rasters):
 
 
 SERIAL = """
-import os, signal
+import os, signal, threading
 import numba, numpy as np, shapely
 from gridr_numba.engine.dense import DenseOptions, densify_window
-from gridr_numba.kernels.scanline import scan
 from gridr_numba.polygons.edges import Layer, PolygonEdges, PolygonSet
+from gridr_numba.types import ShapelyPredicate
 from gridr_numba.window import Window
 
 nodes = np.random.default_rng(1).random((2, 40, 50))
 rows, cols = (0.0, 1.0, 0, 274), (0.0, 1.0, 0, 246)
 disc = PolygonSet.of([shapely.Point(100, 100).buffer(80)])
-table = PolygonEdges.of([Layer(disc, 0, 1)], rows, cols).table
+edges = PolygonEdges.of([Layer(disc, 0, 1)], rows, cols)
 
 def job():
     grid, mask = np.empty((2, 274, 246)), np.empty((274, 246), np.uint8)
     densify_window(DenseOptions((7, 5), limits=(1e9, 1e9), parallel=False), Window.whole((274, 246)),
                    nodes=nodes, out_grid=grid)
-    starts = np.array([0, 64, 128, 192, 256, 320])
-    scan.serial(table, np.uint8(0), True, rows, cols, 64, starts, np.empty((320, 3), np.int64), mask)
+    edges.write(rows, cols, ShapelyPredicate.COVERS, 0, mask, threads=1)
     return grid, mask
 
 grid, mask = job()
@@ -128,6 +128,7 @@ assert 20000 < mask.sum() < 20200
 try: numba.threading_layer()
 except ValueError: pass
 else: raise SystemExit("a threading layer was started")
+assert threading.active_count() == 1
 child = os.fork()
 if child == 0:
     signal.alarm(60)
@@ -167,13 +168,70 @@ def test_serial_and_parallel_scans_write_the_same_bits():
     table = PolygonEdges.of([Layer(PolygonSet.of(clouds), 0xFF, 4)], rows, cols).table
     starts = np.arange(0, 12 * 512, 512)
     written = []
-    for run_scan in (scan, scan.serial):
+    for threads, step in ((1, 11), (4, 1)):
         out, doubts = np.empty((700, 900), np.uint8), np.zeros((starts[-1], 3), np.int64)
-        with jit.launch(None):
-            run_scan(table, np.uint8(1), True, rows, cols, 64, starts, doubts, out)
+        remaining = iter(range(0, 11, step))
+
+        def work(step=step, remaining=remaining, out=out, doubts=doubts):
+            for band in remaining:
+                scan(table, np.uint8(1), True, rows, cols, 64, (band, band + step), starts, doubts, out)
+
+        jit.share(work, threads)
         written.append((out.tobytes(), doubts.tobytes()))
     assert written[0] == written[1]
     assert {1, 5} == set(written[0][0])
+
+
+SHARED = """
+import os, signal, time
+import numpy as np, shapely
+from gridr_numba.polygons.edges import Layer, PolygonEdges, PolygonSet
+from gridr_numba.types import ShapelyPredicate
+
+axis = (0.0, 1.0, 0, 1000)
+edges = PolygonEdges.of([Layer(PolygonSet.of([shapely.Point(500, 500).buffer(400)]), 0, 1)], axis, axis)
+
+def job():
+    mask = np.empty((1000, 1000), np.uint8)
+    edges.write(axis, axis, ShapelyPredicate.COVERS, 0, mask, threads=2)
+    return mask
+
+mask = job()
+assert 500_000 < mask.sum() < 505_000
+child = os.fork()
+if child == 0:
+    signal.alarm(60)
+    os._exit(0 if np.array_equal(job(), mask) else 1)
+assert os.waitpid(child, 0)[1] == 0
+print("fine")
+"""
+
+
+def test_polygons_in_several_threads_live_with_fork():
+    done = run(SHARED, NUMBA_NUM_THREADS="2")
+    assert done.stdout.strip() == "fine", done.stderr
+
+
+def test_a_shared_job_does_not_wait_for_a_thread_that_has_not_begun():
+    busy, finished = threading.Event(), threading.Event()
+    helpers = [jit._helpers().submit(busy.wait) for _ in range(jit.usable_threads(None))]
+    try:
+        remaining, done = iter(range(100)), []
+        worker = threading.Thread(target=lambda: (jit.share(lambda: done.extend(remaining), 2), finished.set()))
+        worker.start()
+        assert finished.wait(60)
+        assert sorted(done) == list(range(100))
+    finally:
+        busy.set()
+    assert all(helper.result() for helper in helpers)
+
+
+def test_an_error_in_a_shared_job_is_raised():
+    def fail():
+        raise KeyError("here")
+
+    with pytest.raises(KeyError, match="here"):
+        jit.share(fail, 3)
 
 
 @pytest.mark.skipif("NUMBA_DISABLE_JIT" in os.environ, reason="nothing is compiled")

@@ -19,8 +19,9 @@ from ..types import MASK_BINARY_THRESHOLD, Cause, GeometryType
 from ..window import Window
 from .build_grid import target_window
 
-# Rows of so many pixels are computed and turned into codes at a time, while they are in the cache.
-_PIXELS_A_PART = 1 << 17
+# Rows of so many bytes are computed and turned into codes at a time, while they are in the cache. Few rows would have
+# their nodes spread more often.
+_BYTES_A_PART = 1 << 20
 
 
 def build_mask(
@@ -145,11 +146,19 @@ def _write(polygons: PolygonMask | None, coarse: _CoarseMask | None, out: NDArra
 
         return write
 
-    write_in_parts(out.shape, _PIXELS_A_PART, worker)
+    write_in_parts(out.shape, _BYTES_A_PART // (1 if coarse is None else coarse.bytes_a_pixel), worker)
 
 
 class _CoarseMask:
-    """The nodes of a coarse mask around a window, and what they say of each pixel."""
+    """The nodes of a coarse mask around a window, and what they say of each pixel.
+
+    Attributes
+    ----------
+    bytes_a_pixel : int
+        Of what is computed for it, the cause beside a number left out.
+    """
+
+    bytes_a_pixel = 1
 
     def __init__(self, options: DenseOptions, relative: Window) -> None:
         self._options = options
@@ -188,6 +197,8 @@ class _BinaryMask(_CoarseMask):
 
 class _FractionalMask(_CoarseMask):
     """Fractional validity: the interpolated value is compared with the threshold, in float64."""
+
+    bytes_a_pixel = 8
 
     def __init__(self, options: DenseOptions, relative: Window, nodes: NDArray[Any]) -> None:
         super().__init__(replace(options, limits=(np.inf,)), relative)

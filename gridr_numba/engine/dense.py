@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import ceil
@@ -13,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..kernels.bilinear import Nodes, Rules, dense_part, densify
-from ..kernels.jit import team, usable_threads
+from ..kernels.jit import share, team, usable_threads
 from ..window import Window
 from .codes import parts_of
 
@@ -112,17 +111,12 @@ def write_in_parts(shape: tuple[int, ...], pixels: int, worker: Callable[[int], 
     parts = parts_of(shape, pixels)
     remaining = iter(parts)  # shared: each part is taken once
 
-    def work(_: int) -> None:
+    def work() -> None:
         write = worker(parts[0].stop)
         for rows in remaining:
             write(rows)
 
-    threads = min(usable_threads(None), len(parts))
-    if threads == 1:
-        work(0)
-        return
-    with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(work, range(threads)))
+    share(work, min(usable_threads(None), len(parts)))
 
 
 def rows_of(window: Window, rows: slice) -> Window:

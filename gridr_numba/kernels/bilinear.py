@@ -112,7 +112,7 @@ _NO_BANDS: Floats = np.empty((0, 0, 0), np.float64)
 _NO_BANDS32: Floats32 = np.empty((0, 0, 0), np.float32)
 
 
-@kernel()
+@kernel
 def densify(nodes: Nodes, rules: Rules, marked: bool, tile_shape: Pair, loop: int, out: DensePart) -> None:
     """Write a dense window whole.
 
@@ -385,7 +385,7 @@ def fill_invalid(mask: Bytes, fill: float, fill_masked: bool, out: Coordinates) 
             out[j] = fill
 
 
-@kernel()
+@kernel
 def summarise(dense: DensePart, counts: Integers, boxes: Floats) -> None:
     """Count the causes of a window's pixels, and find the range of its valid coordinates.
 
@@ -469,7 +469,7 @@ def find_range(values: Floats, mask: Bytes, out: Floats) -> None:
     out[1] = highs.max()
 
 
-@kernel()
+@kernel
 def void_nodes(nodes: Floats, nodata: Floats, counted_from: Pair, tagged_nodes: Integers) -> None:
     """Make each node NaN in every band where a band is not finite or is nodata.
 

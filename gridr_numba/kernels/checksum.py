@@ -19,7 +19,7 @@ FACTOR = np.uint64(0x9E3779B97F4A7C15)
 _HALF = np.uint64(32)
 
 
-@kernel()
+@kernel
 def fold(words: NDArray[np.unsignedinteger], first: int, lanes: NDArray[np.uint64]) -> None:
     """Add words to the checksum of a stream. How a stream is cut does not matter.
 

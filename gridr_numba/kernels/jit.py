@@ -1,17 +1,24 @@
-"""How kernels are compiled and launched: serial or parallel is decided here, and here alone.
+"""How kernels are compiled, and who runs them: serial or parallel is decided here, and here alone.
 
-A kernel that works in pieces is one compiled function, whoever runs the pieces. It is given the address of a loop and
-hands its pieces to `run_pieces`: `SERIAL` runs them in the calling thread; what `team` yields is one parallel loop, the
-same for all kernels, which spreads them over numba's threads. So both ways run the same machine code, and what a kernel
-costs to compile does not depend on `parallel`, with which numba compiles a loop's body five times over. A serial run
-starts no threading layer and takes no lock: tasks that are one thread each do not wait for one another, and the process
-may fork afterwards.
+Kernels are compiled without numba's `parallel`, with which a loop's body is compiled five times over, and once only:
+serial and parallel runs are the same machine code. There are two ways to have the work done by several threads.
 
-A kernel that holds a `prange` itself is compiled with ``parallel=True`` and launched in `launch`; its `serial` is the
-same source without `parallel`, compiled when it is first called.
+`share` lets Python threads take parts of the work from one iterator. The calling thread is one of them, and waits for
+no other that has not begun: on a machine that is busy with something else it does the work alone, at no loss. So it is
+the way for what takes a millisecond or two, such as a window's polygons; callers do not wait for one another, and the
+process may fork.
 
-Never fork a process that has used the parallel loop: the OpenMP threading layer hangs in the child. The package itself
-starts no processes.
+`team` is numba's parallel loop, for what takes longer: one launch for a whole window. A kernel is given the address of
+a loop and hands its pieces to `run_pieces`. `SERIAL` runs them in the calling thread. What `team` yields is the address
+of `run_in_parallel`, the only function here that holds a ``prange``: it is given a piece as an address too, and so it
+is compiled once for all kernels. A serial run starts no threading layer and takes no lock. Never fork a process that
+has used the parallel loop: the OpenMP threading layer hangs in the child. The package itself starts no processes.
+
+*What of numba's internals this relies on*, all of it below "pieces by address". A compiled function is, to LLVM, one
+that takes its arguments by numba's calling convention (``context.call_conv``: the address of the result, that of an
+error, then the arguments) and returns a status. `_define_piece` writes such a function, which loads a kernel's
+arguments from an address and calls a helper with them; `_call_piece` calls one, and returns early with its status if
+that is an error. The address of `run_in_parallel` is that of its C wrapper, which any code may call.
 """
 
 from __future__ import annotations
@@ -20,9 +27,9 @@ import logging
 import threading
 import warnings
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from functools import cached_property, update_wrapper
-from types import FunctionType
+from functools import cache, update_wrapper
 from typing import Any, TypeVar
 
 import numba
@@ -51,13 +58,13 @@ _said: set[str] = set()  # what is said once a process
 # -- compiling ----------------------------------------------------------------------------------------------------
 
 
-def kernel(*, parallel: bool = False) -> Callable[[Function], Kernel]:
+def kernel(function: Callable[..., Any]) -> Kernel:
     """Compile a function without the GIL, kept in numba's cache; with one warning, uncached where no cache can be.
 
     Helpers stand in the same file as the kernels that call them: a cached caller would keep the old code of a helper
     that was edited elsewhere.
     """
-    return lambda function: Kernel(function, parallel)
+    return Kernel(function)
 
 
 class Kernel:
@@ -71,9 +78,8 @@ class Kernel:
 
     __name__: str
 
-    def __init__(self, function: Callable[..., Any], parallel: bool) -> None:
+    def __init__(self, function: Callable[..., Any], *, parallel: bool = False) -> None:
         update_wrapper(self, function)
-        self._function = function
         self.dispatcher = numba.njit(nogil=True, error_model="numpy", parallel=parallel)(function)
         if self.dispatcher is function:  # NUMBA_DISABLE_JIT
             return
@@ -88,14 +94,6 @@ class Kernel:
     def __call__(self, *arguments: Any) -> Any:
         """Run it."""
         return self.dispatcher(*arguments)
-
-    @cached_property
-    def serial(self) -> Kernel:
-        """The same source without `parallel`: any thread may call it at any time."""
-        # Numba's cache tells functions apart by their names, and not by how they are compiled.
-        function = FunctionType(self._function.__code__, self._function.__globals__, f"{self.__name__}_serial")
-        function.__qualname__, function.__module__ = function.__name__, self._function.__module__
-        return Kernel(function, parallel=False)
 
 
 class _ForgivingCache:
@@ -157,39 +155,59 @@ def helper(function: Function) -> Function:
 # -- launching ----------------------------------------------------------------------------------------------------
 
 
+def usable_threads(threads: int | None) -> int:
+    """Return how many threads are used where so many are asked for; None is all that the process may use."""
+    available: int = numba.config.NUMBA_NUM_THREADS
+    return available if threads is None else min(threads, available)
+
+
+def share(work: Callable[[], None], threads: int) -> None:
+    """Have `work` called by so many threads at once, the calling one included.
+
+    Parameters
+    ----------
+    work : callable
+        Takes parts from an iterator that all share, until there is none, and calls kernels, which let go of the GIL.
+    threads : int
+        As `usable_threads` returns it. One thread starts no other.
+    """
+    others = [_helpers().submit(work) for _ in range(threads - 1)]
+    try:
+        work()
+    finally:
+        # One that has not begun never will: there is nothing left to do, and another job may have the cores for long.
+        # In a forked process there are no such threads, and all is done by now.
+        begun = [other for other in others if not other.cancel()]
+        for other in begun:
+            other.result()
+
+
+@cache
+def _helpers() -> ThreadPoolExecutor:
+    """Return the threads that help all callers: together these use no more than the process may."""
+    return ThreadPoolExecutor(max(1, usable_threads(None) - 1), thread_name_prefix="gridr-numba")
+
+
 @contextmanager
 def team(threads: int | None, *, parallel: bool = True) -> Iterator[int]:
     """Yield the loop for a kernel's pieces: parallel with so many threads (None: all that the process may use).
 
-    One thread, or `parallel` being False, is the serial loop. Of the parallel one there is one user at a time.
+    One thread, or `parallel` being False, is the serial loop. Of the parallel one there is one user at a time. Numba's
+    thread count belongs to the calling thread: it is as before when the block ends.
     """
     if not parallel or usable_threads(threads) == 1:
         yield SERIAL
         return
-    with launch(threads):
-        yield parallel_loop()
-
-
-@contextmanager
-def launch(threads: int | None) -> Iterator[None]:
-    """Launch kernels inside with so many threads (None: all that the process may use), one caller at a time.
-
-    Numba's thread count belongs to the calling thread: it is as before when the block ends.
-    """
     with _LAUNCH_LOCK:
         before = numba.get_num_threads()
         numba.set_num_threads(usable_threads(threads))
         try:
-            yield
+            yield parallel_loop()
         finally:
             numba.set_num_threads(before)
 
 
-def usable_threads(threads: int | None) -> int:
-    """Return how many threads `launch` uses where so many are asked for."""
-    available: int = numba.config.NUMBA_NUM_THREADS
-    return available if threads is None else min(threads, available)
-
+# -- pieces by address ----------------------------------------------------------------------------------------------
 
 # A piece as the parallel loop sees it: the address of a function in numba's own calling convention, which takes the
 # address of the kernel's arguments and the number of the piece. Errors come back as from any numba function.
@@ -214,11 +232,13 @@ def _run_piece(_: Any, piece: Any, arguments: Any, index: Any) -> Any:
     return types.none(piece, arguments, index), generate
 
 
-@kernel(parallel=True)
-def run_in_parallel(piece: int, arguments: int, count: int) -> None:
+def _run_in_parallel(piece: int, arguments: int, count: int) -> None:
     """Run the pieces of a kernel, any thread any piece."""
     for index in numba.prange(count):
         _run_piece(piece, arguments, numba.int64(index))
+
+
+run_in_parallel = Kernel(_run_in_parallel, parallel=True)
 
 
 def parallel_loop() -> int:

@@ -7,10 +7,10 @@ keep their own coordinates: nothing is clipped, so nothing loses digits. Blocks 
 tiles would give, without a sort, and without a copy of each long edge in each tile: memory is bounded whatever the
 polygons.
 
-`scan` writes a window. Each iteration of the ``prange`` owns a band of 64 rows, small enough to stay in the cache while
-polygon after polygon is added to it: those whose boxes meet the band's. The edges of a polygon put one integer key a
-row into a scratch buffer, row by row (in slices of the band where a comb has more crossings than that holds); the keys
-of a row are sorted, and one walk along them fills the spans.
+`scan` writes bands of a window. A band has 64 rows or less, small enough to stay in the cache while polygon after
+polygon is added to it: those whose boxes meet the band's. The edges of a polygon put one integer key a row into a
+scratch buffer, row by row (in slices of the band where a comb has more crossings than that holds); the keys of a row
+are sorted, and one walk along them fills the spans.
 
 *What lies beside the window* has no keys. Edges on its right say nothing that a row of it needs. Of edges on its left
 only the parity counts, just above each row and just below it, with which the row enters the window: it turns at the
@@ -43,7 +43,6 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import prange
 from numpy.typing import NDArray
 
 from .jit import helper, kernel
@@ -118,6 +117,7 @@ _ABOVE = 1
 _BELOW = 2
 _BOTH_SIDES = 3
 _DOUBT = 4
+_KIND = 15  # these, and whether the position is a centre
 _SEVERAL = -1  # sorts first
 
 # What `crossing_side` says where it cannot tell, and below which product it cannot.
@@ -128,7 +128,7 @@ _LEAST_PRODUCT = 1e-250
 # -- once a job ---------------------------------------------------------------------------------------------------
 
 
-@kernel()
+@kernel
 def collect_edges(
     vertices: Floats,
     ring_starts: Integers,
@@ -244,10 +244,10 @@ def first_centre(value: float, origin: float, step: float, start: int, stop: int
     return low
 
 
-# -- once a strip -------------------------------------------------------------------------------------------------
+# -- once a window ------------------------------------------------------------------------------------------------
 
 
-@kernel(parallel=True)
+@kernel
 def scan(
     table: EdgeTable,
     base: np.uint8,
@@ -255,11 +255,14 @@ def scan(
     row_axis: Axis,
     col_axis: Axis,
     band_rows: int,
+    bands: tuple[int, int],
     doubt_starts: Integers,
     doubts: Integers,
     out: Bytes,
 ) -> None:
-    """Write a window: `base`, changed by each polygon that a centre is in.
+    """Write some bands of a window: `base`, changed by each polygon that a centre is in.
+
+    Any thread may write any band.
 
     Parameters
     ----------
@@ -272,74 +275,61 @@ def scan(
     row_axis, col_axis : Axis
         Of the window: its rows and columns of the raster.
     band_rows : int
-        How many rows an iteration owns, at most `BAND_ROWS`. The result does not depend on it.
-    doubt_starts : int64 (bands + 1,)
+        How many rows a band has, at most `BAND_ROWS`. The result does not depend on it.
+    bands : (int, int)
+        The first band to write, and the one after the last.
+    doubt_starts : int64 (bands of the window + 1,)
         Where in `doubts` each band's part starts.
     doubts : int64 (any, 3)
         Polygon, row and column in the window of the centres that are left to be asked; a column of -1 means all. The
         first entry of each band is their number. Those that its part does not hold are lost: call again with more.
     out : uint8 (rows, columns)
-        Written whole.
+        Of these bands written whole.
     """
-    for band in prange(len(doubt_starts) - 1):
-        start = band * band_rows
-        stop = min(start + band_rows, out.shape[0])
-        band_axis = (row_axis[0], row_axis[1], row_axis[2] + start, row_axis[2] + stop)
-        place = (start, doubt_starts[band], doubt_starts[band + 1])
-        scan_band(table, base, closed, band_axis, col_axis, place, doubts, out)
-
-
-# Arrays are taken out of the table once a band, and rows are not sliced: each time counts a reference, atomically, in a
-# place that all threads share.
-
-
-@helper
-def scan_band(
-    table: EdgeTable,
-    base: np.uint8,
-    closed: bool,
-    row_axis: Axis,
-    col_axis: Axis,
-    place: Place,
-    doubts: Integers,
-    out: Bytes,
-) -> None:
-    """Write a band of rows, polygon by polygon."""
+    # Arrays are taken out of the table once, and rows are not sliced: each time counts a reference, atomically, in a
+    # place that all threads share. A band is no function of its own: each level is optimised and emitted once more.
     ends, turns, keep, add = table.ends, table.edge_turns, table.keep, table.add
     block_edges, block_boxes, block_turns = table.block_edges, table.block_boxes, table.block_turns
     polygon_blocks, polygon_boxes, group_boxes = table.polygon_blocks, table.polygon_boxes, table.group_boxes
-    for row in range(place[0], place[0] + row_axis[3] - row_axis[2]):
-        change(out, row, 0, out.shape[1], np.uint8(0), base)
-    doubts[place[1], 0] = 0
-    box = (
-        col_axis[0] + col_axis[1] * col_axis[2] - _LEAST_BOUND,
-        row_axis[0] + row_axis[1] * row_axis[2],
-        col_axis[0] + col_axis[1] * (col_axis[3] - 1) + _LEAST_BOUND,
-        row_axis[0] + row_axis[1] * (row_axis[3] - 1),
-    )
     left = np.empty(BAND_ROWS + 1, np.int64)
     key_ends = np.empty(BAND_ROWS + 1, np.int64)
     keys = np.empty(_SCRATCH_KEYS, np.int64)
     active = np.empty(_SCRATCH_EDGES, np.int64)
-    for group in range(len(group_boxes)):
-        if not meets(group_boxes, group, box):
-            continue
-        for polygon in range(group * GROUP_POLYGONS, min((group + 1) * GROUP_POLYGONS, len(polygon_boxes))):
-            if not meets(polygon_boxes, polygon, box):
+    first_col: Any = np.int64(0)  # a plain 0 is of another type: what is called with it would be compiled twice
+    for band in range(bands[0], bands[1]):
+        first = band * band_rows
+        stop = min(first + band_rows, out.shape[0])
+        band_axis = (row_axis[0], row_axis[1], row_axis[2] + first, row_axis[2] + stop)
+        place = (first, doubt_starts[band], doubt_starts[band + 1])
+        box = (
+            col_axis[0] + col_axis[1] * col_axis[2] - _LEAST_BOUND,
+            band_axis[0] + band_axis[1] * band_axis[2],
+            col_axis[0] + col_axis[1] * (col_axis[3] - 1) + _LEAST_BOUND,
+            band_axis[0] + band_axis[1] * (band_axis[3] - 1),
+        )
+        doubts[place[1], 0] = 0
+        for row in range(first, stop):
+            change(out, row, first_col, out.shape[1], np.uint8(0), base)
+        for group in range(len(group_boxes)):
+            if not meets(group_boxes, group, box):
                 continue
-            blocks = (polygon_blocks[polygon], polygon_blocks[polygon + 1])
-            n_active, active = find_active(
-                ends, turns, block_edges, block_boxes, block_turns, blocks, row_axis, box, left, active
-            )
-            if n_active >= 0:
-                count_keys(turns, active, n_active, row_axis, key_ends)
+            for polygon in range(group * GROUP_POLYGONS, min((group + 1) * GROUP_POLYGONS, len(polygon_boxes))):
+                if not meets(polygon_boxes, polygon, box):
+                    continue
+                blocks = (polygon_blocks[polygon], polygon_blocks[polygon + 1])
+                n_active, active = find_active(
+                    ends, turns, block_edges, block_boxes, block_turns, blocks, band_axis, box, left, active
+                )
+                if n_active < 0:
+                    continue
+                count_keys(turns, active, n_active, band_axis, key_ends)
                 what = (polygon, keep[polygon], add[polygon])
                 keys = scan_polygon(
                     ends,
                     turns,
                     active,
                     n_active,
-                    row_axis,
+                    band_axis,
                     col_axis,
                     left,
                     key_ends,
@@ -454,7 +444,7 @@ def scan_polygon(
 ) -> Integers:
     """Change the pixels of a band that are in a polygon; return the scratch buffer of keys, or a longer one."""
     n_rows = row_axis[3] - row_axis[2]
-    row: Any = np.int64(0)  # a plain 0 is of another type: what is called with it would be compiled twice
+    row: Any = np.int64(0)  # as `first_col`
     odd: Any = np.int64(0)
     while row < n_rows:
         stop_row = row + 1
@@ -485,6 +475,8 @@ def write_keys(
     """Write the keys of some rows of a band. What says where a row's keys start then says where they end."""
     start_key = key_ends[row_start]
     origin, step, first, _ = row_axis
+    col_origin, col_step, col_start, col_stop = col_axis
+    cols_a_unit = 1.0 / max(col_step, _LEAST_BOUND)  # finite; no more than a guess comes of it
     for k in range(n_active):
         edge = active[k]
         x0, y0, x1, y1 = ends[edge, 0], ends[edge, 1], ends[edge, 2], ends[edge, 3]
@@ -492,7 +484,17 @@ def write_keys(
         bound = _ULPS * (abs(x0) + abs(x1)) + _LEAST_BOUND
         for i in range(max(turns[edge, 0] - first, row_start), min(turns[edge, 3] - first, row_stop)):
             y = origin + step * (first + i)
-            keys[key_ends[i] - start_key] = crossing_key(x0, y0, x1, y1, slope, bound, y, col_axis)
+            # Nearly all crossings are far from any centre: a guess of the first centre after one is seen to be right.
+            x = x0 + (y - y0) * slope
+            guess = (x - col_origin) * cols_a_unit
+            col = col_stop if guess >= col_stop else int(np.ceil(guess)) if guess > col_start else col_start
+            is_after = col == col_stop or col_origin + col_step * col > x + bound + _LEAST_BOUND
+            is_first = col == col_start or col_origin + col_step * (col - 1) < x - bound - _LEAST_BOUND
+            if is_after and is_first and y0 < y < y1:
+                key = (2 * (col - col_start)) << 3 | _BOTH_SIDES
+            else:
+                key = crossing_key(x0, y0, x1, y1, slope, bound, y, col_axis)
+            keys[key_ends[i] - start_key] = key
             key_ends[i] += 1
 
 
@@ -613,6 +615,12 @@ def fill_rows(
         odd_before ^= left[row]
         odd = odd_before
         stop = key_ends[row] - start_key
+        if stop - i == 2 and odd == 0 and keys[i] & _KIND == keys[i + 1] & _KIND == _BOTH_SIDES:
+            # Nearly all rows of most polygons: one span, between two crossings that no centre is on.
+            start_col, stop_col = min(keys[i], keys[i + 1]) >> 4, max(keys[i], keys[i + 1]) >> 4
+            change(out, place[0] + row, start_col, stop_col, what[1], what[2])
+            i = stop
+            continue
         sort(keys, i, stop)
         col: Any = np.int64(0)
         if i < stop and keys[i] == _SEVERAL:

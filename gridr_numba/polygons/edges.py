@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,7 +15,7 @@ from shapely.geometry.base import BaseGeometry
 
 from ..errors import GridrTypeError, GridrValueError, InvalidGeometryError
 from ..georef import centres
-from ..kernels.jit import launch, usable_threads
+from ..kernels.jit import share, usable_threads
 from ..kernels.scanline import BAND_ROWS, GROUP_POLYGONS, Axis, EdgeTable, collect_edges, scan
 from ..types import ShapelyPredicate
 from .exact import GEOS_LIMIT, mark_inside_exactly
@@ -28,8 +29,11 @@ BUFFER_LIMIT = 1e8
 # Room for so many doubtful centres in each band of rows; where there are more, the window is scanned again with enough.
 _DOUBTS_A_BAND = 64
 
-# Where another job has the cores, waiting for a second thread may take milliseconds; so few pixels take microseconds.
+# Waking a thread takes longer than so few pixels.
 _PIXELS_A_THREAD = 1 << 16
+
+# Threads take bands one by one, but so many times at most: each time costs some microseconds.
+_TIMES_A_THREAD = 16
 
 Box = tuple[float, float, float, float]  # min x, min y, max x, max y
 
@@ -248,8 +252,8 @@ class PolygonEdges:
         starts = _DOUBTS_A_BAND * np.arange(n_bands + 1)
         while True:
             doubts = np.empty((starts[-1], 3), np.int64)
-            with launch(threads):
-                scan(self.table, np.uint8(base), closed, row_axis, col_axis, band_rows, starts, doubts, out)
+            how = (np.uint8(base), closed, row_axis, col_axis, band_rows)
+            share(partial(_scan_parts, _parts(n_bands, threads), self.table, how, (starts, doubts, out)), threads)
             needed = 1 + doubts[starts[:-1], 0]
             if (needed <= np.diff(starts)).all():
                 break
@@ -290,6 +294,18 @@ def change(out: NDArray[np.uint8], chosen: NDArray[np.bool_], keep: int, add: in
     """Keep some bits of the chosen bytes and add others."""
     np.bitwise_and(out, np.uint8(keep), out=out, where=chosen)
     np.bitwise_or(out, np.uint8(add), out=out, where=chosen)
+
+
+def _parts(n_bands: int, threads: int) -> Iterator[tuple[int, int]]:
+    """Return one iterator for all threads to take parts of some bands from: the first, and the one after the last."""
+    step = n_bands if threads == 1 else -(-n_bands // (threads * _TIMES_A_THREAD))
+    return iter([(first, min(first + step, n_bands)) for first in range(0, n_bands, step)])
+
+
+def _scan_parts(parts: Iterator[tuple[int, int]], table: EdgeTable, how: Any, into: Any) -> None:
+    """Scan part after part, until there is none left."""
+    for bands in parts:
+        scan(table, *how, bands, *into)
 
 
 def _box(row_axis: Axis, col_axis: Axis) -> Box:

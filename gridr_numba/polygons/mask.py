@@ -192,7 +192,7 @@ class PolygonMask:
     def write_causes(self, window: Window, out: NDArray[np.uint8], threads: int | None = None) -> None:
         """Write for each pixel of a window which of its sets make it invalid, as bits of `types.Cause`.
 
-        `out` is C-contiguous; `threads` as in `kernels.jit.launch`.
+        `out` is C-contiguous; `threads` as in `PolygonEdges.write`.
         """
         if self.edges is not None:
             self.edges.write(*self.lattice.axes(window), self.options.predicate, self.base, out, threads)
