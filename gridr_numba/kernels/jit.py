@@ -24,6 +24,7 @@ that is an error. The address of `run_in_parallel` is that of its C wrapper, whi
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import warnings
 from collections.abc import Callable, Iterator
@@ -176,7 +177,6 @@ def share(work: Callable[[], None], threads: int) -> None:
         work()
     finally:
         # One that has not begun never will: there is nothing left to do, and another job may have the cores for long.
-        # In a forked process there are no such threads, and all is done by now.
         begun = [other for other in others if not other.cancel()]
         for other in begun:
             other.result()
@@ -186,6 +186,10 @@ def share(work: Callable[[], None], threads: int) -> None:
 def _helpers() -> ThreadPoolExecutor:
     """Return the threads that help all callers: together these use no more than the process may."""
     return ThreadPoolExecutor(max(1, usable_threads(None) - 1), thread_name_prefix="gridr-numba")
+
+
+if hasattr(os, "register_at_fork"):  # threads do not survive a fork: the child starts its own
+    os.register_at_fork(after_in_child=_helpers.cache_clear)
 
 
 @contextmanager
