@@ -31,8 +31,10 @@ import shapely
 from numpy.typing import NDArray
 
 from gridr_numba import GridRasterizeAlg, grid_rasterize
-from gridr_numba.polygons.edges import Layer, PolygonEdges, PolygonSet, polygon_set
+from gridr_numba.polygons.edges import Layer, PolygonEdges
+from gridr_numba.polygons.forms import polygon_set
 from gridr_numba.polygons.mask import PolygonMask
+from gridr_numba.polygons.sets import PolygonSet
 from gridr_numba.types import ShapelyPredicate
 from gridr_numba.window import Window
 

@@ -18,7 +18,7 @@ _HOMES = {
     "dense_transform": "georef",
     "densify": "doors.densify",
     "grid_full_resolution_shape": "plan",
-    "grid_rasterize": "polygons.mask",
+    "grid_rasterize": "doors.grid_rasterize",
     "grid_resolution_window": "plan",
     "map_to_pixel": "georef",
     "pixel_to_map": "georef",
@@ -47,10 +47,10 @@ if TYPE_CHECKING:
     from .doors.build_mask import build_mask
     from .doors.chains import build_grid_mask_chain, build_mask_chain
     from .doors.densify import DensifyReport, densify
+    from .doors.grid_rasterize import grid_rasterize
     from .errors import DatasetError, DtypeError, GridrError, GridrTypeError, GridrValueError, InvalidGeometryError
     from .georef import dense_transform, map_to_pixel, pixel_to_map
     from .plan import grid_full_resolution_shape, grid_resolution_window
-    from .polygons.mask import grid_rasterize
     from .types import (
         DEFAULT_CPU_TILE_SHAPE,
         DEFAULT_IO_STRIP_SIZE,

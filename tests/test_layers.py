@@ -30,10 +30,10 @@ ROOMS = [
 FILES = {
     "kernels": [{"jit"}, {"bilinear", "checksum", "scanline"}],
     "files": [{"gdal", "whole_file"}, {"bands"}, {"inputs"}, {"outputs"}, {"geotiff"}],
-    "polygons": [{"exact"}, {"edges"}, {"files", "mask"}],
+    "polygons": [{"exact"}, {"sets"}, {"edges", "forms"}, {"files", "mask"}],
     "engine": [{"background", "codes", "counts", "memory"}, {"dense"}, {"job"}, {"step"}, {"loop"}],
     "doors": [
-        {"build_grid", "chains", "placement", "preview"},
+        {"build_grid", "chains", "grid_rasterize", "placement", "preview"},
         {"build_mask", "densify", "inspection"},
         {"warmup"},
     ],

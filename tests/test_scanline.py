@@ -17,8 +17,9 @@ from rasterio.features import rasterize
 from rasterio.transform import Affine
 
 import gridr_numba as gn
-from gridr_numba.polygons.edges import Layer, PolygonEdges, PolygonSet
+from gridr_numba.polygons.edges import Layer, PolygonEdges
 from gridr_numba.polygons.mask import PolygonMask
+from gridr_numba.polygons.sets import PolygonSet
 from gridr_numba.types import Cause
 from gridr_numba.window import Window
 

@@ -18,7 +18,8 @@ import gridr_numba as gn
 from gridr_numba.engine.dense import DenseOptions, densify_window
 from gridr_numba.kernels import bilinear, jit
 from gridr_numba.kernels.scanline import scan
-from gridr_numba.polygons.edges import Layer, PolygonEdges, PolygonSet
+from gridr_numba.polygons.edges import Layer, PolygonEdges
+from gridr_numba.polygons.sets import PolygonSet
 from gridr_numba.window import Window
 
 PREAMBLE = """
@@ -107,7 +108,8 @@ SERIAL = """
 import os, signal, threading
 import numba, numpy as np, shapely
 from gridr_numba.engine.dense import DenseOptions, densify_window
-from gridr_numba.polygons.edges import Layer, PolygonEdges, PolygonSet
+from gridr_numba.polygons.edges import Layer, PolygonEdges
+from gridr_numba.polygons.sets import PolygonSet
 from gridr_numba.types import ShapelyPredicate
 from gridr_numba.window import Window
 
@@ -185,7 +187,8 @@ def test_serial_and_parallel_scans_write_the_same_bits():
 SHARED = """
 import os, signal, time
 import numpy as np, shapely
-from gridr_numba.polygons.edges import Layer, PolygonEdges, PolygonSet
+from gridr_numba.polygons.edges import Layer, PolygonEdges
+from gridr_numba.polygons.sets import PolygonSet
 from gridr_numba.types import ShapelyPredicate
 
 axis = (0.0, 1.0, 0, 1000)

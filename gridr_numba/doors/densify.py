@@ -28,7 +28,7 @@ from ..files.outputs import Checksums, OutputFormat, RasterLayout, check_space, 
 from ..kernels.jit import usable_threads
 from ..polygons.files import PixelFrame, Polygons, pixel_polygons, polygon_files
 from ..polygons.mask import PolygonMask
-from ..types import DEFAULT_MEMORY_BUDGET, Pair, Progress
+from ..types import DEFAULT_MEMORY_BUDGET, Cause, Pair, Progress
 from .placement import NAMES, Placement, Sources, file_limits, placement_of
 
 logger = logging.getLogger(__name__)
@@ -384,7 +384,7 @@ class _Files:
 
         mask_file, grid_file, mask_target, grid_target = None, None, None, None
         if mask_out is not None:
-            mask_dtype = _smallest_type((0, 15) if values is None else values)
+            mask_dtype = _smallest_type((0, sum(Cause)) if values is None else values)
             mask_file = file(mask_out, "mask_out", mask_dtype, ("causes" if values is None else "validity",), None)
             mask_target = MaskOut(SinkBand(mask_file, 1), mask_dtype, values)
         if grid_in is not None:

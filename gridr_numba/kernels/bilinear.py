@@ -407,7 +407,7 @@ def summarise(dense: DensePart, counts: Integers, boxes: Floats) -> None:
         causes = dense.mask[i]
         counts[i, 0] = causes.shape[0]
         some = causes_in(causes)
-        for kind in range(4):
+        for kind in range(counts.shape[1] - 1):
             counts[i, kind + 1] = count_first(causes, np.uint8(1 << kind)) if some & (1 << kind) else 0
             counts[i, 0] -= counts[i, kind + 1]
         for band in range(boxes.shape[1]):

@@ -35,7 +35,7 @@ from ..errors import DatasetError, GridrError, GridrTypeError, GridrValueError
 from ..files.inputs import local_path
 from ..georef import map_to_pixel
 from ..types import GeometryType
-from .edges import polygon_set
+from .forms import polygon_set
 
 logger = logging.getLogger(__name__)
 
