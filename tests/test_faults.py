@@ -467,7 +467,7 @@ def test_a_chain_shrinks_its_strips_to_the_budget(folder, rasters, budget):
             (60, 60), (5, 5), out, np.uint16, mask, 1, 1, "float64", None, None, io_strip_size=0, ncpu=1,
             cpu_tile_shape=(99, 99), memory_budget=budget, progress=lambda done, total: seen.append(done),
         )  # fmt: skip
-    fitting = max(rows for rows in range(1, 297) if buffers(rows) <= budget * 7 // 8)
+    fitting = max(rows for rows in range(1, 297) if buffers(rows) <= Bounds(budget).buffer_bytes)
     assert seen[0] == 296 * (fitting if fitting < 32 or fitting == 296 else fitting // 32 * 32)
 
 

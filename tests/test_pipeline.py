@@ -15,6 +15,7 @@ from rasterio.env import getenv
 
 import gridr_numba as gn
 from gridr_numba.engine.background import in_background
+from gridr_numba.plan import Bounds
 
 
 class StopError(Exception):
@@ -209,8 +210,8 @@ def test_without_memory_for_two_strips_there_is_no_other_thread(rasters, two_thr
         )  # fmt: skip
         assert rasters.content(out).all()
 
-    two_strips = 2 * 32 * 1001 * 8 // 7 + 8
+    two_strips = Bounds(0).budget_for(2 * 32 * 1001)
     run(two_strips)
-    run(two_strips - 16)
+    run(two_strips - 3)
     half, whole = 32 * 1001, 64 * 1001
     assert seen == [(half, True), (whole, True), (half, False), (whole, False)]

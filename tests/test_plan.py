@@ -122,7 +122,7 @@ def test_windows_cover_the_raster_once_within_every_bound(request, aspect):
     nodes_counted = np.zeros(node_shape, int)
     size, rr = bounds.strip_size, resolution[0]
     asked = size * (rr if bounds.strip_target is GridRIOMode.INPUT else 1) if size else window.shape[0]
-    assert memory(plan.piece_shape, plan.buffer_sets) <= bounds.memory_budget - -(-bounds.memory_budget // 8)
+    assert memory(plan.piece_shape, plan.buffer_sets) <= bounds.buffer_bytes
     for piece in pieces:
         assert plan.piece(*piece.index) == piece
         times[piece.target.to_slices()] += 1
@@ -176,7 +176,7 @@ def test_where_columns_are_cut_windows_are_whole_blocks_or_no_block_fits(request
     assert not any(block_cols >= width for _, block_cols in blocks)
     tallest, widest = (max(sizes) for sizes in zip(*blocks, strict=True)) if blocks else (1, 1)
     least = (min(tallest, height), min(widest, width))
-    room = bounds.memory_budget - -(-bounds.memory_budget // 8)
+    room = bounds.buffer_bytes
     all_rows, all_cols = (math.lcm(*sizes) for sizes in zip(*blocks, strict=True)) if blocks else (1, 1)
     if memory((min(all_rows, height), min(all_cols, width)), 1) <= room:
         assert cols % all_cols == 0

@@ -310,7 +310,7 @@ class Checksums:
             (output, self._windows[output][part :: 2 * threads]) for output in outputs for part in range(2 * threads)
         ]
         pool = ThreadPoolExecutor(threads, "gridr-numba-verify")
-        with block_cache.at_most(2 * blocks * threads):
+        with block_cache.at_most(min(memory, 2 * blocks * threads)):
             try:
                 for compared in [pool.submit(output.verify, windows) for output, windows in parts if windows]:
                     compared.result()

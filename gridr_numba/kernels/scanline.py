@@ -247,6 +247,7 @@ def first_centre(value: float, origin: float, step: float, start: int, stop: int
 # -- once a window ------------------------------------------------------------------------------------------------
 
 
+# Longer than a screen on purpose: a helper that took its loop over polygons would be optimised once more.
 @kernel
 def scan(
     table: EdgeTable,
