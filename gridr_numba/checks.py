@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from .errors import DtypeError, GridrTypeError, GridrValueError
-from .types import GridRasterizeAlg, RasterizeOptions, ShapelyPredicate, Validity
+from .types import AnyArray, AnyDtype, GridRasterizeAlg, RasterizeOptions, ShapelyPredicate, Validity
 
 EnumT = TypeVar("EnumT", bound=IntEnum)
 
@@ -130,18 +130,18 @@ def member(enum: type[EnumT], value: object, name: str) -> EnumT:
         ) from None
 
 
-def dtype(value: DTypeLike | None, name: str) -> np.dtype[Any]:
+def dtype(value: DTypeLike | None, name: str) -> AnyDtype:
     """Take a data type, in any form that numpy takes."""
     if value is None:
         raise GridrTypeError(f"{name} must be a data type, not None", argument=name)
     try:
-        given: np.dtype[Any] = np.dtype(value)
+        given: AnyDtype = np.dtype(value)
     except TypeError:
         raise GridrTypeError(f"{name} must be a data type, not {value!r}", argument=name) from None
     return given
 
 
-def floating_dtype(value: DTypeLike | None, name: str, *, optional: bool = False) -> np.dtype[Any] | None:
+def floating_dtype(value: DTypeLike | None, name: str, *, optional: bool = False) -> AnyDtype | None:
     """Take a floating data type, or None where the signature has it."""
     if value is None and optional:
         return None
@@ -151,7 +151,7 @@ def floating_dtype(value: DTypeLike | None, name: str, *, optional: bool = False
     return given
 
 
-def integer_dtype(value: DTypeLike | None, name: str) -> np.dtype[Any]:
+def integer_dtype(value: DTypeLike | None, name: str) -> AnyDtype:
     """Take an integer data type, or bool."""
     given = dtype(value, name)
     if given.kind not in "iub":
@@ -159,7 +159,7 @@ def integer_dtype(value: DTypeLike | None, name: str) -> np.dtype[Any]:
     return given
 
 
-def array(value: object, name: str, ndim: int, kinds: str) -> np.ndarray[Any, Any]:
+def array(value: object, name: str, ndim: int, kinds: str) -> AnyArray:
     """Take an array of so many dimensions, none empty, whose data type is of one of these kinds."""
     if not isinstance(value, np.ndarray) or isinstance(value, np.ma.MaskedArray):
         raise GridrTypeError(f"{name} must be a numpy array, not {type(value).__name__}", argument=name)
@@ -177,7 +177,7 @@ def _kind_names(kinds: str) -> str:
     return " or ".join(text for kind, text in names.items() if kind in kinds)
 
 
-def output_array(value: object, name: str, shape: tuple[int, ...], kinds: str) -> np.ndarray[Any, Any]:
+def output_array(value: object, name: str, shape: tuple[int, ...], kinds: str) -> AnyArray:
     """Take a writable array of this shape."""
     out = array(value, name, len(shape), kinds)
     if out.shape != shape:
@@ -196,7 +196,7 @@ def binary_threshold(value: object, name: str) -> Fraction:
     return Fraction(str(value))
 
 
-def fits(value: object, dtype: np.dtype[Any], name: str) -> int | float:
+def fits(value: object, dtype: AnyDtype, name: str) -> int | float:
     """Take a number that a data type can hold, of Python's types: in range, and no fraction in an integer type."""
     if not isinstance(value, Real | np.bool_):
         raise GridrTypeError(f"{name} must be a number, not {value!r}", argument=name)
@@ -216,7 +216,7 @@ def fits(value: object, dtype: np.dtype[Any], name: str) -> int | float:
     return exact
 
 
-def mask_out_values(value: object, dtypes: Iterable[np.dtype[Any]]) -> tuple[int, int]:
+def mask_out_values(value: object, dtypes: Iterable[AnyDtype]) -> tuple[int, int]:
     """Take the (valid, invalid) pair to write, each of which every data type on the way must hold."""
     if value is None:
         value = (Validity.VALID, Validity.INVALID)
@@ -355,7 +355,7 @@ def dataset_shape(dataset: Any, name: str, shape: tuple[int, int], why: str) -> 
         )
 
 
-def band(value: object, dataset: Any, band_name: str, dataset_name: str, *, kinds: str) -> tuple[int, np.dtype[Any]]:
+def band(value: object, dataset: Any, band_name: str, dataset_name: str, *, kinds: str) -> tuple[int, AnyDtype]:
     """Take a band number (from 1) of a dataset, of a data type of one of these kinds; return both."""
     if value is None:
         raise GridrTypeError(f"{band_name} must be a band number, not None", argument=band_name)

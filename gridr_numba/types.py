@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from enum import IntEnum, IntFlag
 from typing import Any, Protocol, Union
 
+import numpy as np
+from numpy.typing import NDArray
+
 
 class Validity(IntEnum):
     """GRIDR's convention for the validity of a pixel."""
@@ -45,6 +48,10 @@ class Cause(IntFlag):
     OUTSIDE_VALID = 4
     INSIDE_INVALID = 8
 
+
+#: Of a data type that is checked, or that the caller chose.
+AnyArray = NDArray[Any]
+AnyDtype = np.dtype[Any]
 
 #: A pair along rows and along columns, in this order.
 Pair = tuple[int, int]

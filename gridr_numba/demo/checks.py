@@ -22,6 +22,7 @@ from rasterio.transform import Affine
 from rasterio.vrt import WarpedVRT
 from rasterio.warp import reproject
 
+from ..types import AnyArray
 from ..window import Window
 from .job import DENSE_GRID_FILE, DENSE_MASK_FILE, GRID_FILE, MASK_FILE, DemoJob
 
@@ -93,7 +94,7 @@ def _random_pixels(job: DemoJob, samples: int, rng: np.random.Generator) -> tupl
     return rng.integers(height, size=samples), rng.integers(width, size=samples)
 
 
-def _read_pixels(path: Path, rows: Integers, cols: Integers) -> NDArray[Any]:
+def _read_pixels(path: Path, rows: Integers, cols: Integers) -> AnyArray:
     """Read single pixels of all bands, shape (bands, pixels)."""
     with rasterio.open(path) as dataset:
         pixels = [

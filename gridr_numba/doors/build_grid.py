@@ -8,13 +8,14 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import DTypeLike
 
 from .. import checks
 from ..engine.dense import DenseOptions, compiled_for, densify_window, largest_float64_in, rows_of, write_in_parts
 from ..errors import GridrTypeError, GridrValueError
 from ..kernels.bilinear import void_nodes
 from ..plan import grid_full_resolution_shape, node_window
+from ..types import AnyArray
 from ..window import Window
 
 # Rows of so many pixels are computed, and cast or copied while they are in the cache, where the output is not one that
@@ -24,12 +25,12 @@ _PIXELS_A_PART = 1 << 17
 
 def build_grid(
     resolution: tuple[int, int],
-    grid: NDArray[Any],
+    grid: AnyArray,
     grid_target_win: Any,
     grid_resolution: tuple[int, int],
-    out: NDArray[Any] | None,
+    out: AnyArray | None,
     computation_dtype: DTypeLike | None = None,
-) -> NDArray[Any] | None:
+) -> AnyArray | None:
     """Interpolate a coarse grid to full resolution. GRIDR's name and signature.
 
     Laws 1, 2, 3 and 5: a pixel on a node is that node, to the bit; every other is within 4 ulp of the exact bilinear
@@ -97,7 +98,7 @@ def target_window(win: Any, name: str, node_shape: tuple[int, ...], resolution: 
     return window
 
 
-def interpolate(nodes: NDArray[Any], window: Window, resolution: tuple[int, int], result: NDArray[Any]) -> None:
+def interpolate(nodes: AnyArray, window: Window, resolution: tuple[int, int], result: AnyArray) -> None:
     """Interpolate checked arrays into any floating array of any strides."""
     needed, relative = node_window(window, resolution)
     contributing = np.array(nodes[(slice(None), *needed.to_slices())], dtype=np.float64, order="C")  # always a copy

@@ -15,7 +15,7 @@ from ..engine.dense import NO_BYTES, DenseOptions, densify_window, rows_of, writ
 from ..errors import GridrValueError
 from ..plan import node_window
 from ..polygons.mask import PolygonMask
-from ..types import MASK_BINARY_THRESHOLD, Cause, GeometryType
+from ..types import MASK_BINARY_THRESHOLD, AnyArray, Cause, GeometryType
 from ..window import Window
 from .build_grid import target_window
 
@@ -27,17 +27,17 @@ _BYTES_A_PART = 1 << 20
 def build_mask(
     shape: tuple[int, int] | None,
     resolution: tuple[int, int],
-    out: NDArray[Any] | None,
+    out: AnyArray | None,
     geometry_origin: tuple[float, float] | None = None,
     geometry_pair: tuple[GeometryType | None, GeometryType | None] | None = None,
-    mask_in: NDArray[Any] | None = None,
+    mask_in: AnyArray | None = None,
     mask_in_target_win: Any = None,
     mask_in_resolution: tuple[int, int] | None = None,
     oversampling_dtype: DTypeLike | None = None,
     mask_in_binary_threshold: float | None = MASK_BINARY_THRESHOLD,
     rasterize_kwargs: dict[str, Any] | None = None,
     init_out: bool = False,
-) -> NDArray[Any] | None:
+) -> AnyArray | None:
     """Merge a coarse raster mask and polygons into a mask at full resolution. GRIDR's name and signature.
 
     A pixel is 1 (VALID) if it is raster-valid, inside a valid polygon where any is given, and inside no invalid one;
@@ -123,7 +123,7 @@ def build_mask(
     return dense if result is None else None
 
 
-def _write(polygons: PolygonMask | None, coarse: _CoarseMask | None, out: NDArray[Any]) -> None:
+def _write(polygons: PolygonMask | None, coarse: _CoarseMask | None, out: AnyArray) -> None:
     """Write the mask in parts that stay in the cache: no second array of its size where its own bytes can be used.
 
     Polygons are written in one go, for which those of another type or other strides need bytes beside them.
@@ -165,7 +165,7 @@ class _CoarseMask:
         self._relative = relative
 
     @classmethod
-    def of(cls, mask_in: NDArray[Any], window: Window, options: DenseOptions) -> _CoarseMask:
+    def of(cls, mask_in: AnyArray, window: Window, options: DenseOptions) -> _CoarseMask:
         """Take the nodes that contribute to a window, as copies."""
         needed, relative = node_window(window, options.resolution_row_col)
         nodes = mask_in[needed.to_slices()]
@@ -186,7 +186,7 @@ class _CoarseMask:
 class _BinaryMask(_CoarseMask):
     """Nodes that are all 0 or 1: the kernel decides in integers."""
 
-    def __init__(self, options: DenseOptions, relative: Window, nodes: NDArray[Any]) -> None:
+    def __init__(self, options: DenseOptions, relative: Window, nodes: AnyArray) -> None:
         super().__init__(options, relative)
         self._valid_nodes = np.ascontiguousarray(nodes == 1).view(np.uint8)
 
@@ -200,7 +200,7 @@ class _FractionalMask(_CoarseMask):
 
     bytes_a_pixel = 8
 
-    def __init__(self, options: DenseOptions, relative: Window, nodes: NDArray[Any]) -> None:
+    def __init__(self, options: DenseOptions, relative: Window, nodes: AnyArray) -> None:
         super().__init__(replace(options, limits=(np.inf,)), relative)
         self._nodes = np.array(nodes, dtype=np.float64, order="C")[np.newaxis]
         self._signed = not bool((nodes >= 0).all())

@@ -28,7 +28,7 @@ from ..files.outputs import Checksums, OutputFormat, RasterLayout, check_space, 
 from ..kernels.jit import usable_threads
 from ..polygons.files import PixelFrame, Polygons, pixel_polygons, polygon_files
 from ..polygons.mask import PolygonMask
-from ..types import DEFAULT_MEMORY_BUDGET, Cause, Pair, Progress
+from ..types import DEFAULT_MEMORY_BUDGET, AnyDtype, Cause, Pair, Progress
 from .placement import NAMES, Placement, Sources, file_limits, placement_of
 
 logger = logging.getLogger(__name__)
@@ -373,9 +373,7 @@ class _Files:
             "GRIDR_NUMBA_OPTIONS": options,
         }
 
-        def file(
-            value: object, name: str, file_dtype: np.dtype[Any], bands: tuple[str, ...], nodata: Any
-        ) -> OutputFormat:
+        def file(value: object, name: str, file_dtype: AnyDtype, bands: tuple[str, ...], nodata: Any) -> OutputFormat:
             layout = RasterLayout(
                 place.extent.window.shape, file_dtype, bands, nodata, place.crs, place.transform, tags
             )
@@ -396,14 +394,14 @@ class _Files:
         return cls(mask_file, grid_file, mask_target, grid_target)
 
 
-def _smallest_type(values: Pair) -> np.dtype[Any]:
+def _smallest_type(values: Pair) -> AnyDtype:
     """Return the smallest integer type that holds two values, unsigned where it can be."""
     types = (np.uint8, np.int8, np.uint16, np.int16, np.uint32, np.int32, np.int64)
     held = (each for each in types if np.iinfo(each).min <= min(values) and max(values) <= np.iinfo(each).max)
     return np.dtype(next(held))
 
 
-def _grid_type(dtype: DTypeLike | None, grid_in: GridIn) -> np.dtype[Any]:
+def _grid_type(dtype: DTypeLike | None, grid_in: GridIn) -> AnyDtype:
     given = checks.floating_dtype(dtype, "dtype", optional=True)
     if given is None:
         types = [np.dtype(dataset.dtypes[index - 1]) for dataset, index in grid_in.bands]

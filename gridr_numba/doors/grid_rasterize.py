@@ -14,12 +14,12 @@ from ..errors import DtypeError, GridrTypeError, GridrValueError
 from ..polygons.forms import polygon_set
 from ..polygons.mask import RASTERIO_DILATION, Lattice, paint, write_inside
 from ..polygons.sets import BUFFER_LIMIT, PolygonSet, inside_points
-from ..types import GeometryType, GridRasterizeAlg, RasterizeOptions
+from ..types import AnyArray, GeometryType, GridRasterizeAlg, RasterizeOptions
 from ..window import Window
 
 
 def grid_rasterize(
-    grid_coords: Sequence[NDArray[Any]] | NDArray[Any] | None,
+    grid_coords: Sequence[AnyArray] | AnyArray | None,
     shape: tuple[int, int] | None,
     origin: tuple[float, float] | None,
     resolution: tuple[float, float] | None,
@@ -30,11 +30,11 @@ def grid_rasterize(
     geometry: GeometryType | None,
     geometry_buffer_dst: float | EllipsisType | None = ...,
     alg: GridRasterizeAlg = GridRasterizeAlg.RASTERIO_RASTERIZE,
-    output: NDArray[Any] | None = None,
+    output: AnyArray | None = None,
     dtype: DTypeLike | None = None,
     reduce: bool = False,
     **kwargs_alg: Any,
-) -> NDArray[Any] | int | float | None:
+) -> AnyArray | int | float | None:
     """Rasterize polygons on a lattice of pixel centres. GRIDR's name and signature.
 
     Law 6. SHAPELY gives what shapely's predicate answers for each centre and each polygon; RASTERIO_RASTERIZE what
@@ -117,7 +117,7 @@ def grid_rasterize(
     return None if output is not None else result
 
 
-def _is_uniform(values: NDArray[Any]) -> bool:
+def _is_uniform(values: AnyArray) -> bool:
     """Say whether an array has one value, which may be NaN."""
     if values.itemsize > 8:  # longdouble
         return bool(((values == values.flat[0]) | (values != values) & np.isnan(values.flat[0])).all())
@@ -125,9 +125,7 @@ def _is_uniform(values: NDArray[Any]) -> bool:
     return bool(bits.min() == bits.max())
 
 
-def _result_array(
-    output: Any, dtype: Any, shape: tuple[int, int], options: RasterizeOptions, reduce: bool
-) -> NDArray[Any]:
+def _result_array(output: Any, dtype: Any, shape: tuple[int, int], options: RasterizeOptions, reduce: bool) -> AnyArray:
     if (output is None) == (dtype is None):
         raise GridrValueError(
             f"exactly one of output and dtype must be given, not {'both' if dtype else 'neither'}", argument="output"
@@ -206,7 +204,7 @@ def _write_inside_coordinates(
     window: Window,
     options: RasterizeOptions,
     values: tuple[Any, Any],
-    out: NDArray[Any],
+    out: AnyArray,
 ) -> None:
     """Write values for centres given one by one: shapely is asked each, unless they are regular, as GDAL needs them."""
     whole_xs, whole_ys = points

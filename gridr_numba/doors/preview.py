@@ -22,7 +22,7 @@ from ..files.gdal import named_errors
 from ..files.inputs import open_raster
 from ..files.outputs import destination
 from ..files.whole_file import whole_file
-from ..types import Cause
+from ..types import AnyArray, Cause
 from ..window import Window
 
 Floats = NDArray[np.float64]
@@ -83,7 +83,7 @@ def blend(picture: Floats, where: Bools, colour: Colour, weight: float) -> None:
     picture[where] += weight * (np.array(colour, dtype=np.float64) - picture[where])
 
 
-def every(dataset: Any, bands: list[int], step: int) -> NDArray[Any]:
+def every(dataset: Any, bands: list[int], step: int) -> AnyArray:
     """Read every so manieth row and column of some bands, block by block; shape (bands, rows, columns).
 
     Displacements need rows and columns at one distance, which is why they are chosen here.
@@ -91,7 +91,7 @@ def every(dataset: Any, bands: list[int], step: int) -> NDArray[Any]:
     height, width = dataset.shape
     block_rows, block_cols = dataset.block_shapes[bands[0] - 1]
     cols_a_read = max(1, _PIXELS_A_READ // (block_rows * block_cols)) * block_cols
-    chosen: NDArray[Any] = np.empty(
+    chosen: AnyArray = np.empty(
         (len(bands), -(-height // step), -(-width // step)),
         np.result_type(*(dataset.dtypes[band - 1] for band in bands)),
     )
@@ -230,7 +230,7 @@ _CAUSE_COLOURS: dict[Cause, tuple[str, Colour]] = {
 }
 
 
-def _mask_picture(values: NDArray[Any], descriptions: Sequence[str | None], valid_value: int) -> tuple[Floats, str]:
+def _mask_picture(values: AnyArray, descriptions: Sequence[str | None], valid_value: int) -> tuple[Floats, str]:
     picture = np.empty((*values.shape, 3))
     picture[:] = VALID
     shows = "Teal: valid, {:.4g} % of the picture"

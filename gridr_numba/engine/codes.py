@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
+
+from ..types import AnyArray
 
 # Pixels that are turned into codes at a time: few enough to stay in the processor's cache from pass to pass.
 _PIXELS_A_PART = 1 << 18
 
 
-def write_codes(causes: NDArray[np.uint8], codes: tuple[int, int] | None, out: NDArray[Any]) -> None:
+def write_codes(causes: NDArray[np.uint8], codes: tuple[int, int] | None, out: AnyArray) -> None:
     """Write one code where there is no cause, the other where there is any.
 
     Parameters
@@ -33,7 +33,7 @@ def parts_of(shape: tuple[int, ...], pixels: int = _PIXELS_A_PART) -> list[slice
     return [slice(start, min(start + step, shape[0])) for start in range(0, shape[0], step)]
 
 
-def _write_part(causes: NDArray[np.uint8], codes: tuple[int, int] | None, out: NDArray[Any]) -> None:
+def _write_part(causes: NDArray[np.uint8], codes: tuple[int, int] | None, out: AnyArray) -> None:
     if codes is None:
         if out.dtype != causes.dtype or not np.may_share_memory(out, causes):
             out[...] = causes

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
 from ..kernels.bilinear import dense_part, summarise
-from ..types import Cause
+from ..types import AnyArray, Cause
 
 
 class Tally:
@@ -24,7 +22,7 @@ class Tally:
         self._counts = np.zeros(1 + len(Cause), np.int64)
         self._box = np.tile([np.inf, -np.inf], (bands, 1))
 
-    def add(self, grid: NDArray[Any], mask: NDArray[np.uint8]) -> None:
+    def add(self, grid: AnyArray, mask: NDArray[np.uint8]) -> None:
         """Count a strip whose mask holds causes."""
         rows = len(mask)
         counts = np.empty((rows, len(self._counts)), np.int64)

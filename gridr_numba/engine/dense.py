@@ -6,13 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import ceil
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..kernels.bilinear import Nodes, Rules, dense_part, densify
 from ..kernels.jit import share, team, usable_threads
+from ..types import AnyArray, AnyDtype
 from ..window import Window
 from .codes import parts_of
 
@@ -66,7 +66,7 @@ def densify_window(
     nodes: NDArray[np.float64] = NO_GRID,
     valid_nodes: NDArray[np.uint8] = NO_BYTES,
     marked: bool = False,
-    out_grid: NDArray[Any] = NO_GRID,
+    out_grid: AnyArray = NO_GRID,
     out_mask: NDArray[np.uint8] = NO_BYTES,
 ) -> None:
     """Compute one window from the nodes around it. What is left out is absent; see the kernel for the arrays.
@@ -124,14 +124,14 @@ def rows_of(window: Window, rows: slice) -> Window:
     return replace(window, row_start=window.row_start + rows.start, row_stop=window.row_start + rows.stop)
 
 
-def compiled_for(dtypes: set[np.dtype[Any]]) -> np.dtype[Any]:
+def compiled_for(dtypes: set[AnyDtype]) -> AnyDtype:
     """Return the type in which the kernel writes bands of these types: theirs if it has it, else float64 to be cast."""
     if len(dtypes) == 1 and (dtype := next(iter(dtypes)).newbyteorder("=")) in (np.float32, np.float64):
         return dtype
     return np.dtype(np.float64)
 
 
-def largest_float64_in(dtype: np.dtype[Any]) -> float:
+def largest_float64_in(dtype: AnyDtype) -> float:
     """Return the largest float64 that a floating type holds without overflow, rounding included."""
     if dtype.itemsize >= 8:
         return float(np.finfo(np.float64).max)

@@ -19,7 +19,7 @@ from ..errors import GridrValueError
 from ..files.bands import BandSink, BandSource, Dataset, SinkBand, SourceBand, Watch
 from ..plan import Bounds, grid_full_resolution_shape
 from ..polygons.mask import PolygonMask
-from ..types import Pair, Progress, Validity
+from ..types import AnyDtype, Pair, Progress, Validity
 from ..window import Window
 from .counts import Tally
 from .dense import compiled_for, largest_float64_in
@@ -83,7 +83,7 @@ class MaskIn:
     """The coarse mask: a band, its data type, and the value in it that is valid."""
 
     band: SourceBand
-    dtype: np.dtype[Any]
+    dtype: AnyDtype
     valid_value: np.generic
 
     @classmethod
@@ -167,7 +167,7 @@ class MaskOut:
     """The dense mask: a band, its data type, and the values for valid and invalid; None for the causes themselves."""
 
     band: SinkBand
-    dtype: np.dtype[Any]
+    dtype: AnyDtype
     values: Pair | None
 
     @classmethod
@@ -196,7 +196,7 @@ class GridOut:
     """
 
     bands: tuple[SinkBand, SinkBand]
-    dtypes: tuple[np.dtype[Any], np.dtype[Any]]
+    dtypes: tuple[AnyDtype, AnyDtype]
     swapped: bool = False
 
     @classmethod
@@ -215,7 +215,7 @@ class GridOut:
         return cls((SinkBand(*first[:2]), SinkBand(*second[:2])), (first[2], second[2]), swapped)
 
     @property
-    def dtype(self) -> np.dtype[Any]:
+    def dtype(self) -> AnyDtype:
         """In which both bands are computed; a band of another type is cast."""
         return compiled_for(set(self.dtypes))
 
@@ -373,7 +373,7 @@ def _number(value: object, name: str) -> int | float:
     return int(value) if isinstance(value, Integral) else number
 
 
-def _as_held(value: int | float, dtype: np.dtype[Any], name: str) -> float:
+def _as_held(value: int | float, dtype: AnyDtype, name: str) -> float:
     """Return a nodata value as a band of this type holds it, in float64; NaN where the type cannot hold it."""
     if value != value:
         return float("nan")

@@ -8,14 +8,12 @@ from contextlib import closing
 from dataclasses import replace
 from functools import partial
 from itertools import cycle
-from typing import Any
-
-from numpy.typing import NDArray
 
 from ..files.bands import WindowBuffer, WindowWriter
 from ..files.gdal import block_cache
 from ..kernels.jit import usable_threads
 from ..plan import Piece, WindowPlan, plan_windows
+from ..types import AnyArray
 from .background import in_background
 from .job import Limits, Services
 from .memory import memory_beside
@@ -91,10 +89,10 @@ class _Outputs:
             buffer.reserve(plan.piece_shape)
         self._writers = [WindowWriter(target.bands, services.watch) for target in step.targets]
 
-    def arrays(self, piece: Piece) -> list[NDArray[Any]]:
+    def arrays(self, piece: Piece) -> list[AnyArray]:
         return [buffer.part(piece.dense.shape) for buffer in self._buffers]
 
-    def finish(self, piece: Piece, arrays: Sequence[NDArray[Any]]) -> None:
+    def finish(self, piece: Piece, arrays: Sequence[AnyArray]) -> None:
         for writer, values in zip(self._writers, arrays, strict=True):
             writer.finish(piece.target, values)
 

@@ -6,7 +6,7 @@ import logging
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ..files.bands import SinkBand, WindowBuffer, WindowReader
 from ..kernels.bilinear import void_nodes
 from ..plan import Piece, WindowMemory
-from ..types import Pair
+from ..types import AnyArray, AnyDtype, Pair
 from ..window import Window
 from .codes import write_codes
 from .counts import Tally
@@ -26,7 +26,7 @@ class Target(NamedTuple):
     """Bands that a step writes into one array, of which each dataset then gets its part in its own type."""
 
     bands: tuple[SinkBand, ...]
-    dtype: np.dtype[Any]
+    dtype: AnyDtype
 
 
 class Step(ABC):
@@ -53,7 +53,7 @@ class Step(ABC):
         """Allocate and touch what windows of so many pixels and nodes need."""
 
     @abstractmethod
-    def run(self, piece: Piece, out: Sequence[NDArray[Any]], threads: int) -> None:
+    def run(self, piece: Piece, out: Sequence[AnyArray], threads: int) -> None:
         """Read and compute one window.
 
         Parameters
@@ -128,7 +128,7 @@ class DenseStep(Step):
         if self._wants_mask and (self._mask_out is None or self._wide):
             self._causes.reserve(shape_row_col)
 
-    def run(self, piece: Piece, out: Sequence[NDArray[Any]], threads: int) -> None:
+    def run(self, piece: Piece, out: Sequence[AnyArray], threads: int) -> None:
         """Read the nodes of a window, and compute its coordinates and its mask."""
         grid = NO_GRID if self._grid_out is None else out[-1]
         codes = None if self._mask_out is None else out[0][0]

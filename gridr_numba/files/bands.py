@@ -7,9 +7,9 @@ from itertools import groupby
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import DTypeLike
 
-from ..types import Pair
+from ..types import AnyArray, Pair
 from ..window import Window
 from .gdal import named_errors
 
@@ -45,14 +45,14 @@ class BandSource(Dataset, Protocol):
     def descriptions(self) -> Sequence[str | None]:
         """The name of each band."""
 
-    def read(self, indexes: list[int], *, window: Any, out: NDArray[Any]) -> object:
+    def read(self, indexes: list[int], *, window: Any, out: AnyArray) -> object:
         """Read some bands, numbered from 1, of a `rasterio.windows.Window`, converted to the type of `out`."""
 
 
 class BandSink(Dataset, Protocol):
     """A dataset that windows are written to."""
 
-    def write(self, values: NDArray[Any], indexes: list[int], *, window: Any) -> object:
+    def write(self, values: AnyArray, indexes: list[int], *, window: Any) -> object:
         """Write some bands, numbered from 1, of a `rasterio.windows.Window`."""
 
 
@@ -71,7 +71,7 @@ class SinkBand(NamedTuple):
 
 
 #: Told of what is about to be written: the dataset, the bands' numbers, where, and the values in the file's type.
-Watch = Callable[[BandSink, list[int], Window, NDArray[Any]], object]
+Watch = Callable[[BandSink, list[int], Window, AnyArray], object]
 
 DatasetT = TypeVar("DatasetT", bound=Dataset)
 
@@ -81,7 +81,7 @@ class WindowBuffer:
 
     def __init__(self, bands: int, dtype: DTypeLike) -> None:
         self._bands = bands
-        self._memory: NDArray[Any] = np.empty(0, dtype)
+        self._memory: AnyArray = np.empty(0, dtype)
 
     def reserve(self, shape_row_col: Pair) -> None:
         """Make room for windows up to this shape."""
@@ -90,7 +90,7 @@ class WindowBuffer:
             self._memory = np.empty(size, self._memory.dtype)
             self._memory.fill(0)  # touches it: memory that there is not fails here, before anything is written
 
-    def part(self, shape_row_col: Pair) -> NDArray[Any]:
+    def part(self, shape_row_col: Pair) -> AnyArray:
         """Return memory of shape (bands, rows, columns)."""
         self.reserve(shape_row_col)
         rows, cols = shape_row_col
@@ -108,7 +108,7 @@ class WindowReader:
         """Make room for windows up to this shape."""
         self._buffer.reserve(shape_row_col)
 
-    def read(self, window: Window) -> NDArray[Any]:
+    def read(self, window: Window) -> AnyArray:
         """Return an array (bands, rows, columns), valid until the next read."""
         out = self._buffer.part(window.shape)
         for dataset, indexes, bands in self._groups:
@@ -123,9 +123,9 @@ class WindowWriter:
     def __init__(self, bands: Sequence[SinkBand], watch: Watch | None = None) -> None:
         self._groups = list(_by_dataset(bands))
         self._watch = watch
-        self._values: list[NDArray[Any]] = []
+        self._values: list[AnyArray] = []
 
-    def finish(self, window: Window, values: NDArray[Any]) -> None:
+    def finish(self, window: Window, values: AnyArray) -> None:
         """Bring the values of a window to the files' types. What is left to do then waits for files alone."""
         self._values = []
         for dataset, indexes, bands in self._groups:

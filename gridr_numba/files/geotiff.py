@@ -8,13 +8,12 @@ from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import rasterio
 import rasterio.shutil
-from numpy.typing import NDArray
 from rasterio.enums import Interleaving
 
 from ..errors import DatasetError, GridrTypeError, GridrValueError
+from ..types import AnyArray, AnyDtype
 from .bands import BandSource
 from .gdal import gdal_errors, reason_of
 from .outputs import OutputFormat, OutputPlan, RasterLayout
@@ -112,7 +111,7 @@ class GeoTiff(OutputFormat):
             self._dataset.set_band_description(index, text)
         self._dataset.update_tags(**self.layout.tags)
 
-    def write_bands(self, values: NDArray[Any], indexes: list[int], window: object) -> None:
+    def write_bands(self, values: AnyArray, indexes: list[int], window: object) -> None:
         """Write to the partial file."""
         self._dataset.write(values, indexes, window=window)
 
@@ -194,7 +193,7 @@ def discard_dataset(dataset: Any) -> None:
         dataset.close()
 
 
-def gtiff_options(value: object, dtype: np.dtype[Any]) -> dict[str, str]:
+def gtiff_options(value: object, dtype: AnyDtype) -> dict[str, str]:
     """Take GTiff creation options over the defaults, for a file of this type; refuse those that would lose digits."""
     if value is not None and not isinstance(value, dict):
         raise GridrTypeError(f"creation_options must be a dict or None, not {value!r}", argument="creation_options")

@@ -21,11 +21,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..errors import DatasetError, GridrValueError
 from ..kernels.checksum import LANES, fold
-from ..types import Pair
+from ..types import AnyArray, AnyDtype, Pair
 from ..window import Window
 from .bands import BandSink, BandSource
 from .gdal import block_cache, gdal_errors, reason_of
@@ -53,7 +52,7 @@ class RasterLayout:
     """
 
     shape: Pair
-    dtype: np.dtype[Any]
+    dtype: AnyDtype
     descriptions: tuple[str, ...]
     nodata: float | None
     crs: Any
@@ -144,7 +143,7 @@ class OutputFormat(ABC):
     def create(self) -> None:
         """Make the partial file, over one that a killed run left."""
 
-    def write(self, values: NDArray[Any], indexes: list[int], *, window: object) -> None:
+    def write(self, values: AnyArray, indexes: list[int], *, window: object) -> None:
         """Write some bands of a `rasterio.windows.Window`; the first time, create the partial file."""
         if not self._created:
             self.create()
@@ -152,7 +151,7 @@ class OutputFormat(ABC):
         self.write_bands(values, indexes, window)
 
     @abstractmethod
-    def write_bands(self, values: NDArray[Any], indexes: list[int], window: object) -> None:
+    def write_bands(self, values: AnyArray, indexes: list[int], window: object) -> None:
         """Write to the partial file."""
 
     @abstractmethod
@@ -274,7 +273,7 @@ class Checksum:
         self._lanes = np.zeros(LANES, np.uint64)
         self._words = 0
 
-    def add(self, rows: NDArray[Any]) -> None:
+    def add(self, rows: AnyArray) -> None:
         """Add rows, as a C-contiguous array (rows, columns)."""
         # In the longest words of which a row is a whole number: few are faster, and all rows count the same.
         words = rows.view(f"u{gcd(rows.shape[1] * rows.itemsize, 8)}").reshape(-1)
@@ -293,7 +292,7 @@ class Checksums:
     def __init__(self) -> None:
         self._windows: dict[BandSink, list[WindowChecksums]] = {}
 
-    def watch(self, output: BandSink, indexes: list[int], window: Window, values: NDArray[Any]) -> None:
+    def watch(self, output: BandSink, indexes: list[int], window: Window, values: AnyArray) -> None:
         """Keep the checksums of a window that is about to be written."""
         checksums = [Checksum() for _ in indexes]
         for checksum, band in zip(checksums, values, strict=True):

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from .. import checks
 from ..georef import centres, lattice_transform
 from ..kernels.scanline import Axis
-from ..types import Cause, GridRasterizeAlg, RasterizeOptions, ShapelyPredicate
+from ..types import AnyArray, Cause, GridRasterizeAlg, RasterizeOptions, ShapelyPredicate
 from ..window import Window
 from .edges import Layer, PolygonEdges, change
 from .forms import polygon_set
@@ -52,7 +52,7 @@ def write_inside(
     window: Window,
     options: RasterizeOptions,
     values: tuple[Any, Any],
-    out: NDArray[Any],
+    out: AnyArray,
 ) -> None:
     """Write one of two values for each pixel of a window: outside the set, and inside it.
 
@@ -92,7 +92,7 @@ def write_inside(
         paint(strip, values, out[part])
 
 
-def paint(inside: NDArray[np.uint8], values: tuple[Any, Any], out: NDArray[Any]) -> None:
+def paint(inside: NDArray[np.uint8], values: tuple[Any, Any], out: AnyArray) -> None:
     """Write one of two values for each byte, which is 0 or 1 and may be that of the pixel itself."""
     pair = np.array(values, out.dtype)
     if out.itemsize > 8:  # longdouble
