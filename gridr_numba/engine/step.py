@@ -81,10 +81,8 @@ class DenseStep(Step):
 
     def __init__(self, job: Job, counts: Tally | None = None) -> None:
         self.name, self.window, self.resolution = job.name, job.extent.window, job.extent.resolution
-        self._inputs, self._rules, self._grid_out, self._mask_out = (
-            job.inputs, job.rules, job.outputs.grid, job.outputs.mask
-        )  # fmt: skip
-        self._counts = counts
+        self._inputs, self._counts = job.inputs, counts
+        self._grid_out, self._mask_out = job.outputs.grid, job.outputs.mask
         # Whether it matters which pixels the masks make invalid.
         self._wants_mask = self._mask_out is not None or job.rules.fill is not None or counts is not None
         self._wide = self._mask_out is not None and self._mask_out.dtype.itemsize > 1
@@ -135,15 +133,15 @@ class DenseStep(Step):
         mask = NO_BYTES
         if self._wants_mask:
             mask = self._causes.part(piece.dense.shape)[0] if codes is None or self._wide else codes.view(np.uint8)
-        marked = self._inputs.polygons is not None and self._wants_mask
-        if self._inputs.polygons is not None and marked:
-            self._inputs.polygons.write_causes(piece.dense, mask, threads)
+        polygons = self._inputs.polygons if self._wants_mask else None
+        if polygons is not None:
+            polygons.write_causes(piece.dense, mask, threads)
         densify_window(
             replace(self._options, threads=threads),
             piece.relative,
             nodes=self._nodes(piece),
             valid_nodes=self._valid(piece),
-            marked=marked,
+            marked=polygons is not None,
             out_grid=grid,
             out_mask=mask,
         )
