@@ -16,8 +16,8 @@ import shapely.geometry
 from rasterio.features import rasterize
 from rasterio.transform import Affine
 
-from gridr_numba.demo_job import RESOLUTION
-from gridr_numba.quicklook import blend, coloured, displacement, write_png
+from gridr_numba.demo.job import RESOLUTION
+from gridr_numba.doors.preview import blend, coloured, displacement, write_png
 
 GAP = 24
 
