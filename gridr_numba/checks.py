@@ -326,24 +326,28 @@ def geometry_pair(value: object) -> tuple[Any, Any]:
 
 
 def readable(dataset: Any, name: str) -> Any:
-    """Take an open dataset that can be read."""
-    return _dataset(dataset, name, "an open dataset to read", lambda mode: mode != "w")
+    """Take an open dataset that can be read: anything that is a `BandSource`."""
+    return _dataset(dataset, name, "an open dataset to read", "read", lambda mode: mode != "w")
 
 
 def writable(dataset: Any, name: str) -> Any:
-    """Take an open dataset that can be written."""
-    return _dataset(dataset, name, "a dataset open for writing", lambda mode: mode != "r")
+    """Take an open dataset that can be written: anything that is a `BandSink`."""
+    return _dataset(dataset, name, "a dataset open for writing", "write", lambda mode: mode != "r")
 
 
-def _dataset(dataset: Any, name: str, expected: str, allows: Any) -> Any:
-    if not all(hasattr(dataset, attribute) for attribute in ("read", "mode", "closed", "dtypes", "shape")):
+def _dataset(dataset: Any, name: str, expected: str, verb: str, allows: Any) -> Any:
+    if not all(hasattr(dataset, attribute) for attribute in ("name", "shape", "dtypes")):
         raise GridrTypeError(f"{name} must be {expected}, not {dataset!r}", argument=name)
-    if dataset.closed:
+    # Files have these two; other sources and sinks need not.
+    if getattr(dataset, "closed", False):
         raise GridrValueError(f"{name} must be {expected}, and {dataset.name!r} is closed", argument=name)
-    if not allows(dataset.mode):
+    mode = getattr(dataset, "mode", None)
+    if mode is not None and not allows(mode):
         raise GridrValueError(
-            f"{name} must be {expected}, and {dataset.name!r} is open in mode {dataset.mode!r}", argument=name
+            f"{name} must be {expected}, and {dataset.name!r} is open in mode {mode!r}", argument=name
         )
+    if not callable(getattr(dataset, verb, None)):
+        raise GridrTypeError(f"{name} must be {expected}, not {dataset!r}", argument=name)
     return dataset
 
 
@@ -360,9 +364,10 @@ def band(value: object, dataset: Any, band_name: str, dataset_name: str, *, kind
     if value is None:
         raise GridrTypeError(f"{band_name} must be a band number, not None", argument=band_name)
     index = integer(value, band_name, minimum=1)
-    if index > dataset.count:
+    count = len(dataset.dtypes)
+    if index > count:
         raise GridrValueError(
-            f"{band_name} must be a band of {dataset_name}, 1 to {dataset.count}, not {index}", argument=band_name
+            f"{band_name} must be a band of {dataset_name}, 1 to {count}, not {index}", argument=band_name
         )
     own = dataset.dtypes[index - 1]
     # rasterio names types that numpy does not have, such as complex_int16.

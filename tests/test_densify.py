@@ -415,3 +415,29 @@ def test_truncated_input(job, rasters):
     with pytest.raises(OSError, match=r"cannot read '.*tif'"):
         gn.densify(path, job["call"]["out"], resolution=(2, 2))
     assert os.listdir(job["folder"]) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({}, {}),
+        ({"threshold": 1, "mask_out_values": [1, 0], "geometry_origin": np.zeros(2)}, {}),
+        ({"grid_nodata": np.array(7.0)}, {"grid_nodata": 7.0}),
+        ({"threshold": np.longdouble(0.5)}, {"threshold": 0.5}),
+        ({"valid": np.array(shapely.box(0, 0, 50, 50), dtype=object)}, {"valid": "Polygon"}),
+    ],
+)
+def test_the_tag_holds_what_differs_from_the_defaults_by_value(job, options, expected):
+    kept = ("out", "grid", "resolution", "mask", "mask_out")
+    call = {**{key: value for key, value in job["call"].items() if key in kept}, **options}
+    gn.densify(**call)
+    with rasterio.open(call["out"]) as dataset:
+        said = json.loads(dataset.tags()["GRIDR_NUMBA_OPTIONS"])
+    said.pop("resolution")
+    assert said == expected
+
+
+def test_a_text_too_long_for_a_file_is_refused_by_the_name_of_its_argument(job):
+    with pytest.raises(gn.GridrValueError, match=r"^geometry_crs must be") as caught:
+        gn.densify(**{**job["call"], "geometry_crs": "x" * 5000 + "/"})
+    assert caught.value.argument == "geometry_crs"

@@ -208,6 +208,27 @@ def test_a_job_that_fails_leaves_the_destination_as_it_was(output, tmp_path):
     assert output.path.read_bytes() == b"old"
 
 
+def test_interrupted_again_while_it_is_discarded_it_leaves_nothing(output, tmp_path, monkeypatch):
+    interrupted, discard = [], type(output).discard
+
+    def once(self):
+        if not interrupted:
+            interrupted.append(self)
+            raise KeyboardInterrupt
+        discard(self)
+
+    monkeypatch.setattr(type(output), "discard", once)
+
+    def fail():
+        with partial_files([output]):
+            written(output)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fail()
+    assert os.listdir(tmp_path) == []
+
+
 def test_one_job_at_a_time_makes_an_output(make, output):
     again = make(output.path, output.layout)
     refused = pytest.raises(gn.GridrValueError, match="being made by another job")

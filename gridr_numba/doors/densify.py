@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from inspect import signature
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -212,7 +213,7 @@ def densify(
         Before a file is created, if `memory_budget` is too small for one of the outputs' blocks (a row of pixels, where
         they are striped), or there is not enough memory; the message says what would be needed.
     """
-    options, stages = _options_given(locals()), _Stages()
+    given, stages = locals(), _Stages()
     with ExitStack() as stack:
         with stages("check"):
             sources = Sources.opened(stack, grid, mask, like, allow_vrt=allow_vrt)
@@ -223,7 +224,7 @@ def densify(
             polygons = _polygons(place, (valid, invalid), *crs_layer_origin, rasterize_kwargs, repair=repair_geometry)
             values = _mask_values(mask_out_values)
             paths = [*sources.paths, *polygon_files(valid, invalid)]
-            files = _Files.of(place, grid_in, out, mask_out, dtype, values, creation_options, paths, options, overwrite)
+            files = _Files.of(place, grid_in, out, mask_out, dtype, values, creation_options, paths, given, overwrite)
             finite_fill = None if fill is None else checks.finite_or_nan(fill, "fill")
             rules = MaskRules.of(threshold, finite_fill, files.grid_out, NAMES)
             outputs, limits = Outputs(files.grid_out, files.mask_out), file_limits(threads, memory_budget)
@@ -291,19 +292,28 @@ def _options_given(given: Mapping[str, Any]) -> str:
     return json.dumps(options)
 
 
-def _described(value: object) -> Any:
+def _described(value: Any) -> Any:
     """Return an option in JSON's types. Of files the names alone: paths tell of their maker."""
-    if isinstance(value, Path) or (isinstance(value, str) and Path(value).is_file()):
+    if isinstance(value, np.ndarray | np.generic):
+        value = value.tolist()
+    if isinstance(value, Path) or (isinstance(value, str) and _is_file(value)):
         return Path(value).name
     if isinstance(value, Mapping):
         return {str(key): _described(item) for key, item in value.items()}
-    if isinstance(value, np.generic):
-        return value.item()
-    if isinstance(value, str | int | float) or value is None:
+    if isinstance(value, bool | str | int) or value is None:
         return value
-    if isinstance(value, tuple | list | np.ndarray) and len(value) <= _DESCRIBED_ITEMS:
+    if isinstance(value, Real):
+        return float(value)
+    if isinstance(value, tuple | list) and len(value) <= _DESCRIBED_ITEMS:
         return [_described(item) for item in value]
     return getattr(value, "__name__", type(value).__name__)
+
+
+def _is_file(text: str) -> bool:
+    try:
+        return Path(text).is_file()
+    except (OSError, ValueError):  # too long for a name, or with a NUL in it
+        return False
 
 
 class _Stages:
@@ -356,7 +366,7 @@ class _Files:
         values: Pair | None,
         creation_options: object,
         inputs: list[Path],
-        options: str,
+        given: Mapping[str, Any],
         overwrite: bool,
     ) -> _Files:
         """Check the arguments that say what to write, and where."""
@@ -370,7 +380,7 @@ class _Files:
             "GRIDR_NUMBA_VERSION": __version__,
             "GRIDR_NUMBA_RESOLUTION": f"{place.extent.resolution[0]} {place.extent.resolution[1]}",
             "GRIDR_NUMBA_INPUTS": " ".join(path.name for path in inputs),
-            "GRIDR_NUMBA_OPTIONS": options,
+            "GRIDR_NUMBA_OPTIONS": _options_given(given),
         }
 
         def file(value: object, name: str, file_dtype: AnyDtype, bands: tuple[str, ...], nodata: Any) -> OutputFormat:

@@ -142,9 +142,9 @@ class WindowWriter:
 
 
 def _by_dataset(bands: Sequence[tuple[DatasetT, int]]) -> Iterator[tuple[DatasetT, list[int], slice]]:
-    """Group neighbouring bands of one dataset: the dataset, its band numbers, and their place in the buffer."""
+    """Group neighbouring bands of one dataset and type: the dataset, the bands' numbers, their place in the buffer."""
     start = 0
-    for _, group in groupby(bands, key=lambda band: id(band[0])):
+    for _, group in groupby(bands, key=lambda band: (id(band[0]), band[0].dtypes[band[1] - 1])):
         members = list(group)
         yield members[0][0], [index for _, index in members], slice(start, start + len(members))
         start += len(members)

@@ -13,10 +13,10 @@ import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
-from math import gcd
+from math import gcd, prod
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -303,13 +303,15 @@ class Checksums:
     def verify(self, outputs: Sequence[OutputFormat], threads: int, memory: int) -> None:
         """Read partial files back and compare, in threads that each have a row of blocks in so much of GDAL's cache."""
         blocks = max(self._row_of_blocks(output) for output in outputs)
-        threads = max(1, min(threads, memory // (2 * blocks)))
+        # Beside its blocks in the cache, an open file has one block as it is stored and one as it is decoded.
+        beside = max(2 * prod(output.planned.block_shape) * output.layout.bytes_per_pixel for output in outputs)
+        threads = max(1, min(threads, memory // (2 * blocks + beside)))
         # Each part opens its file. Two a thread, so that one that is held up leaves work to the others.
         parts = [
             (output, self._windows[output][part :: 2 * threads]) for output in outputs for part in range(2 * threads)
         ]
         pool = ThreadPoolExecutor(threads, "gridr-numba-verify")
-        with block_cache.at_most(min(memory, 2 * blocks * threads)):
+        with block_cache.at_most(min(max(blocks, memory - beside), 2 * blocks * threads)):
             try:
                 for compared in [pool.submit(output.verify, windows) for output, windows in parts if windows]:
                     compared.result()
@@ -349,8 +351,10 @@ def partial_files(outputs: Sequence[OutputFormat]) -> Iterator[None]:
     try:
         yield
     except BaseException:  # Ctrl-C too: what is not complete goes, whatever ends the block
-        for output in outputs:
-            output.discard()
+        with ExitStack() as stack:  # each is discarded whatever another one meets, and once more if interrupted again
+            for output in outputs:
+                stack.callback(output.discard)
+                stack.callback(output.discard)
         raise
     finally:
         with _LOCK:
