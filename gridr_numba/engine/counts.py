@@ -10,7 +10,7 @@ from ..types import AnyArray, Cause
 
 
 class Tally:
-    """Counts strip by strip, from the causes that the kernel leaves in the mask.
+    """Counts window by window, from the causes that the kernel leaves in the mask.
 
     Parameters
     ----------
@@ -23,7 +23,7 @@ class Tally:
         self._box = np.tile([np.inf, -np.inf], (bands, 1))
 
     def add(self, grid: AnyArray, mask: NDArray[np.uint8]) -> None:
-        """Count a strip whose mask holds causes."""
+        """Count a window whose mask holds causes."""
         rows = len(mask)
         counts = np.empty((rows, len(self._counts)), np.int64)
         boxes = np.empty((rows, *self._box.shape))

@@ -1,4 +1,4 @@
-"""The one place that launches the fused kernel, for the in-memory doors and the strip loop alike."""
+"""The one place that launches the fused kernel, for the in-memory doors and the loop alike."""
 
 from __future__ import annotations
 
