@@ -38,7 +38,7 @@ class Layer(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class PolygonEdges:
-    """The polygons of all layers on the rows and columns of one raster, as edges: built once a job, used by each window.
+    """The polygons of all layers on one raster, as edges: built once a job, used by each window.
 
     Attributes
     ----------
