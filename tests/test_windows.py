@@ -95,12 +95,18 @@ def test_bits_and_reports_do_not_depend_on_windows(inputs, tmp_path, caplog, val
         assert mask.tobytes() == seen[0][2].tobytes()
 
 
+@pytest.fixture(scope="module")
+def whole(inputs, tmp_path_factory):
+    out = tmp_path_factory.mktemp("whole")
+    make(inputs[0], out, 1 << 28)
+    return content(out)
+
+
 @given(st.data())
-def test_a_part_is_that_slice_of_the_whole_in_any_windows(inputs, tmp_path_factory, data):
+def test_a_part_is_that_slice_of_the_whole_in_any_windows(inputs, whole, tmp_path_factory, data):
     folder, _ = inputs
     out = tmp_path_factory.mktemp("part")
-    make(folder, out, 1 << 28)
-    grid, mask = content(out)
+    grid, mask = whole
     row, col = (data.draw(st.integers(0, side - 1)) for side in SHAPE)
     window = (row, data.draw(st.integers(row + 1, SHAPE[0]))), (col, data.draw(st.integers(col + 1, SHAPE[1])))
     slices = (slice(None), *(slice(*pair) for pair in window))
