@@ -74,6 +74,7 @@ def windows_in(caplog):
     return int(re.search(r"pixels in (\d+) windows", caplog.messages[-1])[1])
 
 
+@pytest.mark.large
 @pytest.mark.parametrize("values", [(1, 0), (-2, 700), "causes"])
 @pytest.mark.parametrize("options", [{}, {"INTERLEAVE": "BAND"}, {"COMPRESS": "ZSTD"}])
 @pytest.mark.parametrize("threads", [1, 2])
