@@ -277,7 +277,8 @@ class Checksum:
         """Add rows, as a C-contiguous array (rows, columns)."""
         # In the longest words of which a row is a whole number: few are faster, and all rows count the same.
         words = rows.view(f"u{gcd(rows.shape[1] * rows.itemsize, 8)}").reshape(-1)
-        fold(words, self._words, self._lanes)
+        with np.errstate(over="ignore"):  # of which numpy warns where kernels are not compiled: lanes are modulo 2**64
+            fold(words, self._words, self._lanes)
         self._words += len(words)
 
     @property
