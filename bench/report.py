@@ -143,9 +143,14 @@ def _polygons_row(entry: dict[str, Any], judged: bool) -> list[str]:
     (ours, seconds), (other, other_seconds) = entry["seconds"].items()
     what = f"{entry['case']}, {'engine alone' if ours == 'engine' else ours}"
     ratio, at_most = entry["ratio"], entry["at_most"]
+    what = f"{what}, 1 thread" if entry["threads"] == 1 else what
     apart = _seconds(entry.get("seconds_to_parse_and_check"))
     row = [what, apart, _seconds(seconds), other, _seconds(other_seconds), f"{ratio:.2g}"]
-    return [*row, f"at most {at_most:g}", _kept(ratio <= at_most)] if judged else row
+    return [*row, *_promise(ratio, at_most)] if judged else row
+
+
+def _promise(ratio: float, at_most: float | None) -> list[str]:
+    return [_MISSING, _MISSING] if at_most is None else [f"at most {at_most:g}", _kept(ratio <= at_most)]
 
 
 def _in_memory(entries: Sequence[dict[str, Any]], *, judged: bool) -> str:
@@ -156,9 +161,7 @@ def _in_memory(entries: Sequence[dict[str, Any]], *, judged: bool) -> str:
 def _in_memory_row(entry: dict[str, Any], judged: bool) -> list[str]:
     at_most, ratio = entry["at_most"], entry["ratio"]
     row = [entry["call"], _seconds(entry["milliseconds"] / 1e3), entry["reference"], _number(ratio)]
-    if not judged:
-        return row
-    return [*row, *([_MISSING, _MISSING] if at_most is None else [f"at most {at_most:g}", _kept(ratio <= at_most)])]
+    return [*row, *_promise(ratio, at_most)] if judged else row
 
 
 def _startup(startup: dict[str, Any]) -> str:

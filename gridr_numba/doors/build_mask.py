@@ -13,15 +13,16 @@ from .. import checks
 from ..engine.codes import write_codes
 from ..engine.dense import NO_BYTES, DenseOptions, densify_window, rows_of, write_in_parts
 from ..errors import GridrValueError
+from ..kernels.bilinear import mark_below
 from ..plan import node_window
 from ..polygons.mask import PolygonMask
-from ..types import MASK_BINARY_THRESHOLD, AnyArray, Cause, GeometryType
+from ..types import MASK_BINARY_THRESHOLD, AnyArray, GeometryType
 from ..window import Window
 from .build_grid import target_window
 
 # Rows of so many bytes are computed and turned into codes at a time, while they are in the cache. Few rows would have
 # their nodes spread more often.
-_BYTES_A_PART = 1 << 20
+_BYTES_A_PART = 1 << 22
 
 
 def build_mask(
@@ -196,14 +197,13 @@ class _BinaryMask(_CoarseMask):
 
 
 class _FractionalMask(_CoarseMask):
-    """Fractional validity: the interpolated value is compared with the threshold, in float64."""
+    """Fractional validity: the magnitude of the interpolated value is compared with the threshold, in float64."""
 
     bytes_a_pixel = 8
 
     def __init__(self, options: DenseOptions, relative: Window, nodes: AnyArray) -> None:
         super().__init__(replace(options, limits=(np.inf,)), relative)
         self._nodes = np.array(nodes, dtype=np.float64, order="C")[np.newaxis]
-        self._signed = not bool((nodes >= 0).all())
 
     def scratch(self, most_rows: int) -> Any:
         return np.empty((1, most_rows, self._relative.shape[1]))
@@ -211,12 +211,7 @@ class _FractionalMask(_CoarseMask):
     def add_causes(self, rows: slice, scratch: Any, causes: NDArray[np.uint8], *, marked: bool) -> None:
         validity = scratch[:, : len(causes)]
         densify_window(self._options, rows_of(self._relative, rows), nodes=self._nodes, out_grid=validity)
-        if self._signed:
-            np.abs(validity, out=validity)
-        reached = validity[0] >= float(self._options.threshold)  # False where it is not a number
-        masked = np.logical_not(reached, out=reached).view(np.uint8)
-        np.multiply(masked, np.uint8(Cause.RASTER_MASK), out=masked)
-        np.bitwise_or(causes if marked else 0, masked, out=causes)
+        mark_below(validity[0], float(self._options.threshold), marked, causes)
 
 
 def _output_shape(shape: Any, win: Any, out: Any) -> tuple[int, int]:

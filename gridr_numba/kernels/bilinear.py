@@ -386,6 +386,26 @@ def fill_invalid(mask: Bytes, fill: float, fill_masked: bool, out: Coordinates) 
 
 
 @kernel
+def mark_below(values: Floats, threshold: float, marked: bool, causes: Bytes) -> None:
+    """Mark as masked what is not a number of at least this magnitude.
+
+    Parameters
+    ----------
+    values : float64 (rows, columns)
+    threshold : float
+    marked : bool
+        Whether the bytes hold causes already, to which this one is added.
+    causes : uint8 (rows, columns)
+        Written.
+    """
+    kept = np.uint8(0xFF) if marked else NONE
+    for i in range(values.shape[0]):
+        for j in range(values.shape[1]):
+            reached = abs(values[i, j]) >= threshold
+            causes[i, j] = (causes[i, j] & kept) | (NONE if reached else RASTER_MASK)
+
+
+@kernel
 def summarise(dense: DensePart, counts: Integers, boxes: Floats) -> None:
     """Count the causes of a window's pixels, and find the range of its valid coordinates.
 
