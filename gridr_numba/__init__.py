@@ -38,6 +38,7 @@ _HOMES = {
     "GridrTypeError": "errors",
     "GridrValueError": "errors",
     "InvalidGeometryError": "errors",
+    "StrictError": "errors",
 }
 
 __all__ = ["__version__", *_HOMES]
@@ -48,7 +49,15 @@ if TYPE_CHECKING:
     from .doors.chains import build_grid_mask_chain, build_mask_chain
     from .doors.densify import DensifyReport, densify
     from .doors.grid_rasterize import grid_rasterize
-    from .errors import DatasetError, DtypeError, GridrError, GridrTypeError, GridrValueError, InvalidGeometryError
+    from .errors import (
+        DatasetError,
+        DtypeError,
+        GridrError,
+        GridrTypeError,
+        GridrValueError,
+        InvalidGeometryError,
+        StrictError,
+    )
     from .georef import dense_transform, map_to_pixel, pixel_to_map
     from .plan import grid_full_resolution_shape, grid_resolution_window
     from .types import (

@@ -41,5 +41,9 @@ class InvalidGeometryError(GridrValueError):
     """A polygon that is not valid by the OGC's rules, or has a vertex that is not finite."""
 
 
+class StrictError(GridrError):
+    """Something was warned of, and the caller wants no output then."""
+
+
 class DatasetError(GridrError, OSError):
     """A dataset could not be read or written."""

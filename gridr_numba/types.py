@@ -59,6 +59,9 @@ Pair = tuple[int, int]
 #: Called with (pixels done, pixels in all).
 Progress = Callable[[int, int], object]
 
+#: Told of what is no error and yet looks wrong, in a sentence.
+Warn = Callable[[str], None]
+
 MASK_BINARY_THRESHOLD = 0.999
 DEFAULT_IO_STRIP_SIZE = 1000
 DEFAULT_CPU_TILE_SHAPE = (1000, 1000)

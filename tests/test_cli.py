@@ -183,7 +183,7 @@ def test_every_option_reaches_the_function(files, calls):
         *("--geometry-crs", "4326", "--origin", 0.5, -2, "--predicate", "contains", "--alg", "rasterio"),
         *("--repair-geometry", "--fill", "nan", "--dtype", "float32", "--row-band", 2, "--col-band", 3),
         *("--grid-nodata", "none", "--grid-nodata", "-9999", "--co", "COMPRESS=DEFLATE", "--co", "predictor=3"),
-        *("--threads", 3, "--memory", "1.5G", "--no-verify", "--overwrite", "--allow-vrt"),
+        *("--threads", 3, "--memory", "1.5G", "--no-verify", "--overwrite", "--allow-vrt", "--strict"),
     )
     ((grid, out, options),) = calls
     assert callable(options.pop("progress"))
@@ -219,6 +219,7 @@ def test_every_option_reaches_the_function(files, calls):
         "verify": False,
         "overwrite": True,
         "allow_vrt": True,
+        "strict": True,
     }
     assert set(SIGNATURE) - {*options, "grid", "out", "progress", "fill"} == {"shape"}
 

@@ -214,8 +214,22 @@ def test_what_is_no_regular_file_is_not_replaced(job):
 def test_ground_control_points_are_not_lost_in_silence(job, rasters, caplog):
     points = [GroundControlPoint(row, col, 7 + col, 45 - row) for row, col in ((0, 0), (0, 4), (4, 0))]
     grid = rasters.reader(job["nodes"], gcps=points, crs="EPSG:4326")
-    gn.densify(**{**job["call"], "grid": grid.name})
+    report = gn.densify(**{**job["call"], "grid": grid.name})
     assert "is placed by ground control points, which the outputs do not get" in caplog.text
+    assert [record.getMessage() for record in caplog.records] == list(report.warnings)
+
+
+def test_strict_publishes_nothing_where_there_is_a_warning(job, rasters):
+    points = [GroundControlPoint(row, col, 7 + col, 45 - row) for row, col in ((0, 0), (0, 4), (4, 0))]
+    call = {**job["call"], "grid": rasters.reader(job["nodes"], gcps=points, crs="EPSG:4326").name}
+    out = call["out"]
+    out.write_bytes(b"what was there")
+    before = sorted(out.parent.iterdir())
+    with pytest.raises(gn.StrictError, match=r"strict=True, and there is what to warn of: .* ground control points"):
+        gn.densify(**call, strict=True, overwrite=True)
+    assert out.read_bytes() == b"what was there"
+    assert sorted(out.parent.iterdir()) == before
+    assert gn.densify(**job["call"], strict=True, overwrite=True).warnings == ()
 
 
 # -- what is refused ----------------------------------------------------------------------------------------------

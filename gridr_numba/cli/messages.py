@@ -93,6 +93,7 @@ def _fail(context: click.Context, message: str, code: int) -> None:
 # What the package's messages call by its Python name, and the command line otherwise.
 _SPOKEN = [
     (r"\b(overwrite|repair_geometry|allow_vrt)=True\b", lambda match: "--" + match[1].replace("_", "-")),
+    (r"\bstrict=True\b", "--strict"),
     (r"\bsee allow_vrt\b", "see --allow-vrt"),
     (r"\bpass grid_nodata=\(\)", "give --grid-nodata none"),
     (r"\bmemory_budget\b", "--memory"),

@@ -256,6 +256,7 @@ output_options = _together(
         help="For the windows' buffers and GDAL's block cache, such as 1G.",
     ),
     click.option("--verify/--no-verify", default=True, help="Read the outputs back and compare.  [default: verify]"),
+    click.option("--strict", is_flag=True, help="Fail, and publish nothing, where there is a warning."),
     overwrite_option,
     allow_vrt_option,
     click.option("--report", metavar="FILE.json", help="Write what was done, as JSON."),

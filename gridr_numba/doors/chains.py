@@ -20,6 +20,7 @@ from ..engine.job import (
     Names,
     Outputs,
     Services,
+    Warnings,
     job_of,
 )
 from ..engine.loop import run_windows
@@ -154,7 +155,7 @@ def build_mask_chain(
         Outputs(None, mask_out),
         _limits(ncpu, cpu_tile_shape, io_strip_size, io_strip_size_target, memory_budget),
     )
-    services = Services(checks.logger(logger, __name__), progress=checks.progress(progress))
+    services = Services(Warnings(checks.logger(logger, __name__)), progress=checks.progress(progress))
     run_windows(DenseStep(job), job.limits, services)
     return 1
 
@@ -258,7 +259,7 @@ def build_grid_mask_chain(
         Outputs(grid_out, MaskOut.of(mask_out_ds, mask_out_dtype, mask_out_values, extent.full_shape)),
         _limits(ncpu, cpu_tile_shape, io_strip_size, io_strip_size_target, memory_budget),
     )
-    services = Services(checks.logger(logger, __name__), progress=checks.progress(progress))
+    services = Services(Warnings(checks.logger(logger, __name__)), progress=checks.progress(progress))
     run_windows(DenseStep(job), job.limits, services)
     return 1
 

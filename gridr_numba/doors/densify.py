@@ -19,17 +19,17 @@ from numpy.typing import DTypeLike
 
 from .. import __version__, checks
 from ..engine.counts import Tally
-from ..engine.job import GridIn, GridOut, Inputs, Job, MaskOut, MaskRules, Outputs, Services, job_of
+from ..engine.job import GridIn, GridOut, Inputs, Job, MaskOut, MaskRules, Outputs, Services, Warnings, job_of
 from ..engine.loop import run_windows
 from ..engine.step import DenseStep
-from ..errors import DtypeError, GridrValueError
+from ..errors import DtypeError, GridrValueError, StrictError
 from ..files.bands import SinkBand
 from ..files.geotiff import GeoTiff, gtiff_options
 from ..files.outputs import Checksums, OutputFormat, RasterLayout, check_space, destination, partial_files, publish
 from ..kernels.jit import usable_threads
 from ..polygons.files import PixelFrame, Polygons, pixel_polygons, polygon_files
 from ..polygons.mask import PolygonMask
-from ..types import DEFAULT_MEMORY_BUDGET, AnyDtype, Cause, Pair, Progress
+from ..types import DEFAULT_MEMORY_BUDGET, AnyDtype, Cause, Pair, Progress, Warn
 from .placement import NAMES, Placement, Sources, file_limits, placement_of
 
 logger = logging.getLogger(__name__)
@@ -65,6 +65,8 @@ class DensifyReport:
         Of the package and of what it computes with.
     verified : bool
         Whether the files were read back and compared before they replaced anything.
+    warnings : tuple of str
+        What looked wrong and was no error; it was logged too.
     """
 
     grid: str | None
@@ -80,6 +82,7 @@ class DensifyReport:
     threads: int
     versions: dict[str, str]
     verified: bool
+    warnings: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, ready for JSON."""
@@ -120,6 +123,7 @@ def densify(
     allow_vrt: bool = False,
     geometry_crs: Any = None,
     geometry_layer: str | tuple[str | None, str | None] | None = None,
+    strict: bool = False,
 ) -> DensifyReport:
     """Make a coarse grid and its mask dense, from files to files.
 
@@ -198,6 +202,8 @@ def densify(
     geometry_layer : str or pair of (str or None), optional
         The layer to read of polygon files that have layers, or (that of `valid`, that of `invalid`). Needed where a
         file has more than one.
+    strict : bool
+        Refuse to publish where there is anything to warn of: what was made is removed, and no destination is touched.
 
     Returns
     -------
@@ -209,6 +215,8 @@ def densify(
         For a wrong argument, before a file is created.
     DatasetError
         For a file that cannot be read, written or verified, or a disk that is full.
+    StrictError
+        With `strict`, for what would be a warning.
     MemoryError
         Before a file is created, if `memory_budget` is too small for one of the outputs' blocks (a row of pixels, where
         they are striped), or there is not enough memory; the message says what would be needed.
@@ -217,11 +225,13 @@ def densify(
     with ExitStack() as stack:
         with stages("check"):
             sources = Sources.opened(stack, grid, mask, like, allow_vrt=allow_vrt)
-            place = placement_of(sources, checks.input_resolution(resolution, "resolution"), shape, window)
+            warn = Warnings(logger)
+            place = placement_of(sources, checks.input_resolution(resolution, "resolution"), shape, window, warn)
             grid_in = sources.grid_in(row_band, col_band, grid_nodata)
             mask_in = sources.mask_in(mask_valid_value, mask_band, place.extent.node_shape)
             crs_layer_origin = geometry_crs, geometry_layer, geometry_origin
-            polygons = _polygons(place, (valid, invalid), *crs_layer_origin, rasterize_kwargs, repair=repair_geometry)
+            how = rasterize_kwargs, repair_geometry
+            polygons = _polygons(place, (valid, invalid), *crs_layer_origin, *how, warn)
             values = _mask_values(mask_out_values)
             paths = [*sources.paths, *polygon_files(valid, invalid)]
             files = _Files.of(place, grid_in, out, mask_out, dtype, values, creation_options, paths, given, overwrite)
@@ -231,10 +241,10 @@ def densify(
             job = job_of("densify", place.extent, Inputs(grid_in, mask_in, polygons), rules, outputs, limits)
             counts, checksums = Tally(0 if grid_in is None else 2), Checksums() if verify else None
             watch = None if checksums is None else checksums.watch
-            services = Services(logger, counts, watch, checks.progress(progress))
+            services = Services(warn, counts, watch, checks.progress(progress))
             check_space(files.all)
-        _make(job, services, files.all, checksums, stages)
-    return _report(job, counts, files, stages, verified=verify)
+        _make(job, services, files.all, checksums, stages, strict=strict)
+    return _report(job, counts, warn, files, stages, verified=verify)
 
 
 def _polygons(
@@ -244,18 +254,24 @@ def _polygons(
     layer: object,
     origin: object,
     rasterize_kwargs: dict[str, Any] | None,
-    *,
     repair: bool,
+    warn: Warn,
 ) -> PolygonMask | None:
     """Check and read polygons, bring those with a CRS to pixels, and prepare them for the whole dense raster."""
     frame = PixelFrame(place.crs, place.whole_transform, checks.real_pair(origin, "geometry_origin"))
-    in_pixels = pixel_polygons(*pair, frame, crs=crs, layer=layer, repair=repair)
+    in_pixels = pixel_polygons(*pair, frame, crs=crs, layer=layer, repair=repair, warn=warn)
     shape, names = place.extent.full_shape, ("valid", "invalid")
     return PolygonMask.of(in_pixels, frame.origin_row_col, rasterize_kwargs, shape, repair=repair, names=names)
 
 
 def _make(
-    job: Job, services: Services, files: Sequence[OutputFormat], checksums: Checksums | None, stages: _Stages
+    job: Job,
+    services: Services,
+    files: Sequence[OutputFormat],
+    checksums: Checksums | None,
+    stages: _Stages,
+    *,
+    strict: bool,
 ) -> None:
     """Make files at their partial paths, verify them, and put them in their places."""
     with partial_files(files):
@@ -263,6 +279,8 @@ def _make(
             run_windows(DenseStep(job, services.counts), job.limits, services)
             for file in files:
                 file.close()
+        if strict and services.warn.messages:
+            raise StrictError(f"strict=True, and there is what to warn of: {' '.join(services.warn.messages)}")
         with stages("check blocks" if checksums is None else "verify"):
             if checksums is None:
                 for file in files:
@@ -275,7 +293,19 @@ def _make(
 
 # What is said elsewhere in the files, or does not bear on their pixels.
 _NOT_OPTIONS = frozenset(
-    ["grid", "out", "mask", "mask_out", "threads", "memory_budget", "progress", "overwrite", "verify", "allow_vrt"]
+    [
+        "grid",
+        "out",
+        "mask",
+        "mask_out",
+        "threads",
+        "memory_budget",
+        "progress",
+        "overwrite",
+        "verify",
+        "allow_vrt",
+        "strict",
+    ]
 )
 
 # Longer sequences are polygons: their type is said.
@@ -423,7 +453,9 @@ def _grid_type(dtype: DTypeLike | None, grid_in: GridIn) -> AnyDtype:
     return given
 
 
-def _report(job: Job, counts: Tally, files: _Files, stages: _Stages, *, verified: bool) -> DensifyReport:
+def _report(
+    job: Job, counts: Tally, warn: Warnings, files: _Files, stages: _Stages, *, verified: bool
+) -> DensifyReport:
     height, width = job.extent.window.shape
     ranges = counts.ranges
     spacing = None
@@ -448,4 +480,5 @@ def _report(job: Job, counts: Tally, files: _Files, stages: _Stages, *, verified
             **{module.__name__: module.__version__ for module in (np, rasterio)},
         },
         verified=verified,
+        warnings=tuple(warn.messages),
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,11 +15,8 @@ from ..errors import GridrValueError
 from ..files.inputs import OpenRaster, open_grid, open_raster
 from ..georef import dense_transform, map_to_pixel, pixel_to_map, shifted_transform
 from ..plan import Bounds, grid_full_resolution_shape
-from ..types import Pair
+from ..types import Pair, Warn
 from ..window import Window
-
-logger = logging.getLogger(__name__)
-
 
 #: What the file doors call their arguments.
 NAMES = Names(
@@ -98,7 +94,7 @@ class Placement:
         return shifted_transform(self.whole_transform, window.row_start, window.col_start)
 
 
-def placement_of(sources: Sources, resolution: Pair, shape: object, window: object) -> Placement:
+def placement_of(sources: Sources, resolution: Pair, shape: object, window: object, warn: Warn) -> Placement:
     """Take the arguments that say what to make; refuse inputs that do not lie where they must."""
     if sources.rows is None:
         if shape is None:
@@ -127,10 +123,10 @@ def placement_of(sources: Sources, resolution: Pair, shape: object, window: obje
             f"{part.row_start} to {part.row_stop} and columns {part.col_start} to {part.col_stop}",
             argument=name,
         )
-    return Placement(Extent(node_shape, resolution, part), *_place(sources, resolution))
+    return Placement(Extent(node_shape, resolution, part), *_place(sources, resolution, warn))
 
 
-def _place(sources: Sources, resolution: Pair) -> tuple[Any, Any]:
+def _place(sources: Sources, resolution: Pair, warn: Warn) -> tuple[Any, Any]:
     """Return the CRS and the transform of the whole dense raster: the image's, or the coarse grid's made dense.
 
     An image's first pixel is the dense raster's. The transform is None where a file has none, which GDAL shows as the
@@ -145,7 +141,7 @@ def _place(sources: Sources, resolution: Pair) -> tuple[Any, Any]:
             if other is not None:
                 _check_same_place(other, name, nodes, nodes.transform, (_SAME_NODE, _SAME_NODE))
         if nodes.gcps[0]:
-            logger.warning("%r is placed by ground control points, which the outputs do not get", nodes.name)
+            warn(f"{nodes.name!r} is placed by ground control points, which the outputs do not get")
     dense = None
     if nodes is not None and not nodes.transform.is_identity:
         dense = dense_transform(nodes.transform, resolution)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import rasterio
 
+from ..kernels.bilinear import mark_below
 from ..kernels.checksum import LANES, fold
 from ..kernels.jit import parallel_loop
 from .densify import densify
@@ -38,6 +39,7 @@ def warm_up() -> None:
     parallel_loop()
     for size in (1, 2, 4, 8):  # of the words that a row of a window may be made of
         fold(np.zeros(1, f"u{size}"), 0, np.zeros(LANES, np.uint64))
+    mark_below(np.zeros((1, 1)), 1.0, False, np.zeros((1, 1), np.uint8))
 
 
 def _write(path: Path, bands: Any) -> None:

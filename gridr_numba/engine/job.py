@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from fractions import Fraction
 from itertools import combinations
 from numbers import Integral
@@ -314,13 +314,33 @@ def job_of(name: str, extent: Extent, inputs: Inputs, rules: MaskRules, outputs:
     return Job(name, extent, inputs, rules, outputs, limits)
 
 
+class Warnings:
+    """What a call warns of: each sentence is logged when it is known, and kept for the report.
+
+    Attributes
+    ----------
+    logger : logging.Logger
+        Of the call.
+    messages : list of str
+    """
+
+    def __init__(self, logger: logging.Logger) -> None:
+        self.logger = logger
+        self.messages: list[str] = []
+
+    def __call__(self, message: str) -> None:
+        """Warn."""
+        self.messages.append(message)
+        self.logger.warning("%s", message)
+
+
 @dataclass
 class Services:
     """What goes along with a job and is no part of what it makes.
 
     Attributes
     ----------
-    logger : logging.Logger
+    warn : Warnings
     counts : Tally or None
         Counts pixels by cause, and the range of the coordinates.
     watch : Watch or None
@@ -329,7 +349,7 @@ class Services:
         Called with (pixels done, pixels in all) after each window; what it raises ends the job.
     """
 
-    logger: logging.Logger = field(default_factory=lambda: logging.getLogger(__name__))
+    warn: Warnings
     counts: Tally | None = None
     watch: Watch | None = None
     progress: Progress | None = None

@@ -43,12 +43,12 @@ def run_windows(step: Step, limits: Limits, services: Services) -> None:
     with block_cache.at_most(min(limits.bounds.memory_budget - buffers, spare)), closing(written):
         for piece in written:
             done += piece.target.shape[0] * piece.target.shape[1]
-            services.logger.debug("%s: %s written", step.name, piece.target)
+            services.warn.logger.debug("%s: %s written", step.name, piece.target)
             if services.progress is not None:
                 services.progress(done, pixels)
-    step.report(services.logger)
+    step.report(services.warn)
     seconds = time.perf_counter() - start
-    services.logger.info(
+    services.warn.logger.info(
         "%s: %d x %d pixels in %d windows, %d threads, %.1f Mpx/s",
         step.name,
         *step.window.shape,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 from ..files.bands import SinkBand, WindowBuffer, WindowReader
 from ..kernels.bilinear import void_nodes
 from ..plan import Piece, WindowMemory
-from ..types import AnyArray, AnyDtype, Pair
+from ..types import AnyArray, AnyDtype, Pair, Warn
 from ..window import Window
 from .codes import write_codes
 from .counts import Tally
@@ -65,8 +64,8 @@ class Step(ABC):
             To compute with.
         """
 
-    def report(self, logger: logging.Logger) -> None:  # noqa: B027  # most steps have nothing to say
-        """Say what was seen, once all windows are made."""
+    def report(self, warn: Warn) -> None:  # noqa: B027  # most steps have nothing to say
+        """Warn of what was seen, once all windows are made."""
 
 
 class DenseStep(Step):
@@ -150,13 +149,12 @@ class DenseStep(Step):
         if self._mask_out is not None and codes is not None:
             write_codes(mask, self._mask_out.values, codes)
 
-    def report(self, logger: logging.Logger) -> None:
+    def report(self, warn: Warn) -> None:
         """Warn of nodes that look like coordinates and equal a nodata tag."""
         if self._tagged:
-            logger.warning(
-                "%d nodes are finite numbers and invalid because they equal the nodata tag of their band; "
-                "if they are coordinates, pass grid_nodata=()",
-                self._tagged,
+            warn(
+                f"{self._tagged} nodes are finite numbers and invalid because they equal the nodata tag of their band; "
+                "if they are coordinates, pass grid_nodata=()"
             )
 
     def _dense_options(self, job: Job) -> DenseOptions:

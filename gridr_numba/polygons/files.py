@@ -34,7 +34,7 @@ from rasterio.warp import transform as warp
 from ..errors import DatasetError, GridrError, GridrTypeError, GridrValueError
 from ..files.inputs import local_path
 from ..georef import map_to_pixel
-from ..types import GeometryType
+from ..types import GeometryType, Warn
 from .forms import polygon_set
 
 logger = logging.getLogger(__name__)
@@ -73,7 +73,14 @@ class PixelFrame:
 
 
 def pixel_polygons(
-    valid: Any, invalid: Any, frame: PixelFrame, *, crs: Any = None, layer: Any = None, repair: bool = False
+    valid: Any,
+    invalid: Any,
+    frame: PixelFrame,
+    *,
+    crs: Any = None,
+    layer: Any = None,
+    repair: bool = False,
+    warn: Warn = logger.warning,
 ) -> tuple[Any, Any]:
     """Read polygons that are paths, and bring those with a CRS to dense pixels.
 
@@ -90,6 +97,8 @@ def pixel_polygons(
         The layer to read of files that have layers: of both kinds, or (of `valid`, of `invalid`).
     repair : bool
         Mend invalid polygons instead of refusing them.
+    warn : Warn
+        Told of what looks wrong.
 
     Returns
     -------
@@ -107,7 +116,7 @@ def pixel_polygons(
     given_crs = None if crs is None else _crs(crs, "geometry_crs")
     layers = _layers(layer)
     valid, invalid = (
-        _in_pixels(value, name, frame, given_crs, its_layer, repair=repair)
+        _in_pixels(value, name, frame, given_crs, its_layer, repair=repair, warn=warn)
         for value, name, its_layer in zip((valid, invalid), ("valid", "invalid"), layers, strict=True)
     )
     return valid, invalid
@@ -155,7 +164,9 @@ def _crs(value: object, name: str) -> Any:
         ) from error
 
 
-def _in_pixels(value: object, name: str, frame: PixelFrame, crs: Any, layer: str | None, *, repair: bool) -> Any:
+def _in_pixels(
+    value: object, name: str, frame: PixelFrame, crs: Any, layer: str | None, *, repair: bool, warn: Warn
+) -> Any:
     """Bring the polygons of one kind to pixels."""
     if value is None or (crs is None and not any(_is_path(member) for member in _members(value))):
         return value
@@ -172,7 +183,7 @@ def _in_pixels(value: object, name: str, frame: PixelFrame, crs: Any, layer: str
         if found is not None:
             polygons.extend(_projected(found.polygons, position, its_crs, frame))
         elif _is_path(member):
-            logger.warning("%s holds no polygon: as if it were not given", position)
+            warn(f"{position} holds no polygon: as if it were not given")
     return polygons
 
 
