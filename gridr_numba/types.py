@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum, IntFlag
-from typing import Any, Protocol, Union
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, Union
 
-import numpy as np
-from numpy.typing import NDArray
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+#: Red, green and blue, 0 to 255 each.
+Colour = tuple[int, int, int]
 
 
 class Validity(IntEnum):
@@ -41,17 +45,50 @@ class ShapelyPredicate(IntEnum):
 
 
 class Cause(IntFlag):
-    """Why a pixel is invalid; the kernels work in these bits and recode them last. No bit set is valid."""
+    """Why a pixel is invalid; the kernels work in these bits and recode them last. No bit set is valid.
 
-    RASTER_MASK = 1
-    NODE = 2
-    OUTSIDE_VALID = 4
-    INSIDE_INVALID = 8
+    A pixel with several causes counts under the first, which is the lowest bit. The numbers are in files that users
+    have. Whatever is said of causes elsewhere (reports, legends, help, the types that hold them) is taken from here.
+
+    Attributes
+    ----------
+    label : str
+        A few words for legends.
+    help : str
+        What is wrong with such a pixel.
+    colour_name : str
+    colour : tuple of int
+        In pictures.
+    """
+
+    label: str
+    help: str
+    colour_name: str
+    colour: Colour
+
+    def __new__(cls, bit: int, label: str, help: str, colour_name: str, colour: Colour) -> Cause:
+        """Make a member that is its bit."""
+        member = int.__new__(cls, bit)
+        member._value_ = bit
+        member.label, member.help = label, help
+        member.colour_name, member.colour = colour_name, colour
+        return member
+
+    RASTER_MASK = 1, "raster mask", "too few of its nodes are valid in the coarse mask", "red", (205, 40, 45)
+    NODE = 2, "node", "it has no coordinates: one of its nodes has none, or they overflow", "orange", (235, 140, 30)
+    OUTSIDE_VALID = 4, "outside valid", "it is in no valid polygon", "dark", (30, 30, 38)
+    INSIDE_INVALID = 8, "inside invalid", "it is in an invalid polygon", "white", (255, 255, 255)
+
+    @property
+    def key(self) -> str:
+        """What reports call it."""
+        return str(self.name).lower()
 
 
-#: Of a data type that is checked, or that the caller chose.
-AnyArray = NDArray[Any]
-AnyDtype = np.dtype[Any]
+#: Of a data type that is checked, or that the caller chose. numpy is named, not imported, here: the command line's help
+#: lists causes, and does not wait for numpy.
+AnyArray: TypeAlias = "NDArray[Any]"
+AnyDtype: TypeAlias = "np.dtype[Any]"
 
 #: A pair along rows and along columns, in this order.
 Pair = tuple[int, int]

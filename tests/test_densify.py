@@ -16,6 +16,7 @@ from rasterio.control import GroundControlPoint
 
 import gridr_numba as gn
 from gridr_numba.files import outputs
+from gridr_numba.types import Cause
 
 RESOLUTION = (3, 4)
 NODE_SHAPE = (6, 7)
@@ -75,8 +76,9 @@ def test_the_files_and_the_report(job, verify):
     assert report.shape == FULL
     assert report.valid_pixels == (causes == 0).sum()
     first = np.where(causes == 0, 0, causes & -causes.astype(np.int16))
-    for bit, name in ((1, "raster_mask"), (2, "node"), (4, "outside_valid"), (8, "inside_invalid")):
-        assert report.invalid_pixels[name] == (first == bit).sum()
+    assert list(report.invalid_pixels) == [cause.key for cause in Cause]
+    for cause in Cause:
+        assert report.invalid_pixels[cause.key] == (first == cause).sum()
     assert report.source_rows == (grid[0][causes == 0].min(), grid[0][causes == 0].max())
     assert report.source_cols == (grid[1][causes == 0].min(), grid[1][causes == 0].max())
     assert report.coordinate_spacing == np.spacing(max(grid[:, causes == 0].max(), 0))

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 import gridr_numba as gn
 from gridr_numba.doors import preview as quicklook
 from gridr_numba.files import whole_file as atomic
+from gridr_numba.types import Cause
 
 
 def read(path):
@@ -120,14 +121,17 @@ def test_masks(rasters, tmp_path):
 
 
 def test_causes_are_shown_by_the_first(rasters, tmp_path):
-    causes = np.arange(16, dtype=np.uint8).reshape(4, 4).repeat(4, 0).repeat(4, 1)
+    every = np.arange(sum(Cause) + 1, dtype=np.uint8)
+    causes = every.reshape(4, -1).repeat(4, 0).repeat(4, 1)
     dataset = rasters.writer(causes.shape, np.uint8)
     dataset.write(causes, 1)
     dataset.set_band_description(1, "causes")
     dataset.close()
-    quicklook.preview(dataset.name, tmp_path / "a.png", size=16)
+    legend = quicklook.preview(dataset.name, tmp_path / "a.png", size=max(causes.shape))
     picture = read(tmp_path / "a.png")
-    by_first = {0: quicklook.VALID, 1: quicklook.LOST, 2: (235, 140, 30), 4: quicklook.OUTSIDE, 8: quicklook.CLOUD}
+    by_first = {0: quicklook.VALID, **{int(cause): cause.colour for cause in Cause}}
+    assert len({*by_first.values()}) == 1 + len(Cause)
+    assert all(f"{cause.colour_name}: {cause.label}" in legend for cause in Cause)
     for place in np.ndindex(causes.shape):
         assert tuple(picture[place]) == by_first[int(causes[place]) & -int(causes[place])]
 

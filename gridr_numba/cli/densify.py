@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..types import Cause
 from .messages import QUIET
 from .options import (
     col_band_of,
@@ -136,7 +137,8 @@ def _summary(report: DensifyReport) -> Iterator[str]:
     rows, cols = report.shape
     share = 100 * report.valid_pixels / (rows * cols)
     yield f"pixels   {rows} x {cols}, {report.valid_pixels:,} valid ({share:.1f} %)"
-    if causes := [f"{name.replace('_', ' ')} {count:,}" for name, count in report.invalid_pixels.items() if count]:
+    labels = {cause.key: cause.label for cause in Cause}
+    if causes := [f"{labels[key]} {count:,}" for key, count in report.invalid_pixels.items() if count]:
         yield f"invalid  {', '.join(causes)}"
     if report.source_rows is not None and report.source_cols is not None:
         yield f"source   rows {_span(report.source_rows)}, columns {_span(report.source_cols)}"

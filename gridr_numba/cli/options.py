@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from ..types import Cause
 from .messages import set_debug, set_quiet, set_verbose
 
 
@@ -179,8 +180,9 @@ mask_options = _together(
     click.option(
         "--causes",
         is_flag=True,
-        help="The dense mask holds 0 for valid, else a bit a cause: 1 raster mask, 2 node, 4 outside valid,"
-        " 8 inside invalid.",
+        help="The dense mask holds 0 for valid, else a bit a cause: "
+        + ", ".join(f"{cause:d} {cause.label}" for cause in Cause)
+        + ".",
     ),
 )
 polygon_options = _together(

@@ -50,7 +50,7 @@ class DensifyReport:
         Rows and columns of each.
     valid_pixels : int
     invalid_pixels : dict
-        By cause: ``raster_mask``, ``node``, ``outside_valid``, ``inside_invalid``. A pixel counts once, in this order.
+        By the `key` of each `Cause`, such as ``raster_mask``. A pixel counts once, under its first cause.
     source_rows, source_cols : tuple of float or None
         The range of the valid coordinates: what to read of the source image. None where there is no grid, or no valid
         pixel.
@@ -168,8 +168,8 @@ def densify(
     row_band, col_band : int
         Bands of the grid.
     mask_out_values : pair of int, or 'causes'
-        For valid and invalid pixels (uint8, or the smallest type that holds both); 'causes' writes a bit for every
-        cause that applies: 1 raster mask, 2 node, 4 outside valid, 8 inside invalid; 0 is valid.
+        For valid and invalid pixels (uint8, or the smallest type that holds both); 'causes' writes the bit of every
+        `Cause` that applies; 0 is valid.
     fill : float, optional
         For both coordinates of invalid pixels. None leaves masked coordinates as computed, NaN only where law 5 says
         that there are none.
@@ -467,7 +467,7 @@ def _report(
         mask=None if files.mask is None else files.mask.name,
         shape=(height, width),
         valid_pixels=counts.valid,
-        invalid_pixels={str(cause.name).lower(): count for cause, count in counts.invalid.items()},
+        invalid_pixels={cause.key: count for cause, count in counts.invalid.items()},
         source_rows=None if ranges is None else ranges[0],
         source_cols=None if ranges is None else ranges[1],
         coordinate_spacing=spacing,

@@ -22,21 +22,19 @@ from ..files.gdal import named_errors
 from ..files.inputs import open_raster
 from ..files.outputs import destination
 from ..files.whole_file import whole_file
-from ..types import AnyArray, Cause
+from ..types import AnyArray, Cause, Colour
 from ..window import Window
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
-Colour = tuple[int, int, int]
 
 #: From no displacement to the largest: dark blue, blue, teal, green, yellow.
 _RAMP: tuple[Colour, ...] = ((38, 70, 140), (40, 120, 175), (45, 160, 155), (130, 195, 105), (250, 225, 70))
 LINE: Colour = (16, 24, 48)
 VALID: Colour = (45, 160, 155)
-LOST: Colour = (205, 40, 45)
-OUTSIDE: Colour = (30, 30, 38)
-CLOUD: Colour = (255, 255, 255)
-_NODE: Colour = (235, 140, 30)
+LOST: Colour = Cause.RASTER_MASK.colour
+OUTSIDE: Colour = Cause.OUTSIDE_VALID.colour
+CLOUD: Colour = Cause.INSIDE_INVALID.colour
 
 #: The picture's longer side, in pixels, where the caller does not say.
 DEFAULT_SIZE = 1000
@@ -222,22 +220,14 @@ def _grid_picture(rows: Floats, cols: Floats, *, with_lines: bool) -> tuple[Floa
     return picture, legend
 
 
-_CAUSE_COLOURS: dict[Cause, tuple[str, Colour]] = {
-    Cause.RASTER_MASK: ("red: raster mask", LOST),
-    Cause.NODE: ("orange: node", _NODE),
-    Cause.OUTSIDE_VALID: ("dark: outside valid", OUTSIDE),
-    Cause.INSIDE_INVALID: ("white: inside invalid", CLOUD),
-}
-
-
 def _mask_picture(values: AnyArray, descriptions: Sequence[str | None], valid_value: int) -> tuple[Floats, str]:
     picture = np.empty((*values.shape, 3))
     picture[:] = VALID
     shows = "Teal: valid, {:.4g} % of the picture"
     if descriptions[0] == "causes" and values.dtype.kind in "iu":
         for cause in reversed(Cause):  # the first cause is painted last, and hides the others
-            picture[values & cause != 0] = _CAUSE_COLOURS[cause][1]
-        texts = "; ".join(text for text, _ in _CAUSE_COLOURS.values())
+            picture[values & cause != 0] = cause.colour
+        texts = "; ".join(f"{cause.colour_name}: {cause.label}" for cause in Cause)
         return picture, f"{shows.format(100 * (values == 0).mean())}. Invalid by its first cause: {texts}."
     valid = values == valid_value
     picture[~valid] = OUTSIDE

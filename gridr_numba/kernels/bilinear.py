@@ -28,6 +28,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ..types import Cause
 from .jit import helper, kernel, run_pieces
 
 Floats = NDArray[np.float64]
@@ -37,9 +38,9 @@ Integers = NDArray[np.int64]
 Bytes = NDArray[np.uint8]
 Pair = tuple[int, int]
 
-# The bits of types.Cause that are set here; numba takes module constants as literals.
-RASTER_MASK = np.uint8(1)
-NODE = np.uint8(2)
+# Numba takes module constants as literals.
+RASTER_MASK = np.uint8(Cause.RASTER_MASK)
+NODE = np.uint8(Cause.NODE)
 NONE = np.uint8(0)
 
 
@@ -416,7 +417,7 @@ def summarise(dense: DensePart, counts: Integers, boxes: Floats) -> None:
     ----------
     dense : DensePart
         No band where only the mask is made.
-    counts : int64 (rows, 5)
+    counts : int64 (rows, 1 + causes)
         Written: valid pixels, and invalid ones by their first cause in the order of its bits.
     boxes : float64 (rows, bands, 2)
         Written: the least and the largest value of each band among the row's valid pixels; infinities where none is.
