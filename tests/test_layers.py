@@ -29,7 +29,7 @@ ROOMS = [
 # Within a folder.
 FILES = {
     "kernels": [{"jit"}, {"bilinear", "checksum", "scanline"}],
-    "files": [{"gdal", "whole_file"}, {"bands"}, {"inputs"}, {"outputs"}, {"geotiff"}],
+    "files": [{"gdal", "vrt", "whole_file"}, {"bands"}, {"inputs"}, {"outputs"}, {"geotiff"}],
     "polygons": [{"exact"}, {"sets"}, {"edges", "forms"}, {"files", "mask"}],
     "engine": [{"background", "codes", "counts", "memory"}, {"dense"}, {"job"}, {"step"}, {"loop"}],
     "doors": [

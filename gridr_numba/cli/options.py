@@ -118,7 +118,9 @@ message_options = _together(
         help="Show a traceback with an error.",
     ),
 )
-allow_vrt_option = click.option("--allow-vrt", is_flag=True, help="Read VRTs of plain local rasters too.")
+allow_vrt_option = click.option(
+    "--allow-vrt", is_flag=True, help="Read VRTs too that are mosaics of local GeoTIFF and ENVI files."
+)
 overwrite_option = click.option("--overwrite", is_flag=True, help="Replace outputs that exist.")
 resolution_option = click.option(
     "-r", "--resolution", type=(int, int), required=True, metavar="ROW COL", help="Dense pixels a node."

@@ -195,7 +195,8 @@ def densify(
         Read the outputs back before they replace anything. Without it, that all blocks are within their files is
         checked all the same: GDAL may close a file that a full disk cut short, and rasterio says nothing.
     allow_vrt : bool
-        Read local VRTs whose sources all are plain local rasters.
+        Read local VRTs too, as mosaics: bands put together from rectangles of local GeoTIFF and ENVI files, as
+        ``gdalbuildvrt`` writes them. All else that a VRT may hold is refused.
     geometry_crs : str, int, dict or rasterio.crs.CRS, optional
         Of all polygons, given as paths or not, instead of what the files say. Coordinates are (x, y), east or longitude
         first, whatever the CRS says of its axes.
@@ -214,7 +215,8 @@ def densify(
     GridrValueError, GridrTypeError
         For a wrong argument, before a file is created.
     DatasetError
-        For a file that cannot be read, written or verified, or a disk that is full.
+        For a file that cannot be read, written or verified, a raw (ENVI) file that is smaller than its header says, or
+        a disk that is full.
     StrictError
         With `strict`, for what would be a warning.
     MemoryError

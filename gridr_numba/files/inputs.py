@@ -1,13 +1,16 @@
 """Input files of `densify`: which are opened, and why others are not. Nothing is asked of the network.
 
 Only plain local rasters are read: GeoTIFF (COG too) and ENVI, by an allow-list of GDAL's drivers, so that a file whose
-name says .tif and whose content is XML is not followed anywhere. A VRT is read where the caller allows it, and only if
-every source that it names is itself a plain local raster.
+name says .tif and whose content is XML is not followed anywhere. A VRT is read where the caller allows it, and only as
+a mosaic of such rasters (`vrt`).
 """
 
 from __future__ import annotations
 
+import gzip
+import os
 import re
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from os import PathLike, fspath
@@ -18,44 +21,16 @@ from xml.etree import ElementTree
 import numpy as np
 import rasterio
 from rasterio.errors import RasterioError
+from rasterio.io import MemoryFile
 
 from ..errors import DatasetError, GridrTypeError, GridrValueError
 from .bands import BandSource
+from .vrt import hold_source, read_mosaic, sources_by_path
 
 DRIVERS = ("GTiff", "ENVI")
 
 #: GDAL reads blocks whole, so a raster of one huge block cannot be read window by window.
 BLOCK_BYTES_AT_MOST = 256_000_000
-
-# What a VRT may consist of: bands that are put together from rectangles of files.
-_VRT_ELEMENTS = frozenset(
-    [
-        "VRTDataset",
-        "VRTRasterBand",
-        "SRS",
-        "GeoTransform",
-        "Metadata",
-        "MDI",
-        "ColorInterp",
-        "Description",
-        "NoDataValue",
-        "NODATA",
-        "Offset",
-        "Scale",
-        "UnitType",
-        "SimpleSource",
-        "ComplexSource",
-        "SourceFilename",
-        "SourceBand",
-        "SourceProperties",
-        "SrcRect",
-        "DstRect",
-        "ScaleOffset",
-        "ScaleRatio",
-        "BlockXSize",
-        "BlockYSize",
-    ]
-)
 
 
 def local_path(value: object, name: str) -> Path:
@@ -101,20 +76,22 @@ def open_raster(value: object, name: str, *, allow_vrt: bool = False) -> Iterato
     GridrValueError
         For a URL, a GDAL file system, a driver that is not allowed, a VRT that is not, a block that is too large.
     DatasetError
-        For a file that is missing or cannot be opened.
+        For a file that is missing, cannot be opened, or is raw and smaller than its header says.
     """
     path = local_path(value, name)
     if not path.is_file():
         raise DatasetError(f"{name}: there is no file {str(path)!r}", argument=name)
-    drivers: tuple[str, ...] = DRIVERS
-    if path.suffix.lower() == ".vrt":
-        if not allow_vrt:
+    with ExitStack() as stack:
+        if path.suffix.lower() != ".vrt":
+            dataset = stack.enter_context(_opened_by_one(path, name, DRIVERS))
+            _check_raw_size(dataset, path, name)
+            _check_companions(dataset, path, name)
+        elif allow_vrt:
+            dataset = stack.enter_context(_opened_mosaic(path, name))
+        else:
             raise GridrValueError(
                 f"{name}: {str(path)!r} is a VRT, which may name any other file; see allow_vrt", argument=name
             )
-        _check_vrt(path, name)
-        drivers = ("VRT",)
-    with _opened_by_one(path, name, drivers) as dataset:
         _check_blocks(dataset, name)
         yield dataset
 
@@ -145,6 +122,67 @@ def _opened_by_one(path: Path, name: str, drivers: tuple[str, ...]) -> Any:
     )
 
 
+def _check_companions(dataset: Any, path: Path, name: str) -> None:
+    """Refuse overviews and masks in other files that are no GeoTIFFs: GDAL opens them with any of its drivers.
+
+    It does so when asked for a dataset's files, and not before.
+    """
+    if "OVERVIEW_FILE" in (key.upper() for key in dataset.tags(ns="OVERVIEWS")):
+        raise GridrValueError(
+            f"{name}: {str(path)!r} names another file for its overviews, in its tags or those beside it (.aux.xml), "
+            "and only files that are asked for are opened",
+            argument=name,
+        )
+    names = [path.name.lower() + suffix for suffix in (".ovr", ".msk")]
+    try:
+        companions = [path.with_name(each) for each in os.listdir(path.parent) if each.lower() in names]
+    except OSError as error:
+        raise DatasetError(
+            f"{name}: what lies beside {str(path)!r} cannot be listed: {error.strerror}", argument=name
+        ) from error
+    for companion in companions:
+        with _opened_by_one(companion, f"{name}: beside {str(path)!r}", ("GTiff",)) as beside:
+            _check_companions(beside, companion, name)
+
+
+def _check_raw_size(dataset: Any, path: Path, name: str) -> None:
+    """Refuse a raw file that ends before its last pixel: GDAL would read zeros there."""
+    if dataset.driver != "ENVI":
+        return
+    header = {key.lower(): value for key, value in dataset.tags(ns="ENVI").items()}
+    height, width = dataset.shape
+    expected = _leading_integer(header.get("header_offset", "0"))
+    expected += height * width * sum(np.dtype(dtype).itemsize for dtype in dataset.dtypes)
+    compressed = _leading_integer(header.get("file_compression", "0")) != 0
+    size = _unpacked_size(path, name, expected) if compressed else path.stat().st_size
+    if size < expected:
+        raise DatasetError(
+            f"{name}: {str(path)!r} must have {expected:,} bytes by its header ({height} x {width} pixels, bands of "
+            f"{', '.join(dataset.dtypes)}), and has {size:,}: it was cut short, or the header is another file's",
+            argument=name,
+        )
+
+
+def _leading_integer(text: str) -> int:
+    """Read a number as GDAL does, up to what is none."""
+    digits = re.match(r"\s*(\d+)", text)
+    return 0 if digits is None else int(digits[1])
+
+
+def _unpacked_size(path: Path, name: str, enough: int) -> int:
+    """Return what a gzip file holds, counted no further than is enough."""
+    size = 0
+    try:
+        with gzip.open(path) as file:
+            while size < enough and (part := file.read(1 << 20)):
+                size += len(part)
+    except EOFError:  # cut short
+        return size
+    except (OSError, zlib.error) as error:
+        raise DatasetError(f"{name}: {str(path)!r} cannot be unpacked: {error}", argument=name) from error
+    return size
+
+
 def _check_blocks(dataset: Any, name: str) -> None:
     for (height, width), dtype in zip(dataset.block_shapes, dataset.dtypes, strict=True):
         size = height * width * np.dtype(dtype).itemsize
@@ -156,20 +194,34 @@ def _check_blocks(dataset: Any, name: str) -> None:
             )
 
 
-def _check_vrt(path: Path, name: str) -> None:
-    try:
-        root = ElementTree.parse(path).getroot()
-    except ElementTree.ParseError as error:
-        raise GridrValueError(f"{name}: {str(path)!r} is not XML: {error}", argument=name) from error
-    for element in root.iter():
-        if element.tag not in _VRT_ELEMENTS or "subClass" in element.attrib:
-            kind = element.attrib.get("subClass", element.tag)
-            raise GridrValueError(
-                f"{name}: {str(path)!r} holds a {kind}, and only mosaics of local rasters are read", argument=name
-            )
-    for source in root.iter("SourceFilename"):
-        inner = local_path((source.text or "").strip(), f"{name}: a source of {str(path)!r}")
-        if source.attrib.get("relativeToVRT", "0") == "1":
-            inner = path.parent / inner
-        with open_raster(inner, f"{name}: a source of {str(path)!r}"):
-            pass
+@contextmanager
+def _opened_mosaic(path: Path, name: str) -> Iterator[Any]:
+    """Open what was read of a VRT, with its sources held to what they were checked as."""
+    mosaic, files, where = read_mosaic(path, name), [str(path)], f"{name}: a source of {str(path)!r}"
+    for text, sources in sources_by_path(mosaic, path.resolve().parent).items():  # GDAL follows links too
+        inner = local_path(text, where)
+        with open_raster(inner, where) as dataset:
+            files += dataset.files
+            try:
+                for source in sources:
+                    hold_source(source, inner, dataset)
+            except ValueError as error:
+                raise GridrValueError(f"{name}: {str(path)!r} names {error}", argument=name) from None
+    with MemoryFile(ElementTree.tostring(mosaic), ext=".vrt") as memory:
+        try:
+            dataset = memory.open(driver="VRT")
+        except (RasterioError, OSError) as error:
+            raise DatasetError(f"{name}: {str(path)!r} cannot be opened as VRT: {error}", argument=name) from error
+        with dataset:
+            yield _Mosaic(dataset, files)
+
+
+class _Mosaic:
+    """A dataset that was written anew, under the name of the file that it was read from, with all of its files."""
+
+    def __init__(self, dataset: Any, files: list[str]) -> None:
+        self._dataset = dataset
+        self.name, self.files = files[0], files
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._dataset, name)
