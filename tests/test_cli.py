@@ -29,6 +29,7 @@ from numba.core.caching import NullCache
 import gridr_numba as gn
 from gridr_numba import types
 from gridr_numba.cli import main
+from gridr_numba.cli.messages import in_options
 from gridr_numba.doors import densify as product
 from gridr_numba.doors import inspection as info
 from gridr_numba.doors import preview as quicklook
@@ -109,7 +110,7 @@ def read(path):
         return dataset.read()
 
 
-MASKED = ("--mask", "coarse.tif", "--valid", "ground.wkt", "--invalid", "cloud.geojson")
+MASKED = ("--mask", "coarse.tif", "--valid", "ground.wkt", "--invalid", "cloud.geojson", "--geometry-crs", "pixels")
 
 
 # -- densify and mask ---------------------------------------------------------------------------------------------
@@ -224,6 +225,21 @@ def test_every_option_reaches_the_function(files, calls):
     assert set(SIGNATURE) - {*options, "grid", "out", "progress", "fill"} == {"shape"}
 
 
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (("--geometry-crs", "pixels"), "pixels"),
+        (("--valid-crs", "4326"), (4326, None)),
+        (("--invalid-crs", "pixels"), (None, "pixels")),
+        (("--invalid-crs", "EPSG:2154", "--valid-crs", "pixels"), ("pixels", "EPSG:2154")),
+    ],
+)
+def test_the_crs_of_both_kinds_of_polygons_or_of_each(files, calls, given, expected):
+    good("densify", "grid.tif", "out.tif", "-r", 3, 4, *given)
+    good("mask", "out.tif", "--shape", 6, 7, "-r", 3, 4, *given)
+    assert [options["geometry_crs"] for _, _, options in calls] == [expected] * 2
+
+
 def test_what_is_left_out_is_the_functions_default(files, calls):
     good("densify", "grid.tif", "out.tif", "-r", 3, 4)
     good("mask", "out.tif", "--shape", 6, 7, "-r", 3, 4)
@@ -280,6 +296,17 @@ JOB = ("densify", "grid.tif", "out.tif", "-r", "3", "4")
         (2, (*JOB, "--causes", "--mask-values", 1, 0), "--causes and --mask-values exclude one another."),
         (2, (*JOB, "--valid", "s3://bucket/a.gpkg"), "valid must be the path of a local file"),
         (2, (*JOB, "--geometry-crs", "x"), "--geometry-crs must be a coordinate reference system"),
+        (2, (*JOB, "--geometry-crs", "9" * 5000), "--geometry-crs must be a coordinate reference system"),
+        (2, (*JOB, "--valid-crs", "x"), "--valid-crs must be a coordinate reference system"),
+        (2, (*JOB, "--invalid-crs", "y"), "--invalid-crs must be a coordinate reference system"),
+        (2, (*JOB, "--geometry-crs", "4326", "--invalid-crs", "4326"), "--valid-crs or --invalid-crs exclude one anot"),
+        (2, (*JOB, "--valid", "far.geojson"), 'far.geojson\' (no crs member: WGS 84, unless --geometry-crs="pixels")'),
+        (2, (*JOB, "--valid", "none.geojson"), "valid: 'none.geojson' must hold a polygon, and holds none"),
+        (
+            2,
+            ("mask", "out.tif", "--shape", 6, 7, "-r", 3, 4, "--valid", "none.geojson"),
+            "must hold a polygon, and hol",
+        ),
         (2, ("densify", "grid.tif", "rows.tif", "-r", 3, 4), "'rows.tif' exists; --overwrite replaces it"),
         (2, (*JOB, "--overwrite", "--mask-out", "grid.tif"), "is an input, and is not overwritten"),
         (2, ("densify", "http://x.org/a.tif", "out.tif", "-r", 3, 4), "grid must be the path of a local file"),
@@ -303,6 +330,8 @@ JOB = ("densify", "grid.tif", "out.tif", "-r", "3", "4")
     ],
 )
 def test_errors_are_one_line(files, code, arguments, message):
+    Path("far.geojson").write_text(json.dumps(shapely.geometry.mapping(shapely.box(0, 0, 400, 400))))
+    Path("none.geojson").write_text('{"type": "FeatureCollection", "features": []}')
     before = sorted(os.listdir())
     assert message in bad(code, *arguments)
     assert sorted(os.listdir()) == before
@@ -339,6 +368,21 @@ def test_a_report_that_cannot_be_written_is_found_out_before_the_job(files, monk
 
     monkeypatch.setattr(Path, "write_bytes", refuse)
     assert "report: 'a.json' cannot be written: Permission denied" in bad(1, *JOB, "--report", "a.json")
+    assert not os.path.exists("out.tif")
+
+
+def test_polygons_that_miss_the_raster(files):
+    Path("away.wkt").write_text(shapely.to_wkt(shapely.box(70, 80, 75, 90)))
+    line = (
+        "invalid: 'away.wkt' has no polygon that touches the raster of 16 rows and 25 columns: they lie in rows 80 to "
+        "90 and columns 70 to 75; check that they are (x, y), and --geometry-crs and --origin"
+    )
+    result = run(*JOB, "--invalid", "away.wkt", "--report", "a.json")
+    assert result.exit_code == 0
+    assert result.stderr == f"WARNING: {line}\n"
+    assert [in_options(each) for each in json.loads(Path("a.json").read_text())["warnings"]] == [line]
+    os.remove("out.tif")
+    assert run(*JOB, "--invalid", "away.wkt", "--strict").exit_code == 1
     assert not os.path.exists("out.tif")
 
 
@@ -420,6 +464,7 @@ import numpy as np, rasterio, shapely
 from rasterio.transform import Affine
 import gridr_numba as gn
 from gridr_numba.cli import main
+from gridr_numba.cli.messages import in_options
 from gridr_numba import kernels
 
 def signatures():

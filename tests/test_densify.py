@@ -453,6 +453,31 @@ def test_the_tag_holds_what_differs_from_the_defaults_by_value(job, options, exp
     assert said == expected
 
 
+def test_the_tag_names_files_by_what_the_argument_is(job, rasters, tmp_path, monkeypatch):
+    """A path is said by its name and other text as it is, whatever files there are."""
+    monkeypatch.chdir(tmp_path)
+    wkt = rasterio.crs.CRS.from_epsg(32631).to_wkt(version="WKT2_2019") + " " * 5000
+    (tmp_path / "EPSG:32631").touch()
+    (tmp_path / "clouds").mkdir()
+    (tmp_path / "clouds/polygon.wkt").write_text(shapely.to_wkt(CLOUD))
+    dense_place = {**PLACE, "transform": gn.dense_transform(PLACE["transform"], RESOLUTION)}
+    image = rasters.reader(np.zeros(FULL, np.uint8), **dense_place).name
+    call = {key: job["call"][key] for key in ("out", "grid", "resolution")} | {"overwrite": True, "like": image}
+    for crs in ("EPSG:32631", wkt, ("pixels", "EPSG:32631")):
+        gn.densify(
+            **call, valid="clouds/polygon.wkt", invalid=[tmp_path / "clouds/polygon.wkt", CLOUD], geometry_crs=crs
+        )
+        with rasterio.open(call["out"]) as dataset:
+            said = json.loads(dataset.tags()["GRIDR_NUMBA_OPTIONS"])
+        assert said.pop("resolution") == [3, 4]
+        assert said == {
+            "like": os.path.basename(image),
+            "valid": "polygon.wkt",
+            "invalid": ["polygon.wkt", "Polygon"],
+            "geometry_crs": list(crs) if isinstance(crs, tuple) else crs,
+        }
+
+
 def test_a_text_too_long_for_a_file_is_refused_by_the_name_of_its_argument(job):
     with pytest.raises(gn.GridrValueError, match=r"^geometry_crs must be") as caught:
         gn.densify(**{**job["call"], "geometry_crs": "x" * 5000 + "/"})

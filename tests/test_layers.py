@@ -30,7 +30,7 @@ ROOMS = [
 FILES = {
     "kernels": [{"jit"}, {"bilinear", "checksum", "scanline"}],
     "files": [{"gdal", "vrt", "whole_file"}, {"bands"}, {"inputs"}, {"outputs"}, {"geotiff"}],
-    "polygons": [{"exact"}, {"sets"}, {"edges", "forms"}, {"files", "mask"}],
+    "polygons": [{"exact"}, {"sets"}, {"edges", "forms"}, {"mask", "wellknown"}, {"files"}],
     "engine": [{"background", "codes", "counts", "memory"}, {"dense"}, {"job"}, {"step"}, {"loop"}],
     "doors": [
         {"build_grid", "chains", "grid_rasterize", "placement", "preview"},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import struct
 import sys
 from itertools import pairwise
 
@@ -95,11 +96,12 @@ def mask_of(rasters, tmp_path, *, transform=TURNED, crs=UTM, **arguments):
         return dataset.read(1) == 1
 
 
-FRAME = vector.PixelFrame(rasterio.crs.CRS.from_epsg(32631), dense_place(), (0.0, 0.0))
+FRAME = vector.PixelFrame(rasterio.crs.CRS.from_epsg(32631), dense_place(), (0.0, 0.0), FULL)
+NOWHERE = vector.PixelFrame(None, None, (0.0, 0.0), FULL)
 
 
 def vector_pixels(valid, **options):
-    return vector.pixel_polygons(valid, None, FRAME, **options)[0]
+    return vector.pixel_polygons(valid, None, FRAME, **options)[0].polygons
 
 
 # -- coordinates --------------------------------------------------------------------------------------------------
@@ -139,11 +141,97 @@ def test_a_window_is_a_part_of_the_whole_to_the_bit(rasters, tmp_path):
     assert np.array_equal(part, whole[9:72, 5:62])
 
 
-def test_without_a_crs_coordinates_are_pixels_in_geojson_too(rasters, tmp_path):
-    path = geojson(tmp_path / "a.geojson", HOLED, None)
+def test_geojson_without_a_crs_is_in_degrees_where_the_outputs_lie_on_the_map(rasters, tmp_path):
+    path = geojson(tmp_path / "a.geojson", in_degrees(HOLED), None)
     found = mask_of(rasters, tmp_path, valid=path)
+    inside, far = expected_inside([in_degrees(HOLED)], "EPSG:4326")
+    assert np.array_equal(found[far], inside[far])
+    said = geojson(tmp_path / "b.geojson", in_degrees(HOLED), crs="urn:ogc:def:crs:OGC:1.3:CRS84")
+    assert np.array_equal(found, mask_of(rasters, tmp_path, valid=said))
+
+
+def test_geojson_without_a_crs_on_a_grid_in_degrees(rasters, tmp_path):
+    polygon = shapely.Polygon([(2, 44), (7, 46), (4, 49)])
+    place = Affine(0.5, 0, 1, 0, -0.5, 50)
+    found = mask_of(rasters, tmp_path, transform=place, crs="EPSG:4326", valid=geojson(tmp_path / "a.geojson", polygon))
+    i, j = np.indices(FULL)
+    xs, ys = gn.pixel_to_map(dense_place(place), i, j)
+    far = shapely.distance(polygon.exterior, shapely.points(xs, ys)) > 1e-9
+    assert np.array_equal(found[far], shapely.covers(polygon, shapely.points(xs, ys))[far])
+
+
+@pytest.mark.parametrize(
+    ("transform", "crs"), [(TURNED, None), (Affine.identity(), UTM), (Affine.identity(), None)], ids=str
+)
+def test_geojson_without_a_crs_is_in_pixels_where_the_outputs_do_not(rasters, tmp_path, transform, crs):
+    path = geojson(tmp_path / "a.geojson", HOLED, None)
+    found = mask_of(rasters, tmp_path, valid=path, transform=transform, crs=crs)
     assert np.array_equal(found, mask_of(rasters, tmp_path, valid=HOLED))
-    assert np.array_equal(found, mask_of(rasters, tmp_path, valid=path, transform=Affine.identity(), crs=None))
+
+
+@pytest.mark.parametrize("box", [(-181, 0, 5, 5), (0, 0, 181, 5), (0, -91, 5, 5), (0, 0, 5, 91)])
+def test_geojson_without_a_crs_that_cannot_be_in_degrees(rasters, tmp_path, box):
+    path = geojson(tmp_path / "a.geojson", shapely.box(1, 1, 2, 2), shapely.box(*box))
+    message = (
+        r"^invalid: '.*a.geojson' \(no crs member: WGS 84, unless geometry_crs=\"pixels\"\) must lie in longitudes"
+    )
+    with pytest.raises(gn.GridrValueError, match=message) as raised:
+        mask_of(rasters, tmp_path, invalid=path)
+    assert raised.value.argument == "invalid"
+    assert not (tmp_path / "o.tif").exists()
+    expected = mask_of(rasters, tmp_path, invalid=[shapely.box(1, 1, 2, 2), shapely.box(*box)])
+    assert np.array_equal(mask_of(rasters, tmp_path, invalid=path, geometry_crs="pixels"), expected)
+
+
+def test_degrees_up_to_the_ends_of_the_earth_are_degrees(tmp_path):
+    frame = vector.PixelFrame(rasterio.crs.CRS.from_epsg(4326), Affine(1, 0, -180, 0, -1, 90), (0.0, 0.0), (180, 360))
+    path = geojson(tmp_path / "a.geojson", shapely.box(-180, -90, 180, 90))
+    found, _ = vector.pixel_polygons(path, None, frame)
+    assert found.bounds.tolist() == [[-0.5, -0.5, 359.5, 179.5]]
+
+
+def test_geojson_whose_crs_is_null_has_none(rasters, tmp_path):
+    path = tmp_path / "a.geojson"
+    path.write_text(json.dumps({**shapely.geometry.mapping(HOLED), "crs": None}))
+    assert np.array_equal(mask_of(rasters, tmp_path, valid=path), mask_of(rasters, tmp_path, valid=HOLED))
+
+
+def test_pixels_overrides_what_files_say(rasters, tmp_path):
+    expected = mask_of(rasters, tmp_path, valid=HOLED)
+    for given in (
+        geojson(tmp_path / "a.geojson", HOLED),
+        geojson(tmp_path / "b.geojson", HOLED, crs=UTM),
+        geojson(tmp_path / "c.geojson", HOLED, crs="EPSG:99999"),
+        write_as("wkt", tmp_path / "a.wkt", HOLED, 4326),
+        write_as("wkb", tmp_path / "a.wkb", HOLED, 32631),
+        HOLED,
+    ):
+        assert np.array_equal(mask_of(rasters, tmp_path, valid=given, geometry_crs="pixels"), expected)
+
+
+def test_geometry_crs_may_be_a_pair(rasters, tmp_path):
+    expected = mask_of(rasters, tmp_path, valid=in_degrees(HOLED), geometry_crs=4326)
+    expected &= mask_of(rasters, tmp_path, invalid=ROOF)
+    given = {"valid": in_degrees(HOLED), "invalid": geojson(tmp_path / "roof.geojson", ROOF)}
+    assert np.array_equal(mask_of(rasters, tmp_path, **given, geometry_crs=(4326, "pixels")), expected)
+    own = {"valid": in_degrees(HOLED), "invalid": geojson(tmp_path / "utm.geojson", in_utm(ROOF), crs=UTM)}
+    found = mask_of(rasters, tmp_path, **own, geometry_crs=["EPSG:4326", None])
+    assert (found != expected).mean() < 0.01  # where an edge that went to the map and back passes a centre
+
+
+@pytest.mark.parametrize(
+    ("crs", "message"),
+    [
+        ((4326,), r"^geometry_crs must be one or a pair .*, not 1 of them"),
+        ((4326, "nonsense"), r"^geometry_crs\[1\] must be a coordinate reference system, not 'nonsense'"),
+        (("Pixels", None), r"^geometry_crs\[0\] must be a coordinate reference system, not 'Pixels'"),
+        ((4326, (4326, 4326)), r"^geometry_crs\[1\] must be a coordinate reference system"),
+    ],
+)
+def test_the_pair_of_geometry_crs_is_checked(crs, message):
+    with pytest.raises(gn.GridrValueError, match=message) as raised:
+        vector_pixels(HOLED, crs=crs)
+    assert raised.value.argument == "geometry_crs"
 
 
 def test_geometry_crs_overrides_the_file_and_goes_for_objects(rasters, tmp_path):
@@ -166,16 +254,7 @@ def test_paths_and_objects_side_by_side(rasters, tmp_path):
 def test_long_edges_stay_straight_within_a_hundredth_of_a_pixel(seed):
     # A triangle of hundreds of kilometres in degrees: its edges bend by tens of pixels in UTM.
     corners = np.random.default_rng(seed).uniform((-1, 44), (7, 54), (3, 2))
-    (mapped,) = (
-        vector_pixels(shapely.Polygon(corners), geometry_crs=4326)
-        if False
-        else vector.pixel_polygons(
-            shapely.Polygon(corners),
-            None,
-            vector.PixelFrame(rasterio.crs.CRS.from_epsg(32631), dense_place(), (0.0, 0.0)),
-            crs=4326,
-        )[0]
-    )
+    (mapped,) = vector_pixels(shapely.Polygon(corners), crs=4326)
     ring = np.vstack([corners, corners[:1]])
     t = np.linspace(0, 1, 5001)[:, None]
     dense = np.concatenate([(1 - t) * a + t * b for a, b in pairwise(ring)])
@@ -251,6 +330,51 @@ def test_wkt_and_wkb(rasters, tmp_path, kind, third):
     assert np.array_equal(placed[far], inside[far])
 
 
+@pytest.mark.parametrize("byte_order", [0, 1])
+@pytest.mark.parametrize("flavor", ["iso", "extended"])
+@pytest.mark.parametrize("dimensions", ["", "Z", "M", "ZM"])
+@pytest.mark.parametrize("in_hex", [False, True])
+def test_wkb_of_any_kind(tmp_path, byte_order, flavor, dimensions, in_hex):
+    corners = (
+        ", ".join(" ".join(map(str, (x, y, 7, 8)[: 2 + len(dimensions)])) for x, y in ring)
+        for ring in ([(1, 2), (9, 2), (9, 9), (1, 2)], [(5, 3), (8, 3), (8, 4), (5, 3)])
+    )
+    polygon = f"(({'), ('.join(corners)}))"
+    nested = f"MULTIPOLYGON {dimensions} ({polygon}, {polygon})"
+    for _ in range(40):
+        nested = f"GEOMETRYCOLLECTION {dimensions} ({nested}, POLYGON {dimensions} {polygon})"
+    geometry = shapely.set_srid(shapely.from_wkt(nested), 32631 if flavor == "extended" else 0)
+    srid = {"include_srid": flavor == "extended", "flavor": flavor, "byte_order": byte_order}
+    wkb = shapely.to_wkb(geometry, hex=in_hex, output_dimension=4, **srid)
+    path = tmp_path / "a.wkb"
+    path.write_bytes(f" {wkb}\n".strip().encode() if in_hex else wkb)
+    assert len(vector_pixels(path, crs="pixels")) == 42
+    path.write_bytes(path.read_bytes() + (b"00" if in_hex else b"\0"))
+    with pytest.raises(gn.DatasetError, match="that ends after"):
+        vector_pixels(path, crs="pixels")
+
+
+@pytest.mark.parametrize(("depth", "refused"), [(62, False), (65, True)])
+def test_how_deep_geometries_may_be_nested(tmp_path, depth, refused):
+    collected, listed, mapped = HOLED, HOLED, shapely.geometry.mapping(HOLED)
+    for _ in range(depth):
+        collected = shapely.GeometryCollection([collected])
+        listed = [listed]
+        mapped = {"type": "GeometryCollection", "geometries": [mapped]}
+    content = tmp_path / "a.geojson"
+    content.write_text(json.dumps(mapped))
+    files = [write_as("wkt", tmp_path / "a.wkt", collected), write_as("wkb", tmp_path / "a.wkb", collected), content]
+    for given in (*files, collected, listed, mapped):
+        if refused:
+            with pytest.raises(gn.GridrValueError, match=r"^valid.* is nested more than 64 deep") as raised:
+                vector_pixels(given, crs="pixels")
+            assert raised.value.argument == "valid"
+            assert len(str(raised.value)) < 250
+        else:
+            (found,) = vector_pixels(given, crs="pixels")
+            assert found == HOLED
+
+
 @pytest.mark.parametrize(
     "content",
     [
@@ -263,8 +387,14 @@ def test_wkt_and_wkb(rasters, tmp_path, kind, third):
 def test_geojson_of_each_kind_and_with_a_byte_order_mark(tmp_path, content):
     path = tmp_path / "A.GeoJSON"
     path.write_text(json.dumps(content), encoding="utf-8-sig")
-    (found,) = vector_pixels(path)
+    (found,) = vector_pixels(path, crs="pixels")
     assert shapely.equals_identical(found, HOLED) if hasattr(shapely, "equals_identical") else found == HOLED
+
+
+CURVED = "CURVEPOLYGON (CIRCULARSTRING (0 0, 5 5, 9 0, 5 -5, 0 0))"
+# A curve polygon whose ring is a line of four points.
+CURVED_WKB = struct.pack("<BIIBII8d", 1, 10, 1, 1, 2, 4, *(0, 0, 9, 9, 9, 0, 0, 0))
+HUGE_SRID = struct.pack("<BIIII8d", 1, 0x20000003, 0xFFFFFFFF, 1, 4, *(0, 0, 9, 9, 9, 0, 0, 0))
 
 
 @pytest.mark.parametrize(
@@ -302,6 +432,53 @@ def test_geojson_of_each_kind_and_with_a_byte_order_mark(tmp_path, content):
         ("a.wkt", "SIRD=1;POLYGON EMPTY", OSError, "it starts with 'SIRD=1'"),
         ("a.wkt", "POLYGON ((0 0, 9 9, 9 0, 0 9, 0 0))", ValueError, "a.wkt' is not a valid polygon: Self-inter"),
         ("a.wkb", b"\x01\x03\x00\x00", OSError, "does not hold the WKB of one geometry"),
+        ("a.wkb", shapely.to_wkb(HOLED)[:-1], OSError, "does not hold the WKB of one geometry"),
+        ("a.wkb", shapely.to_wkb(HOLED) * 2, OSError, "that ends after 161 of its 322 bytes"),
+        ("a.wkb", shapely.to_wkb(HOLED) + b"\n", OSError, "that ends after 161 of its 162 bytes"),
+        ("a.wkb", shapely.to_wkb(HOLED, hex=True) * 2, OSError, "that ends after 161 of its 322 bytes"),
+        ("a.wkb", "0x", OSError, "does not hold the WKB of one geometry"),
+        ("a.wkb", b"\x07" + shapely.to_wkb(HOLED)[1:], OSError, "does not hold the WKB of one geometry"),
+        ("a.wkb", b"\x01\x63" + shapely.to_wkb(HOLED)[2:], OSError, "does not hold the WKB of one geometry"),
+        ("a.wkb", b"\x01\x07\0\0\0\xff\xff\xff\xff", OSError, "does not hold the WKB of one geometry"),
+        ("a.wkt", "POLYGON ((0 0, 9 9, 9 0, 0 0)) POLYGON ((0 0, 9 9, 9 0, 0 0))", OSError, "the WKT of one geometry"),
+        ("a.wkt", CURVED, TypeError, "must be polygons of straight edges, and holds curves"),
+        ("a.wkt", f"GEOMETRYCOLLECTION ({CURVED})", TypeError, "must be polygons of straight edges, and holds curves"),
+        ("a.wkt", "MULTISURFACE EMPTY", TypeError, "must be polygons of straight edges, and holds curves"),
+        ("a.wkt", "TRIANGLE ((0 0, 1 1, 1 0, 0 0))", OSError, "does not hold the WKT of one geometry"),
+        ("a.wkb", CURVED_WKB, TypeError, "must be polygons of straight edges, and holds curves"),
+        ("a.wkb", b"\x01\x07\0\0\0\x01\0\0\0" + CURVED_WKB, TypeError, "of straight edges, and holds curves"),
+        ("a.wkt", "(" * 100_000, ValueError, "a.wkt' is nested more than 64 deep"),
+        ("a.wkt", "GEOMETRYCOLLECTION (" * 100_000 + "POINT (0 0)" + ")" * 100_000, ValueError, "more than 64 deep"),
+        ("a.wkb", b"\x01\x07\0\0\0\x01\0\0\0" * 100_000, ValueError, "a.wkb' is nested more than 64 deep"),
+        ("a.wkb", b"\0\0\0\0\x07\0\0\0\x02" * 100_000, ValueError, "a.wkb' is nested more than 64 deep"),
+        (
+            "a.json",
+            '{"type": "GeometryCollection", "geometries": [' * 400 + "]}" * 400,
+            ValueError,
+            "more than 64 deep",
+        ),
+        ("a.json", '{"type": "GeometryCollection", "geometries": [' * 100_000, OSError, "nested more than 64 deep"),
+        (
+            "a.wkt",
+            "SRID=" + "9" * 5000 + ";POLYGON ((0 0, 9 9, 9 0, 0 0))",
+            ValueError,
+            "the SRID must be an EPSG code",
+        ),
+        (
+            "a.wkt",
+            "SRID=99999;POLYGON ((0 0, 9 9, 9 0, 0 0))",
+            ValueError,
+            "the SRID must be a coordinate reference sys",
+        ),
+        (
+            "a.wkt",
+            "SRID=4294967295;POLYGON ((0 0, 9 9, 9 0, 0 0))",
+            ValueError,
+            "the SRID must be a .*, not 4294967295",
+        ),
+        ("a.wkt", "SRID=\u00b2;POLYGON ((0 0, 9 9, 9 0, 0 0))", OSError, "it starts with 'SRID=\u00b2'"),
+        ("a.wkt", "SRID=-1;POLYGON ((0 0, 9 9, 9 0, 0 0))", OSError, "it starts with 'SRID=-1'"),
+        ("a.wkb", HUGE_SRID, ValueError, "the SRID must be a coordinate reference system, not 4294967295"),
         ("a.xyz", "POLYGON ((0 0, 9 9, 9 0, 0 0))", ValueError, "must be one of GeoJSON .*GeoPackage.*FlatGeobuf"),
         ("a.gpkg", "<OGRVRTDataSource><OGRVRTLayer/></OGRVRTDataSource>", ValueError, "must be one of GeoJSON"),
         ("a.gpkg", b"SQLite format 3\0" + b"\0" * 500, OSError, "a.gpkg' cannot be read"),
@@ -322,13 +499,13 @@ def test_files_that_are_refused(rasters, tmp_path, name, content, kind, message)
 @pytest.mark.parametrize("path", ["https://example.org/a.geojson", "/vsicurl/https://x.org/a.gpkg", "/vsizip/a.zip"])
 def test_only_local_files(path):
     with pytest.raises(ValueError, match=r"invalid\[0\] must be the path of a local file"):
-        vector.pixel_polygons(None, [path], vector.PixelFrame(None, None, (0.0, 0.0)))
+        vector.pixel_polygons(None, [path], NOWHERE)
 
 
 @pytest.mark.parametrize(("layer", "kind"), [(7, TypeError), (("a",), TypeError), (("a", 1), TypeError)])
 def test_geometry_layer_is_checked(layer, kind):
     with pytest.raises(kind, match="geometry_layer must be a name"):
-        vector.pixel_polygons(None, None, vector.PixelFrame(None, None, (0.0, 0.0)), layer=layer)
+        vector.pixel_polygons(None, None, NOWHERE, layer=layer)
 
 
 def test_a_file_without_layers_has_none_to_choose(tmp_path):
@@ -356,6 +533,17 @@ def test_no_crs_is_looked_up_on_the_network_or_in_a_file(tmp_path, monkeypatch):
             vector_pixels(geojson(tmp_path / "a.geojson", HOLED, crs=text))
 
 
+@pytest.mark.parametrize(
+    "text", ["EPSG:" + "9" * 5000, "9" * 5000, "EPSG:99999999999", "EPSG:-1", "EPSG:x", "EPSG:4326:1", "\ud800", "\0"]
+)
+def test_absurd_names_of_a_crs(tmp_path, text):
+    with pytest.raises(gn.GridrValueError, match=r"^geometry_crs must be a coordinate reference system") as raised:
+        vector_pixels(HOLED, crs=text)
+    assert len(str(raised.value)) < 1000
+    with pytest.raises(gn.GridrValueError, match=r"a.geojson'\['crs'\] must be a coordinate reference system"):
+        vector_pixels(geojson(tmp_path / "a.geojson", HOLED, crs=text))
+
+
 def test_a_crs_may_be_said_in_many_ways(tmp_path):
     expected = vector_pixels(in_degrees(HOLED), crs=4326)
     crs = rasterio.crs.CRS.from_epsg(4326)
@@ -369,14 +557,92 @@ def test_a_crs_may_be_said_in_many_ways(tmp_path):
         ).all()  # what the file says is not asked
 
 
-@pytest.mark.parametrize("kind", ["valid", "invalid"])
-def test_a_file_without_a_polygon_is_as_if_it_were_not_given(rasters, tmp_path, caplog, kind):
+NOTHING = [[], (), shapely.Polygon(), [None, [shapely.MultiPolygon()]], {"type": "FeatureCollection", "features": []}]
+
+
+def test_invalid_ground_without_a_polygon_is_as_if_it_were_not_given(rasters, tmp_path, caplog):
+    path = geojson(tmp_path / "none.geojson", None)
+    for given in (path, *NOTHING):
+        caplog.clear()
+        with caplog.at_level(logging.WARNING):
+            assert mask_of(rasters, tmp_path, invalid=given).all()
+        (record,) = caplog.records
+        name = f"invalid: {str(path)!r}" if given is path else "invalid"
+        assert record.getMessage() == f"{name} holds no polygon: as if it were not given"
+
+
+def test_valid_ground_without_a_polygon_is_refused(rasters, tmp_path, caplog):
+    """All would be valid: a door fails closed."""
+    path = geojson(tmp_path / "none.geojson", None)
+    line = shapely.Polygon([(0, 0), (9, 9), (5, 5)])  # nothing is left of it when it is mended
+    for given in (path, [path, shapely.Polygon()], write_as("wkt", tmp_path / "a.wkt", line), *NOTHING):
+        with pytest.raises(gn.GridrValueError, match=r"^valid.* must hold a polygon, and holds none") as raised:
+            mask_of(rasters, tmp_path, valid=given, repair_geometry=True)
+        assert raised.value.argument == "valid"
+    assert not (tmp_path / "o.tif").exists()
+    assert not caplog.records
+
+
+def test_one_file_without_a_polygon_beside_valid_ground(rasters, tmp_path, caplog):
+    path = geojson(tmp_path / "none.geojson", None)
     with caplog.at_level(logging.WARNING):
-        found = mask_of(rasters, tmp_path, **{kind: geojson(tmp_path / "none.geojson", None)})
-    assert found.all()
-    (record,) = caplog.records
-    assert record.getMessage().startswith(f"{kind}: ")
-    assert record.getMessage().endswith("none.geojson' holds no polygon: as if it were not given")
+        found = mask_of(rasters, tmp_path, valid=[path, HOLED])
+    assert [record.getMessage() for record in caplog.records] == [
+        f"valid[0]: {str(path)!r} holds no polygon: as if it were not given"
+    ]
+    assert np.array_equal(found, mask_of(rasters, tmp_path, valid=HOLED))
+
+
+ASIDE = shapely.box(200.5, -40, 250, -30.25)
+
+
+@pytest.mark.parametrize("origin", [(0.0, 0.0), (-12.5, 1000.25)])
+@pytest.mark.parametrize("window", [None, ((0, 5), (0, 5))])
+def test_polygons_that_do_not_touch_the_raster_are_warned_of(rasters, tmp_path, caplog, origin, window):
+    moved = shapely.transform(ASIDE, lambda points: points + origin[::-1])
+    near = shapely.transform(HOLED, lambda points: points + origin[::-1])
+    path = write_as("wkt", tmp_path / "aside.wkt", moved)
+    placed = {"resolution": RESOLUTION, "mask_out": tmp_path / "m.tif", "geometry_origin": origin, "window": window}
+    with caplog.at_level(logging.WARNING):
+        report = gn.densify(coarse_grid(rasters), tmp_path / "o.tif", valid=near, invalid=[path, near], **placed)
+    (warning,) = report.warnings
+    assert warning == (
+        f"invalid[0]: {str(path)!r} has no polygon that touches the raster of 91 rows and 97 columns: they lie in rows "
+        "-40 to -30.25 and columns 200.5 to 250; check that they are (x, y), and geometry_crs and geometry_origin"
+    )
+    assert [record.getMessage() for record in caplog.records] == [warning]
+    with pytest.raises(gn.StrictError, match="has no polygon that touches the raster"):
+        gn.densify(coarse_grid(rasters), tmp_path / "s.tif", invalid=path, strict=True, **placed, overwrite=True)
+    assert not (tmp_path / "s.tif").exists()
+
+
+@pytest.mark.parametrize(
+    ("polygons", "misses"),
+    [
+        ([ASIDE], True),
+        ([ASIDE, shapely.box(-9, -9, -1, -0.5)], True),
+        ([ASIDE, shapely.box(-9, -9, 0, 0)], False),
+        ([shapely.box(96, 90, 99, 99)], False),
+        ([shapely.box(96.25, 0, 99, 99)], True),
+        ([shapely.Polygon([(-99, 40), (40, -99), (-99, -99)])], True),  # its box does
+        ([shapely.box(-9, -9, 200, 200).difference(shapely.box(-1, -1, 100, 100))], True),
+        ([shapely.box(1e31, 1e31, 2e31, 2e31)], True),
+        ([shapely.box(-1e31, -1e31, 2e31, 2e31)], False),
+    ],
+)
+def test_what_touches_the_raster(polygons, misses, caplog):
+    with caplog.at_level(logging.WARNING):
+        vector.pixel_polygons(None, polygons, FRAME)
+    assert [record.getMessage()[:39] for record in caplog.records] == [
+        "invalid has no polygon that touches the"
+    ] * misses
+
+
+def test_geojson_that_is_taken_for_degrees_says_so_where_it_misses(rasters, tmp_path):
+    path = geojson(tmp_path / "far.geojson", shapely.box(7, 46, 8, 47))
+    report = gn.densify(coarse_grid(rasters), tmp_path / "o.tif", resolution=RESOLUTION, invalid=path)
+    (warning,) = report.warnings
+    assert warning.startswith(f'invalid: {str(path)!r} (no crs member: WGS 84, unless geometry_crs="pixels") has no')
 
 
 def test_an_output_that_is_a_polygon_file_is_refused(rasters, tmp_path):
@@ -435,6 +701,16 @@ def test_three_dimensions_missing_geometries_and_pixels(rasters, tmp_path):
 )
 def test_a_crs_that_says_nothing_of_the_earth_is_none(undefined):
     assert vector._layer_crs(undefined, "valid") is None
+
+
+def test_a_curve_in_a_layer(tmp_path):
+    """One alone is GDAL's to make straight; in a collection it comes as it is."""
+    raw = pytest.importorskip("pyogrio.raw")
+    path = tmp_path / "a.gpkg"
+    wkb = np.array([b"\x01\x07\0\0\0\x01\0\0\0" + CURVED_WKB], dtype=object)
+    raw.write(path, wkb, [], [], geometry_type="Unknown", crs=UTM)
+    with pytest.raises(gn.GridrTypeError, match=r"^valid: '.*a.gpkg'.* must be polygons of straight edges"):
+        vector_pixels(path)
 
 
 def test_layers(rasters, tmp_path):

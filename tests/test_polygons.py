@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import numpy as np
 import oracles
 import pytest
@@ -22,6 +24,10 @@ SHAPE = (9, 10)
 
 def mask(valid=None, invalid=None, **kwargs):
     return gn.build_mask(SHAPE, (1, 1), None, (0.0, 0.0), (valid, invalid), **kwargs)
+
+
+def nested(geometry, depth):
+    return [nested(geometry, depth - 1)] if depth else geometry
 
 
 def unchecked(*vertices):
@@ -81,6 +87,57 @@ def test_empty_means_none(empty):
     assert gn.build_mask(SHAPE, (1, 1), None, None, (empty, empty)).all()  # no origin needed either
 
 
+def test_what_is_given_and_holds_no_polygon_is_warned_of(rasters, caplog):
+    """GRIDR's meaning of empty is kept where GRIDR's names are."""
+    chain = ((9, 10), (1, 1), None, np.uint8, None, None, None, np.float64, (0.0, 0.0))
+
+    def of_chain(pair):
+        out = rasters.writer(SHAPE, np.uint8)
+        gn.build_mask_chain(*chain[:2], out, *chain[3:], pair)
+        return rasters.content(out)[0] == 1
+
+    def of_build_mask(pair):
+        return gn.build_mask(SHAPE, (1, 1), None, (0.0, 0.0), pair) == 1
+
+    for door, (pair, names) in product(
+        (of_chain, of_build_mask),
+        [
+            ((None, None), []),
+            (([], None), ["geometry_pair[0] (valid)"]),
+            ((shapely.Polygon(), [[]]), ["geometry_pair[0] (valid)", "geometry_pair[1] (invalid)"]),
+        ],
+    ):
+        caplog.clear()
+        assert door(pair).all()
+        expected = [f"{name} holds no polygon: as if it were not given" for name in names]
+        assert [record.getMessage() for record in caplog.records] == expected
+        assert all(record.name.startswith("gridr_numba") for record in caplog.records)
+    caplog.clear()
+    for geometry in (None, shapely.MultiPolygon()):
+        rows = gn.grid_rasterize(None, (2, 3), (0, 0), (1, 1), None, 1, 0, 7, geometry, dtype=np.uint8)
+        assert (rows == 7).all()
+    assert [record.getMessage() for record in caplog.records] == ["geometry holds no polygon: as if it were not given"]
+
+
+def test_the_chains_warn_of_polygons_that_miss_the_raster(rasters, caplog):
+    """`build_mask` and `grid_rasterize` do not: they may be asked for any part."""
+    away = shapely.box(20, 30, 25, 40)
+    arguments = ((9, 10), (1, 1), np.uint8, None, None, None, np.float64, (1.0, 2.0), ([SQUARE, away], away))
+    gn.build_mask_chain(*arguments[:2], rasters.writer(SHAPE, np.uint8), *arguments[2:])
+    nodes = rasters.reader(np.zeros((2, *SHAPE)))
+    gn.build_grid_mask_chain(
+        (1, 1), nodes, None, 1, 2, rasters.writer(SHAPE, np.float64, bands=2), None, 1, 2, None, None, *arguments[3:]
+    )
+    assert [record.getMessage() for record in caplog.records] == [
+        "geometry_pair[1] (invalid) has no polygon that touches the raster of 9 rows and 10 columns: they lie in rows "
+        "29 to 39 and columns 18 to 23; check that they are (x, y), and geometry_origin"
+    ] * 2
+    caplog.clear()
+    assert mask(invalid=away).all()
+    assert not gn.grid_rasterize(None, SHAPE, (0, 0), (1, 1), None, 1, 0, 7, away, dtype=np.uint8).any()
+    assert not caplog.records
+
+
 def test_a_valid_geometry_of_which_nothing_is_left_makes_all_invalid():
     assert not mask(valid=shapely.box(100, 100, 110, 110)).any()
     assert not mask(valid=shapely.box(0.2, 0.2, 0.8, 0.8)).any()
@@ -97,6 +154,7 @@ def test_a_valid_geometry_of_which_nothing_is_left_makes_all_invalid():
         ("POLYGON EMPTY", TypeError, "must be polygons, not 'POLYGON EMPTY'"),
         (7, TypeError, "must be polygons, not 7"),
         ({"type": "Point", "coordinates": (0, 0)}, TypeError, "not a GeoJSON-like 'Point'"),
+        (nested(SQUARE, 65), ValueError, r"geometry_pair\[0\] \(valid\)\[0\]\[0\].* is nested more than 64 deep"),
         ({"type": "Polygon", "coordinates": [[[0, 0], [1]]]}, ValueError, "not a well-formed GeoJSON Polygon"),
         ({"type": "Polygon"}, ValueError, "not a well-formed GeoJSON Polygon"),
         ({}, TypeError, "not a GeoJSON-like None"),
@@ -109,7 +167,7 @@ def test_a_valid_geometry_of_which_nothing_is_left_makes_all_invalid():
         ([OTHER, BOWTIE], ValueError, r"\[1\] is not a valid polygon: Self-intersection.*repair_geometry=True"),
         (shapely.Polygon([(0, 0), (1e300, 1e300), (1e300, 0), (0, 1e300)]), ValueError, "not a valid polygon: Self"),
     ],
-    ids=range(16),
+    ids=range(17),
 )  # fmt: skip
 def test_wrong_geometry(wrong, kind, message):
     with pytest.raises(kind, match=message) as caught:

@@ -84,6 +84,8 @@ def _densify(
     mask_values: tuple[int, int] | None,
     predicate: str,
     alg: str,
+    valid_crs: str | int | None,
+    invalid_crs: str | int | None,
     **options: Any,
 ) -> None:
     from ..doors.densify import CAUSES
@@ -96,6 +98,10 @@ def _densify(
         raise click.UsageError("--causes and --mask-values exclude one another.")
     if causes or mask_values is not None:
         options["mask_out_values"] = CAUSES if causes else mask_values
+    if valid_crs is not None or invalid_crs is not None:
+        if options["geometry_crs"] is not None:
+            raise click.UsageError("--geometry-crs and --valid-crs or --invalid-crs exclude one another.")
+        options["geometry_crs"] = valid_crs, invalid_crs
     options["rasterize_kwargs"] = {
         "alg": GridRasterizeAlg.SHAPELY if alg == "shapely" else GridRasterizeAlg.RASTERIO_RASTERIZE,
         "kwargs_alg": {"shapely_predicate": ShapelyPredicate[predicate.upper()]},

@@ -98,7 +98,10 @@ _SPOKEN = [
     (r"\bpass grid_nodata=\(\)", "give --grid-nodata none"),
     (r"\bmemory_budget\b", "--memory"),
     (r"\bgeometry_layer\b", "--layer"),
+    (r"\bgeometry_crs\[0\]", "--valid-crs"),
+    (r"\bgeometry_crs\[1\]", "--invalid-crs"),
     (r"\bgeometry_crs\b", "--geometry-crs"),
+    (r"\bgeometry_origin\b", "--origin"),
     (r"\brow_band and col_band\b", "--row-band and --col-band"),
 ]
 

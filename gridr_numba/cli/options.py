@@ -70,8 +70,8 @@ def _files(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> li
 
 
 def _crs(_: click.Context, __: click.Parameter, value: str | None) -> str | int | None:
-    """Take an EPSG code without its prefix too."""
-    return int(value) if value is not None and value.isdecimal() else value
+    """Take an EPSG code without its prefix too; what is too long for one is refused as other text is."""
+    return int(value) if value is not None and value.isdecimal() and len(value) < 10 else value
 
 
 def _layers(_: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> Any:
@@ -213,9 +213,12 @@ polygon_options = _together(
     click.option(
         "--geometry-crs",
         callback=_crs,
-        metavar="CRS",
-        help="Of the polygons, instead of what the files say. Files without a CRS, GeoJSON too, are in dense pixels.",
+        metavar="CRS|pixels",
+        help="Of the polygons, instead of what the files say. Files without a CRS are in dense pixels; GeoJSON is"
+        " WGS 84 where the outputs have a CRS.",
     ),
+    click.option("--valid-crs", callback=_crs, metavar="CRS|pixels", help="The same, of --valid alone."),
+    click.option("--invalid-crs", callback=_crs, metavar="CRS|pixels", help="The same, of --invalid alone."),
     click.option(
         "--origin",
         "geometry_origin",

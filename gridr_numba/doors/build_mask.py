@@ -56,6 +56,7 @@ def build_mask(
     geometry_origin : tuple of float, optional
         The (row, column) of the output's pixel (0, 0) in the polygons' frame; needed with polygons.
     geometry_pair : pair (valid, invalid) of GeometryType or None, optional
+        What holds no polygon means None, as in GRIDR, and a WARNING says so.
     mask_in : ndarray (R, C), optional
         1 is valid. Integers and booleans that are all 0 or 1 are decided exactly: a pixel is raster-valid iff the
         summed weight of its valid contributing nodes is at least the threshold. Any other mask carries fractional

@@ -93,7 +93,8 @@ def build_mask_chain(
     geometry_origin : tuple of float or None
         The (row, column) of pixel (0, 0) in the polygons' frame; needed with polygons.
     geometry_pair : pair (valid, invalid) of GeometryType or None, or None
-        Polygons in dense pixels, x along columns and y along rows, integers being pixel centres.
+        Polygons in dense pixels, x along columns and y along rows, integers being pixel centres. What holds no polygon
+        means None, as in GRIDR, and a WARNING says so; another says where polygons do not touch the raster.
     rasterize_kwargs : dict, optional
         ``{'alg': A, 'kwargs_alg': {'shapely_predicate': P}}``; SHAPELY and COVERS where left out.
     mask_out_values : pair of int or None
@@ -136,6 +137,7 @@ def build_mask_chain(
         Before anything is written, if the least window breaks the budget, or there is not enough memory for the
         windows that fit in it; the message says what would be needed.
     """
+    warn = Warnings(checks.logger(logger, __name__))
     extent = Extent.whole(
         checks.integer_pair(shape, "shape", minimum=1), checks.input_resolution(resolution, "resolution")
     )
@@ -149,13 +151,13 @@ def build_mask_chain(
         Inputs(
             None,
             MaskIn.of(mask_in_ds, mask_in_unmasked_value, mask_in_band, extent.node_shape, "as shape says", _NAMES),
-            PolygonMask.of(geometry_pair, geometry_origin, rasterize_kwargs, extent.full_shape, repair=repair_geometry),
+            _polygons(geometry_pair, geometry_origin, rasterize_kwargs, extent, repair_geometry, warn),
         ),
         MaskRules.of(mask_in_binary_threshold, None, None, _NAMES),
         Outputs(None, mask_out),
         _limits(ncpu, cpu_tile_shape, io_strip_size, io_strip_size_target, memory_budget),
     )
-    services = Services(Warnings(checks.logger(logger, __name__)), progress=checks.progress(progress))
+    services = Services(warn, progress=checks.progress(progress))
     run_windows(DenseStep(job), job.limits, services)
     return 1
 
@@ -238,6 +240,7 @@ def build_grid_mask_chain(
         Before anything is written, if the least window breaks the budget, or there is not enough memory for the
         windows that fit in it; the message says what would be needed.
     """
+    warn = Warnings(checks.logger(logger, __name__))
     node_resolution = checks.input_resolution(resolution, "resolution")
     grid_in = GridIn.of(
         grid_in_ds, grid_in_col_ds, grid_in_row_coords_band, grid_in_col_coords_band, grid_nodata, _NAMES
@@ -253,15 +256,22 @@ def build_grid_mask_chain(
         Inputs(
             grid_in,
             MaskIn.of(mask_in_ds, mask_in_unmasked_value, mask_in_band, grid_in.shape, "as grid_in_ds has", _NAMES),
-            PolygonMask.of(geometry_pair, geometry_origin, rasterize_kwargs, extent.full_shape, repair=repair_geometry),
+            _polygons(geometry_pair, geometry_origin, rasterize_kwargs, extent, repair_geometry, warn),
         ),
         MaskRules.of(mask_in_binary_threshold, merge_mask_grid, grid_out, _NAMES),
         Outputs(grid_out, MaskOut.of(mask_out_ds, mask_out_dtype, mask_out_values, extent.full_shape)),
         _limits(ncpu, cpu_tile_shape, io_strip_size, io_strip_size_target, memory_budget),
     )
-    services = Services(Warnings(checks.logger(logger, __name__)), progress=checks.progress(progress))
+    services = Services(warn, progress=checks.progress(progress))
     run_windows(DenseStep(job), job.limits, services)
     return 1
+
+
+def _polygons(
+    pair: object, origin: object, rasterize_kwargs: object, extent: Extent, repair: bool, warn: Warnings
+) -> PolygonMask | None:
+    """Check GRIDR's arguments for polygons, and prepare them for the dense raster."""
+    return PolygonMask.of(pair, origin, rasterize_kwargs, extent.full_shape, repair=repair, whole=True, warn=warn)
 
 
 def _limits(

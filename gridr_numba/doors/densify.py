@@ -10,6 +10,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from inspect import signature
 from numbers import Real
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ from ..files.geotiff import GeoTiff, gtiff_options
 from ..files.outputs import Checksums, OutputFormat, RasterLayout, check_space, destination, partial_files, publish
 from ..kernels.jit import usable_threads
 from ..polygons.files import PixelFrame, Polygons, pixel_polygons, polygon_files
-from ..polygons.mask import PolygonMask
+from ..polygons.mask import Lattice, PolygonMask
 from ..types import DEFAULT_MEMORY_BUDGET, AnyDtype, Cause, Pair, Progress, Warn
 from .placement import NAMES, Placement, Sources, file_limits, placement_of
 
@@ -162,9 +163,11 @@ def densify(
         Polygons in dense pixels, (x = column, y = row), integers being centres; pixel (0, 0) of the whole dense raster
         is at `geometry_origin`, whatever the window. Files may be GeoJSON, WKT or WKB by their suffix, and, with the
         extra ``vector``, GeoPackage, Shapefile or FlatGeobuf. A file with a CRS is brought to dense pixels through the
-        outputs' CRS and transform, its long edges halved until they are straight within 0.01 pixels. GeoJSON has a CRS
-        only if it has a `crs` member or `geometry_crs` is given: without, its coordinates are pixels here, not the
-        WGS 84 of RFC 7946. A file without a polygon is as if it were not given, and a WARNING says so.
+        outputs' CRS and transform, its long edges halved until they are straight within 0.01 pixels. GeoJSON without a
+        `crs` member is WGS 84, longitude first, where the outputs have a CRS and a transform, else in pixels.
+
+        A `valid` that is given must hold a polygon; an `invalid` without one is as if it were not given, and a WARNING
+        says so. Another names files (and geometries) of which no polygon touches the whole dense raster.
     row_band, col_band : int
         Bands of the grid.
     mask_out_values : pair of int, or 'causes'
@@ -197,9 +200,9 @@ def densify(
     allow_vrt : bool
         Read local VRTs too, as mosaics: bands put together from rectangles of local GeoTIFF and ENVI files, as
         ``gdalbuildvrt`` writes them. All else that a VRT may hold is refused.
-    geometry_crs : str, int, dict or rasterio.crs.CRS, optional
-        Of all polygons, given as paths or not, instead of what the files say. Coordinates are (x, y), east or longitude
-        first, whatever the CRS says of its axes.
+    geometry_crs : str, int, dict or rasterio.crs.CRS, 'pixels', or pair of these or None, optional
+        Of all polygons, given as paths or not, instead of what the files say; or (that of `valid`, that of `invalid`).
+        Coordinates are (x, y), east or longitude first, whatever the CRS says of its axes. 'pixels' are dense ones.
     geometry_layer : str or pair of (str or None), optional
         The layer to read of polygon files that have layers, or (that of `valid`, that of `invalid`). Needed where a
         file has more than one.
@@ -260,10 +263,11 @@ def _polygons(
     warn: Warn,
 ) -> PolygonMask | None:
     """Check and read polygons, bring those with a CRS to pixels, and prepare them for the whole dense raster."""
-    frame = PixelFrame(place.crs, place.whole_transform, checks.real_pair(origin, "geometry_origin"))
-    in_pixels = pixel_polygons(*pair, frame, crs=crs, layer=layer, repair=repair, warn=warn)
-    shape, names = place.extent.full_shape, ("valid", "invalid")
-    return PolygonMask.of(in_pixels, frame.origin_row_col, rasterize_kwargs, shape, repair=repair, names=names)
+    options = checks.rasterize_options(rasterize_kwargs)
+    lattice = Lattice(place.extent.full_shape, checks.real_pair(origin, "geometry_origin"))
+    frame = PixelFrame(place.crs, place.whole_transform, lattice.origin_row_col, lattice.shape_row_col)
+    sets = pixel_polygons(*pair, frame, crs=crs, layer=layer, repair=repair, warn=warn)
+    return PolygonMask.of_sets(*sets, lattice, options)
 
 
 def _make(
@@ -310,6 +314,9 @@ _NOT_OPTIONS = frozenset(
     ]
 )
 
+# What is a path where it is a string.
+_PATHS = frozenset(["like", "valid", "invalid"])
+
 # Longer sequences are polygons: their type is said.
 _DESCRIBED_ITEMS = 8
 
@@ -318,18 +325,23 @@ def _options_given(given: Mapping[str, Any]) -> str:
     """Return the options that differ from their defaults, in JSON."""
     options = {}
     for name, parameter in signature(densify).parameters.items():
-        value = _described(given[name])
+        value = _described(_file_names(given[name]) if name in _PATHS else given[name])
         if name not in _NOT_OPTIONS and value is not None and value != _described(parameter.default):
             options[name] = value
     return json.dumps(options)
 
 
+def _file_names(value: Any) -> Any:
+    """Return the names of files in place of their paths, which tell of their maker."""
+    if isinstance(value, str | PathLike):
+        return Path(value).name
+    return [_file_names(item) for item in value] if isinstance(value, tuple | list) else value
+
+
 def _described(value: Any) -> Any:
-    """Return an option in JSON's types. Of files the names alone: paths tell of their maker."""
+    """Return an option in JSON's types."""
     if isinstance(value, np.ndarray | np.generic):
         value = value.tolist()
-    if isinstance(value, Path) or (isinstance(value, str) and _is_file(value)):
-        return Path(value).name
     if isinstance(value, Mapping):
         return {str(key): _described(item) for key, item in value.items()}
     if isinstance(value, bool | str | int) or value is None:
@@ -339,13 +351,6 @@ def _described(value: Any) -> Any:
     if isinstance(value, tuple | list) and len(value) <= _DESCRIBED_ITEMS:
         return [_described(item) for item in value]
     return getattr(value, "__name__", type(value).__name__)
-
-
-def _is_file(text: str) -> bool:
-    try:
-        return Path(text).is_file()
-    except (OSError, ValueError):  # too long for a name, or with a NUL in it
-        return False
 
 
 class _Stages:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from types import EllipsisType
 from typing import Any
@@ -16,6 +17,8 @@ from ..polygons.mask import RASTERIO_DILATION, Lattice, paint, write_inside
 from ..polygons.sets import BUFFER_LIMIT, PolygonSet, inside_points
 from ..types import AnyArray, GeometryType, GridRasterizeAlg, RasterizeOptions
 from ..window import Window
+
+logger = logging.getLogger(__name__)
 
 
 def grid_rasterize(
@@ -52,7 +55,8 @@ def grid_rasterize(
     inner_value, outer_value, default_value : int
         For pixels inside, outside, and all of them where no geometry was given.
     geometry : GeometryType or None
-        Polygons, in the frame of the centres: x along columns, y along rows.
+        Polygons, in the frame of the centres: x along columns, y along rows. What holds no polygon means None, as in
+        GRIDR, and a WARNING says so.
     geometry_buffer_dst : float or None, optional
         Grow (shrink, where negative) the polygons by so much first. By default 1e-6 for RASTERIO_RASTERIZE, as in
         GRIDR, and None for SHAPELY (GRIDR: 1e-6 too).
@@ -94,6 +98,8 @@ def grid_rasterize(
 
     polygons = polygon_set(geometry, "geometry")
     if polygons is None:
+        if geometry is not None:
+            logger.warning("geometry holds no polygon: as if it were not given")
         result[...] = default_value
         return default_value if reduce else (None if output is not None else result)
     if geometry_buffer_dst is ...:

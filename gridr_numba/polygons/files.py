@@ -5,9 +5,9 @@ GeoJSON, WKT and WKB are read by json and shapely. GeoPackage, Shapefile and Fla
 files anywhere. Only local files are read.
 
 Coordinates are (x, y) in this order, whatever the CRS says of its axes: east or longitude first, as GIS files have
-them. Without a CRS they are pixels: x is the column, y the row, integers are centres. That goes for GeoJSON too, where
-it departs from RFC 7946, by which coordinates are WGS 84: a GeoJSON file has a CRS here only if it has the `crs` member
-of the 2008 specification, as GDAL writes it, or if `geometry_crs` says so.
+them. Without a CRS they are pixels: x is the column, y the row, integers are centres. A GeoJSON file says its CRS in
+the `crs` member of the 2008 specification, as GDAL writes it; null is none. Without that member it is WGS 84, as
+RFC 7946 has it, where the outputs have a CRS and a transform, and in pixels where they have not.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from __future__ import annotations
 import json
 import logging
 import re
+import reprlib
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -34,14 +35,22 @@ from rasterio.warp import transform as warp
 from ..errors import DatasetError, GridrError, GridrTypeError, GridrValueError
 from ..files.inputs import local_path
 from ..georef import map_to_pixel
-from ..types import GeometryType, Warn
-from .forms import polygon_set
+from ..types import GeometryType, Pair, Warn
+from .forms import NESTED_AT_MOST, polygon_set
+from .sets import PolygonSet, warn_of_a_miss
+from .wellknown import from_wkb, from_wkt
 
 logger = logging.getLogger(__name__)
 
 Points = NDArray[np.float64]  # (n, 2): x, y
 #: What `densify` takes for polygons: what the chains take, paths, and sequences of both.
 Polygons = GeometryType | str | PathLike[str] | Sequence[GeometryType | str | PathLike[str]]
+
+#: `geometry_crs` for polygons that are in dense pixels, whatever their file says.
+PIXELS = "pixels"
+
+# The CRS of a GeoJSON file that does not say one.
+_RFC_7946 = object()
 
 #: A straight edge stays so near to its true image, in pixels.
 STRAIGHTNESS = 0.01
@@ -51,6 +60,9 @@ _POINTS_AT_MOST = 20_000_000
 
 # PROJJSON, PROJ strings, WKT, and names such as EPSG:4326. All else GDAL would take for an address to ask or a file.
 _CRS_TEXT = re.compile(r"\{|\+|\w+=|\w+\s*[\[(]|[\w:.+,-]+$")
+
+# PostGIS has them in four bytes.
+_SRID_DIGITS = 10
 
 # The formats that pyogrio is asked to read: what GDAL calls them, and how their files start.
 _LAYERED_FORMATS = {
@@ -70,6 +82,7 @@ class PixelFrame:
     crs: Any
     transform: Any
     origin_row_col: tuple[float, float]
+    shape_row_col: Pair
 
 
 def pixel_polygons(
@@ -81,45 +94,45 @@ def pixel_polygons(
     layer: Any = None,
     repair: bool = False,
     warn: Warn = logger.warning,
-) -> tuple[Any, Any]:
-    """Read polygons that are paths, and bring those with a CRS to dense pixels.
+) -> tuple[PolygonSet | None, PolygonSet | None]:
+    """Read polygons that are paths, check all, and bring those with a CRS to dense pixels.
 
     Parameters
     ----------
     valid, invalid : path, GeometryType, sequence of both, or None
-        A file without a polygon means the same as an empty sequence, which is None; since an empty list of valid
-        ground makes every pixel valid, a WARNING says so.
     frame : PixelFrame
         Of the outputs.
-    crs : str, int, dict, rasterio.crs.CRS or None
-        Of all polygons, whatever a file says; None leaves files their own, and all else in pixels.
+    crs : str, int, dict, rasterio.crs.CRS, pair of these or None, or None
+        Of all polygons, or (of `valid`, of `invalid`), whatever a file says: a CRS, or `PIXELS`. None leaves files
+        their own, and all else in pixels.
     layer : str, pair of (str or None), or None
         The layer to read of files that have layers: of both kinds, or (of `valid`, of `invalid`).
     repair : bool
         Mend invalid polygons instead of refusing them.
     warn : Warn
-        Told of what looks wrong.
+        Told of files without a polygon, and of polygons that do not touch the raster.
 
     Returns
     -------
-    valid, invalid
-        For `mask.PolygonMask`; what is in pixels already comes as it went.
+    valid, invalid : PolygonSet or None
+        In pixels; None for what was not given, and for invalid ground without a polygon.
 
     Raises
     ------
     GridrValueError, GridrTypeError
         For a wrong argument, a file of a format that is not read, a layer that is not there or not clear, polygons
-        that are not valid, a CRS that cannot be understood or brought to the output's.
+        that are not valid, a CRS that cannot be understood or brought to the output's; and for valid ground that is
+        given and holds no polygon.
     DatasetError
         For a file that is missing or damaged, or where pyogrio is needed and not installed.
     """
-    given_crs = None if crs is None else _crs(crs, "geometry_crs")
-    layers = _layers(layer)
-    valid, invalid = (
-        _in_pixels(value, name, frame, given_crs, its_layer, repair=repair, warn=warn)
-        for value, name, its_layer in zip((valid, invalid), ("valid", "invalid"), layers, strict=True)
+    valid_set, invalid_set = (
+        _in_pixels(value, name, frame, its_crs, its_layer, repair=repair, warn=warn)
+        for value, name, its_crs, its_layer in zip(
+            (valid, invalid), ("valid", "invalid"), _crs_pair(crs), _layers(layer), strict=True
+        )
     )
-    return valid, invalid
+    return valid_set, invalid_set
 
 
 def polygon_files(*values: object) -> list[Path]:
@@ -150,6 +163,25 @@ def _layers(value: object) -> tuple[str | None, str | None]:
     return pair[0], pair[1]
 
 
+def _crs_pair(value: object) -> tuple[Any, Any]:
+    """Take `geometry_crs`: None, `PIXELS` or a CRS, for the valid and for the invalid polygons."""
+    if not isinstance(value, list | tuple):
+        crs = _crs_or_pixels(value, "geometry_crs")
+        return crs, crs
+    if len(value) != 2:
+        raise GridrValueError(
+            f"geometry_crs must be one or a pair (of valid, of invalid), not {len(value)} of them",
+            argument="geometry_crs",
+        )
+    return _crs_or_pixels(value[0], "geometry_crs[0]"), _crs_or_pixels(value[1], "geometry_crs[1]")
+
+
+def _crs_or_pixels(value: object, name: str) -> Any:
+    if isinstance(value, str) and value == PIXELS:
+        return PIXELS
+    return None if value is None else _crs(value, name)
+
+
 def _crs(value: object, name: str) -> Any:
     if isinstance(value, str) and not _CRS_TEXT.match(value.strip()):
         raise GridrValueError(
@@ -158,39 +190,82 @@ def _crs(value: object, name: str) -> Any:
     try:
         with rasterio.Env():  # else GDAL prints what it also raises
             return CRS.from_user_input(value)
-    except CRSError as error:
+    except (CRSError, ValueError, OverflowError) as error:  # numbers and characters that rasterio stumbles on
         raise GridrValueError(
-            f"{name} must be a coordinate reference system, not {value!r}: {error}", argument=name
+            f"{name} must be a coordinate reference system, not {reprlib.repr(value)}: {error}", argument=name
         ) from error
 
 
 def _in_pixels(
     value: object, name: str, frame: PixelFrame, crs: Any, layer: str | None, *, repair: bool, warn: Warn
-) -> Any:
-    """Bring the polygons of one kind to pixels."""
-    if value is None or (crs is None and not any(_is_path(member) for member in _members(value))):
-        return value
-    polygons: list[Any] = []
-    for index, member in enumerate(_members(value)):
-        position = f"{name}[{index}]" if isinstance(value, list | tuple) else name
-        geometry, its_crs = member, crs
-        if _is_path(member):
-            path = local_path(member, position)
-            position = f"{position}: {str(path)!r}"
-            geometry, own_crs = _read(path, position, layer)
-            its_crs = crs or own_crs()
-        found = polygon_set(geometry, position, repair=repair)
-        if found is not None:
-            polygons.extend(_projected(found.polygons, position, its_crs, frame))
-        elif _is_path(member):
-            warn(f"{position} holds no polygon: as if it were not given")
-    return polygons
+) -> PolygonSet | None:
+    """Bring the polygons of one kind to pixels, and warn of those that change no pixel."""
+    if value is None:
+        return None
+    # Of each file, and of all that came as geometries.
+    sets_by_source: dict[str, list[PolygonSet]] = {}
+    for position, member in _side_by_side(value, name):
+        source, found = _read_in_pixels(member, position, frame, crs, layer, repair=repair)
+        sets_by_source.setdefault(source if _is_path(member) else name, []).extend(found)
+    sets = [each for sets in sets_by_source.values() for each in sets]
+    if not sets and name == "valid":
+        raise GridrValueError(
+            f"{' and '.join(sets_by_source)} must hold a polygon, and holds none: leave {name} out where all is valid",
+            argument=name,
+        )
+    for source, its_sets in sets_by_source.items():
+        if its_sets:
+            where = frame.origin_row_col, frame.shape_row_col
+            warn_of_a_miss(PolygonSet.joined(its_sets), source, *where, "geometry_crs and geometry_origin", warn)
+        else:
+            warn(f"{source} holds no polygon: as if it were not given")
+    return PolygonSet.joined(sets) if sets else None
+
+
+def _side_by_side(value: object, name: str) -> list[tuple[str, Any]]:
+    """Return what is given and where it stands: one by one where there are files among it, else all at once."""
+    if isinstance(value, list | tuple) and polygon_files(value):
+        return [(f"{name}[{index}]", member) for index, member in enumerate(value)]
+    return [(name, value)]
+
+
+def _read_in_pixels(
+    member: object, position: str, frame: PixelFrame, crs: Any, layer: str | None, *, repair: bool
+) -> tuple[str, list[PolygonSet]]:
+    """Return what to call a file or geometries, and their polygons in pixels: a set, or none without polygons."""
+    geometry, its_crs = member, None if crs is PIXELS else crs
+    if _is_path(member):
+        path = local_path(member, position)
+        position = f"{position}: {str(path)!r}"
+        geometry, own_crs = _read(path, position, layer)
+        its_crs = own_crs() if crs is None else its_crs
+    found = polygon_set(geometry, position, repair=repair)
+    if found is not None and its_crs is _RFC_7946:
+        position = f'{position} (no crs member: WGS 84, unless geometry_crs="pixels")'
+        its_crs = _rfc_7946_crs(found, position, frame)
+    if found is not None and its_crs is not None:
+        found = polygon_set(_projected(found.polygons, position, its_crs, frame), position, repair=repair)
+    return position, [] if found is None or not len(found.polygons) else [found]
+
+
+def _rfc_7946_crs(polygons: PolygonSet, name: str, frame: PixelFrame) -> Any:
+    """Return the CRS of a GeoJSON file that does not say one; None, for pixels, where the outputs lie nowhere."""
+    if not frame.crs or frame.transform is None:
+        return None
+    low, high = polygons.bounds[:, :2].min(axis=0), polygons.bounds[:, 2:].max(axis=0)
+    if (low < (-180, -90)).any() or (high > (180, 90)).any():
+        raise GridrValueError(
+            f"{name} must lie in longitudes -180 to 180 and latitudes -90 to 90, and reaches from (x, y) = "
+            f"{tuple(low.tolist())} to {tuple(high.tolist())}",
+            argument=name,
+        )
+    return CRS.from_epsg(4326)
 
 
 # -- files --------------------------------------------------------------------------------------------------------
 
 
-#: Geometries in a form that `polygon_set` takes; and what finds out the file's CRS (None for pixels), if it is wanted.
+#: Geometries in a form that `polygon_set` takes; and what finds out the file's CRS, if it is wanted: None for pixels.
 _Content = tuple[Any, Callable[[], Any]]
 
 
@@ -218,49 +293,51 @@ def _read(path: Path, name: str, layer: str | None) -> _Content:
 def _read_geojson(path: Path, name: str) -> _Content:
     try:
         content = json.loads(path.read_text(encoding="utf-8-sig"))
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise DatasetError(f"{name} is not JSON: {error}", argument=name) from error
+    except RecursionError as error:
+        raise DatasetError(
+            f"{name} is not JSON that is read: it is nested more than {NESTED_AT_MOST} deep", argument=name
+        ) from error
     if not isinstance(content, dict) or "type" not in content:
         raise GridrValueError(f"{name} must hold a GeoJSON object with a type", argument=name)
-    return content, partial(_geojson_crs, content.get("crs"), name)
+    return content, partial(_geojson_crs, content, name)
 
 
-def _geojson_crs(member: Any, name: str) -> Any:
+def _geojson_crs(content: dict[str, Any], name: str) -> Any:
     """Take the `crs` member of a GeoJSON file; a link is not followed."""
-    if member is None:
-        return None
+    member = content.get("crs", _RFC_7946)
+    if member is _RFC_7946 or member is None:
+        return member
     properties = member.get("properties") if isinstance(member, dict) and member.get("type") == "name" else None
     crs_name = properties.get("name") if isinstance(properties, dict) else None
     if not isinstance(crs_name, str):
         raise GridrValueError(
-            f"{name}['crs'] must name a coordinate reference system, not be {member!r}", argument=name
+            f"{name}['crs'] must name a coordinate reference system, not be {reprlib.repr(member)}", argument=name
         )
     return _crs(crs_name, f"{name}['crs']")
 
 
 def _read_wkt(path: Path, name: str) -> _Content:
     try:
-        srid, _, text = path.read_text(encoding="utf-8-sig").strip().rpartition(";")
-        geometry = shapely.from_wkt(text)
-    except (UnicodeDecodeError, shapely.errors.ShapelyError) as error:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
         raise DatasetError(f"{name} does not hold the WKT of one geometry: {error}", argument=name) from error
-    prefix, _, number = srid.partition("=")
-    if srid and (prefix.strip().upper() != "SRID" or not number.strip().isdigit()):
-        raise DatasetError(f"{name} does not hold the WKT of one geometry: it starts with {srid[:40]!r}", argument=name)
-    return geometry, partial(_srid_crs, int(number) if srid else 0, name)
+    geometry, srid = from_wkt(text, name)
+    return geometry, partial(_srid_crs, srid, name)
 
 
 def _read_wkb(path: Path, name: str) -> _Content:
-    try:
-        geometry = shapely.from_wkb(path.read_bytes())
-    except shapely.errors.ShapelyError as error:
-        raise DatasetError(f"{name} does not hold the WKB of one geometry: {error}", argument=name) from error
-    return geometry, partial(_srid_crs, int(shapely.get_srid(geometry)), name)
+    geometry, srid = from_wkb(path.read_bytes(), name)
+    return geometry, partial(_srid_crs, srid, name)
 
 
-def _srid_crs(srid: int, name: str) -> Any:
+def _srid_crs(digits: str, name: str) -> Any:
     """Take the number that PostGIS adds to WKT and WKB, an EPSG code; 0 is none."""
-    return _crs(srid, f"{name}: the SRID") if srid else None
+    digits = digits.lstrip("0")
+    if len(digits) > _SRID_DIGITS:
+        raise GridrValueError(f"{name}: the SRID must be an EPSG code, not {reprlib.repr(digits)}", argument=name)
+    return _crs(int(digits), f"{name}: the SRID") if digits else None
 
 
 def _read_layer(path: Path, name: str, layer: str | None) -> _Content:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -13,6 +14,9 @@ from shapely.geometry.base import BaseGeometry
 from ..errors import GridrTypeError, GridrValueError, InvalidGeometryError
 from .exact import GEOS_LIMIT
 from .sets import PolygonSet
+
+#: Sequences and collections in one another. GEOS and Python recurse, and neither far.
+NESTED_AT_MOST = 64
 
 
 def polygon_set(geometry: Any, name: str, *, repair: bool = False) -> PolygonSet | None:
@@ -35,7 +39,9 @@ def polygon_set(geometry: Any, name: str, *, repair: bool = False) -> PolygonSet
     Raises
     ------
     GridrTypeError
-        For a line, a point or anything that is not a geometry, naming its position.
+        For a line, a point, a curve or anything that is not a geometry, naming its position.
+    GridrValueError
+        For what is nested deeper than `NESTED_AT_MOST`, and GeoJSON that is not well-formed.
     InvalidGeometryError
         For a vertex that is not finite, or a polygon that is not valid, naming its position and shapely's reason.
     """
@@ -67,40 +73,55 @@ def _found(geometry: Any, name: str) -> tuple[NDArray[np.object_], Callable[[int
         polygons = np.array(geometry, dtype=np.object_)
         indices = np.flatnonzero(~shapely.is_empty(polygons))
         return polygons[indices], lambda index: f"{name}[{indices[index]}]"
-    members = list(_flatten(geometry, name))
+    members = list(_flatten(geometry, name, 0))
     return np.array([polygon for _, polygon in members], dtype=np.object_), lambda index: members[index][0]
 
 
-def _flatten(geometry: Any, position: str) -> Iterator[tuple[str, Any]]:
+def check_nesting(depth: int, name: str) -> None:
+    """Refuse what is nested too deep."""
+    if depth > NESTED_AT_MOST:
+        # A position at this depth is long.
+        raise GridrValueError(f"{name[:150]} is nested more than {NESTED_AT_MOST} deep", argument=name)
+
+
+def _flatten(geometry: Any, position: str, depth: int) -> Iterator[tuple[str, Any]]:
     """Yield each polygon that is not empty, and where it was found."""
+    check_nesting(depth, position)
     if geometry is None:
         return
     if isinstance(geometry, BaseGeometry):
-        yield from _flatten_shapely(geometry, position)
+        yield from _flatten_shapely(geometry, position, depth)
     elif isinstance(geometry, Mapping) or hasattr(geometry, "__geo_interface__"):
-        yield from _flatten_geojson(geometry, position)
+        yield from _flatten_geojson(geometry, position, depth)
     elif isinstance(geometry, np.ndarray) and geometry.ndim == 0:
-        yield from _flatten(geometry.item(), position)
+        yield from _flatten(geometry.item(), position, depth + 1)
     elif isinstance(geometry, np.ndarray | Sequence) and not isinstance(geometry, str | bytes):
         for index, member in enumerate(geometry):
-            yield from _flatten(member, f"{position}[{index}]")
+            yield from _flatten(member, f"{position}[{index}]", depth + 1)
     else:
         raise GridrTypeError(f"{position} must be polygons, not {geometry!r}", argument=position)
 
 
-def _flatten_shapely(geometry: Any, position: str) -> Iterator[tuple[str, Any]]:
+def _flatten_shapely(geometry: Any, position: str, depth: int) -> Iterator[tuple[str, Any]]:
+    check_nesting(depth, position)
     kind = geometry.geom_type
     if kind == "Polygon":
         if not geometry.is_empty:
             yield position, geometry
     elif kind in ("MultiPolygon", "GeometryCollection"):
-        for index, member in enumerate(geometry.geoms):
-            yield from _flatten_shapely(member, f"{position}.geoms[{index}]")
+        try:
+            members = list(geometry.geoms)
+        except NotImplementedError as error:
+            raise GridrTypeError(
+                f"{position} must be polygons of straight edges, and holds curves", argument=position
+            ) from error
+        for index, member in enumerate(members):
+            yield from _flatten_shapely(member, f"{position}.geoms[{index}]", depth + 1)
     else:
         raise GridrTypeError(f"{position} must be polygons, not a {kind}", argument=position)
 
 
-def _flatten_geojson(geometry: Any, position: str) -> Iterator[tuple[str, Any]]:
+def _flatten_geojson(geometry: Any, position: str, depth: int) -> Iterator[tuple[str, Any]]:
     mapping = geometry if isinstance(geometry, Mapping) else geometry.__geo_interface__
     if not isinstance(mapping, Mapping):
         raise GridrTypeError(
@@ -109,12 +130,12 @@ def _flatten_geojson(geometry: Any, position: str) -> Iterator[tuple[str, Any]]:
     kind = mapping.get("type")
     if kind == "FeatureCollection":
         for index, feature in enumerate(_members(mapping, "features", position)):
-            yield from _flatten(feature, f"{position}['features'][{index}]")
+            yield from _flatten(feature, f"{position}['features'][{index}]", depth + 1)
     elif kind == "Feature":
-        yield from _flatten(mapping.get("geometry"), f"{position}['geometry']")
+        yield from _flatten(mapping.get("geometry"), f"{position}['geometry']", depth + 1)
     elif kind == "GeometryCollection":
         for index, member in enumerate(_members(mapping, "geometries", position)):
-            yield from _flatten(member, f"{position}['geometries'][{index}]")
+            yield from _flatten(member, f"{position}['geometries'][{index}]", depth + 1)
     elif kind in ("Polygon", "MultiPolygon"):
         try:
             shape = shapely.geometry.shape(mapping)
@@ -122,7 +143,7 @@ def _flatten_geojson(geometry: Any, position: str) -> Iterator[tuple[str, Any]]:
             raise GridrValueError(
                 f"{position} is not a well-formed GeoJSON {kind}: {error}", argument=position
             ) from error
-        yield from _flatten_shapely(shape, position)
+        yield from _flatten_shapely(shape, position, depth)
     else:
         raise GridrTypeError(f"{position} must be polygons, not a GeoJSON-like {kind!r}", argument=position)
 
@@ -130,7 +151,7 @@ def _flatten_geojson(geometry: Any, position: str) -> Iterator[tuple[str, Any]]:
 def _members(mapping: Mapping[str, Any], key: str, position: str) -> Sequence[Any]:
     members = mapping.get(key)
     if not isinstance(members, Sequence) or isinstance(members, str | bytes):
-        raise GridrTypeError(f"{position}[{key!r}] must be a list, not {members!r}", argument=position)
+        raise GridrTypeError(f"{position}[{key!r}] must be a list, not {reprlib.repr(members)}", argument=position)
     return members
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,11 +12,13 @@ from numpy.typing import NDArray
 from .. import checks
 from ..georef import centres, lattice_transform
 from ..kernels.scanline import Axis
-from ..types import AnyArray, Cause, GridRasterizeAlg, RasterizeOptions, ShapelyPredicate
+from ..types import AnyArray, Cause, GridRasterizeAlg, RasterizeOptions, ShapelyPredicate, Warn
 from ..window import Window
 from .edges import Layer, PolygonEdges, change
 from .forms import polygon_set
-from .sets import BUFFER_LIMIT, Box, PolygonSet
+from .sets import BUFFER_LIMIT, Box, PolygonSet, warn_of_a_miss
+
+logger = logging.getLogger(__name__)
 
 #: GRIDR dilates polygons by this before GDAL burns them, so that centres on the boundary are burned.
 RASTERIO_DILATION = 1e-6
@@ -165,25 +168,42 @@ class PolygonMask:
         shape_row_col: tuple[int, int],
         *,
         repair: bool = False,
-        names: tuple[str, str] = ("geometry_pair[0] (valid)", "geometry_pair[1] (invalid)"),
+        whole: bool = False,
+        warn: Warn = logger.warning,
     ) -> PolygonMask | None:
-        """Check the arguments for polygons, by default under GRIDR's names; None where there is no polygon."""
+        """Check GRIDR's arguments for polygons; None where there is no polygon.
+
+        `warn` is told of what was given and holds none, which means the same as None; and of polygons that miss the
+        raster, where that is the `whole` that they are for and not a part.
+        """
         options = checks.rasterize_options(rasterize_kwargs)
-        pair = checks.geometry_pair(geometry_pair)
+        pair, names = checks.geometry_pair(geometry_pair), ("geometry_pair[0] (valid)", "geometry_pair[1] (invalid)")
         valid, invalid = (
             polygon_set(geometry, name, repair=repair) for geometry, name in zip(pair, names, strict=True)
         )
         given = valid is not None or invalid is not None
         lattice = Lattice(shape_row_col, checks.geometry_origin(geometry_origin, needed=given))
-        if not given:
+        for geometry, polygons, name in zip(pair, (valid, invalid), names, strict=True):
+            if geometry is not None and polygons is None:
+                warn(f"{name} holds no polygon: as if it were not given")
+            if whole and polygons is not None:
+                warn_of_a_miss(polygons, name, lattice.origin_row_col, shape_row_col, "geometry_origin", warn)
+        return cls.of_sets(valid, invalid, lattice, options)
+
+    @classmethod
+    def of_sets(
+        cls, valid: PolygonSet | None, invalid: PolygonSet | None, lattice: Lattice, options: RasterizeOptions
+    ) -> PolygonMask | None:
+        """Prepare checked polygons for a raster; None where there are none."""
+        if valid is None and invalid is None:
             return None
         changes = ((valid, 0xFF ^ Cause.OUTSIDE_VALID, 0), (invalid, 0xFF, int(Cause.INSIDE_INVALID)))
         layers = tuple(Layer(polygons, keep, add) for polygons, keep, add in changes if polygons is not None)
         base = 0 if valid is None else int(Cause.OUTSIDE_VALID)
+        axes = lattice.axes(Window.whole(lattice.shape_row_col))
         if options.alg is GridRasterizeAlg.SHAPELY:
-            edges = PolygonEdges.of(layers, *lattice.axes(Window.whole(shape_row_col)))
-            return cls(base, layers, edges, lattice, options)
-        around = _around(*lattice.axes(Window.whole(shape_row_col)))
+            return cls(base, layers, PolygonEdges.of(layers, *axes), lattice, options)
+        around = _around(*axes)
         grown = [layer.polygons.clipped(around).dilated(RASTERIO_DILATION) for layer in layers]
         burned = tuple(layer._replace(polygons=polygons) for layer, polygons in zip(layers, grown, strict=True))
         return cls(base, burned, None, lattice, options)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from ..types import ShapelyPredicate
+from ..types import Pair, ShapelyPredicate, Warn
 from .exact import GEOS_LIMIT, mark_inside_exactly
 
 # Centres asked of shapely in one call: enough to make a call's own cost vanish, few enough to stay small in memory.
@@ -47,6 +48,11 @@ class PolygonSet:
         array = np.array(polygons, dtype=np.object_).reshape(-1)
         return cls(array, shapely.bounds(array).reshape(-1, 4))
 
+    @classmethod
+    def joined(cls, sets: Sequence[PolygonSet]) -> PolygonSet:
+        """Return the polygons of several sets as one."""
+        return cls(np.concatenate([each.polygons for each in sets]), np.concatenate([each.bounds for each in sets]))
+
     def where(self, chosen: NDArray[np.bool_]) -> PolygonSet:
         """Return some of the polygons."""
         return PolygonSet(self.polygons[chosen], self.bounds[chosen])
@@ -73,6 +79,12 @@ class PolygonSet:
         min_x, min_y, max_x, max_y = self.bounds.T
         meets: NDArray[np.bool_] = (min_x <= box[2]) & (max_x >= box[0]) & (min_y <= box[3]) & (max_y >= box[1])
         return meets
+
+    def meets(self, box: Box) -> bool:
+        """Say whether any polygon has a point in a box; of those beyond `GEOS_LIMIT`, whether its bounds do."""
+        near, far = self.where(self.touches(box)).split_by_reach(GEOS_LIMIT)
+        with GEOS_LOCK:
+            return bool(len(far.polygons)) or bool(shapely.intersects(near.polygons, shapely.box(*box)).any())
 
     def clipped(self, box: Box) -> PolygonSet:
         """Return what lies in a box of the polygons that touch it. Those beyond `BUFFER_LIMIT` stay whole."""
@@ -114,6 +126,22 @@ class PolygonSet:
                 _mark_huge(polygon, xs[cols], ys[rows], predicate, out[rows, cols])
             else:
                 _mark_asked(polygon, xs[cols], ys[rows], predicate, out[rows, cols])
+
+
+def warn_of_a_miss(
+    polygons: PolygonSet, name: str, origin_row_col: tuple[float, float], shape_row_col: Pair, check: str, warn: Warn
+) -> None:
+    """Warn of polygons of which none touches the centres of a raster; `check` names the arguments that may be wrong."""
+    (row, col), (rows, cols) = origin_row_col, shape_row_col
+    if not len(polygons.polygons):
+        warn(f"{name} holds no polygon once it is repaired: no pixel is inside")
+    elif not polygons.meets((col, row, col + cols - 1, row + rows - 1)):
+        (left, top), (right, bottom) = polygons.bounds[:, :2].min(axis=0), polygons.bounds[:, 2:].max(axis=0)
+        warn(
+            f"{name} has no polygon that touches the raster of {rows} rows and {cols} columns: they lie in rows "
+            f"{top - row:.6g} to {bottom - row:.6g} and columns {left - col:.6g} to {right - col:.6g}; "
+            f"check that they are (x, y), and {check}"
+        )
 
 
 def inside_points(
