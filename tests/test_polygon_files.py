@@ -163,10 +163,14 @@ def test_geojson_without_a_crs_on_a_grid_in_degrees(rasters, tmp_path):
 @pytest.mark.parametrize(
     ("transform", "crs"), [(TURNED, None), (Affine.identity(), UTM), (Affine.identity(), None)], ids=str
 )
-def test_geojson_without_a_crs_is_in_pixels_where_the_outputs_do_not(rasters, tmp_path, transform, crs):
+def test_geojson_without_a_crs_is_in_pixels_where_the_outputs_do_not(rasters, tmp_path, caplog, transform, crs):
     path = geojson(tmp_path / "a.geojson", HOLED, None)
     found = mask_of(rasters, tmp_path, valid=path, transform=transform, crs=crs)
     assert np.array_equal(found, mask_of(rasters, tmp_path, valid=HOLED))
+    away = geojson(tmp_path / "b.geojson", shapely.box(700, 0, 800, 100))
+    mask_of(rasters, tmp_path, invalid=away, transform=transform, crs=crs)
+    (record,) = caplog.records
+    assert record.getMessage().startswith(f"invalid: {str(away)!r} has no polygon that touches the raster")
 
 
 @pytest.mark.parametrize("box", [(-181, 0, 5, 5), (0, 0, 181, 5), (0, -91, 5, 5), (0, 0, 5, 91)])

@@ -240,18 +240,21 @@ def _read_in_pixels(
         geometry, own_crs = _read(path, position, layer)
         its_crs = own_crs() if crs is None else its_crs
     found = polygon_set(geometry, position, repair=repair)
-    if found is not None and its_crs is _RFC_7946:
+    if found is None or not len(found.polygons):
+        return position, []
+    if its_crs is _RFC_7946 and frame.crs and frame.transform is not None:
         position = f'{position} (no crs member: WGS 84, unless geometry_crs="pixels")'
-        its_crs = _rfc_7946_crs(found, position, frame)
-    if found is not None and its_crs is not None:
-        found = polygon_set(_projected(found.polygons, position, its_crs, frame), position, repair=repair)
-    return position, [] if found is None or not len(found.polygons) else [found]
+        its_crs = _wgs_84(found, position)
+    elif its_crs is _RFC_7946:
+        its_crs = None
+    if its_crs is not None:
+        projected = _projected(found.polygons, position, its_crs, frame)
+        found = polygon_set(projected, position, repair=repair) or PolygonSet.of([])
+    return position, [found]
 
 
-def _rfc_7946_crs(polygons: PolygonSet, name: str, frame: PixelFrame) -> Any:
-    """Return the CRS of a GeoJSON file that does not say one; None, for pixels, where the outputs lie nowhere."""
-    if not frame.crs or frame.transform is None:
-        return None
+def _wgs_84(polygons: PolygonSet, name: str) -> Any:
+    """Return the CRS of polygons that RFC 7946 says are in degrees; refuse them where they cannot be."""
     low, high = polygons.bounds[:, :2].min(axis=0), polygons.bounds[:, 2:].max(axis=0)
     if (low < (-180, -90)).any() or (high > (180, 90)).any():
         raise GridrValueError(

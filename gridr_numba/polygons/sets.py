@@ -133,15 +133,18 @@ def warn_of_a_miss(
 ) -> None:
     """Warn of polygons of which none touches the centres of a raster; `check` names the arguments that may be wrong."""
     (row, col), (rows, cols) = origin_row_col, shape_row_col
-    if not len(polygons.polygons):
-        warn(f"{name} holds no polygon once it is repaired: no pixel is inside")
-    elif not polygons.meets((col, row, col + cols - 1, row + rows - 1)):
+    if polygons.meets((col, row, col + cols - 1, row + rows - 1)):
+        return
+    where = "nothing is left of them"  # repaired, or cut to the raster
+    if len(polygons.polygons):
         (left, top), (right, bottom) = polygons.bounds[:, :2].min(axis=0), polygons.bounds[:, 2:].max(axis=0)
-        warn(
-            f"{name} has no polygon that touches the raster of {rows} rows and {cols} columns: they lie in rows "
-            f"{top - row:.6g} to {bottom - row:.6g} and columns {left - col:.6g} to {right - col:.6g}; "
-            f"check that they are (x, y), and {check}"
+        where = (
+            f"they lie in rows {top - row:.6g} to {bottom - row:.6g} and columns {left - col:.6g} to {right - col:.6g}"
         )
+    warn(
+        f"{name} has no polygon that touches the raster of {rows} rows and {cols} columns: {where}; "
+        f"check that they are (x, y), and {check}"
+    )
 
 
 def inside_points(
