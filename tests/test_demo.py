@@ -16,7 +16,7 @@ import shapely.geometry
 from click.testing import CliRunner
 from rasterio.warp import transform
 
-from gridr_numba import __version__
+from gridr_numba import GridrValueError, __version__, densify
 from gridr_numba.cli import main
 from gridr_numba.demo import checks as demo_checks
 from gridr_numba.demo import job as demo_job
@@ -120,6 +120,18 @@ def test_polygons_are_kept_as_geojson(true_demo, true_job):
         kept = [shapely.geometry.shape(feature["geometry"]) for feature in features]
         assert all(shapely.equals_exact(one, other, 1e-9) for one, other in zip(kept, polygons, strict=True))
     assert len(true_job.clouds) >= 24
+
+
+def test_its_polygons_are_in_pixels_to_the_bit(true_demo, tmp_path):
+    """As `--geometry-crs pixels` takes them; taken for degrees, which the file does not deny, they are refused."""
+    folder, mask = true_demo[0], tmp_path / "mask.tif"
+    polygons = {"valid": folder / demo_job.VALID_FILE, "invalid": folder / demo_job.INVALID_FILE}
+    call = {"mask": folder / demo_job.MASK_FILE, "mask_out": mask, "resolution": (32, 24), "threshold": 0.999}
+    densify(folder / demo_job.GRID_FILE, tmp_path / "grid.tif", **call, **polygons, geometry_crs="pixels")
+    with rasterio.open(mask) as dataset:
+        assert np.array_equal(dataset.read(), image_of(folder, demo_job.DENSE_MASK_FILE))
+    with pytest.raises(GridrValueError, match=r'^valid: .*unless geometry_crs="pixels"'):
+        densify(folder / demo_job.GRID_FILE, tmp_path / "grid.tif", **call, **polygons, overwrite=True)
 
 
 def test_the_job_has_something_of_everything(true_demo, true_job):
