@@ -258,8 +258,8 @@ class Bounds:
         return self.memory_budget - -(-self.memory_budget // _CACHE_SHARE)
 
     def budget_for(self, size: int) -> int:
-        """Return a memory budget with which buffers may take so much."""
-        return -(-size * _CACHE_SHARE // (_CACHE_SHARE - 1)) + 1
+        """Return the least memory budget with which buffers may take so much."""
+        return -(-size * _CACHE_SHARE // (_CACHE_SHARE - 1))
 
     def rows_at_most(self, rr: int, height: int) -> int:
         """Return the caller's own bound on the rows of a window."""

@@ -5,11 +5,14 @@ What may hang or die runs in a process of its own, with a timeout.
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from fractions import Fraction
 from itertools import product
@@ -25,7 +28,7 @@ import gridr_numba as gn
 from gridr_numba.engine import job as jobs
 from gridr_numba.engine import loop
 from gridr_numba.engine.step import DenseStep
-from gridr_numba.files import geotiff, outputs
+from gridr_numba.files import geotiff, locks, outputs
 from gridr_numba.plan import Bounds
 
 TIMEOUT = 120
@@ -124,6 +127,7 @@ for parts in product(layouts, compressions, threads):
             job(creation_options=options, verify=verify)
         except gn.DatasetError as error:
             assert 'grid.tif' in str(error) or 'mask.tif' in str(error), error
+            assert error.argument in ('out', 'mask_out'), error
         else:
             raise SystemExit(f'no error: {options}, {limit} of {size}, {verify}')
         finally:
@@ -142,11 +146,12 @@ def test_a_disk_that_is_full_under_a_callers_dataset(folder, layout, compression
     with rasterio.open(folder / "in-grid.tif") as grid:
         out = rasterio.open(path, "w", driver="GTiff", **shape, **layout, **compression)
         try:
-            with pytest.raises(gn.DatasetError, match=r"cannot write '/vsimem/.*full.tif'"):
+            with pytest.raises(gn.DatasetError, match=r"^grid_out_ds: cannot write '/vsimem/.*full.tif'") as caught:
                 gn.build_grid_mask_chain(
                     (5, 5), grid, None, 1, 2, out, None, 1, 2, None, None, None, None, None, "float64", None, None,
                     ncpu=None, memory_budget=400_000,
                 )  # fmt: skip
+            assert caught.value.argument == "grid_out_ds"
         finally:
             geotiff.discard_dataset(out)
 
@@ -290,6 +295,231 @@ def test_a_cancelled_job_does_not_fill_the_file(folder, options, monkeypatch):
     assert left(folder) == []
 
 
+# -- published ----------------------------------------------------------------------------------------------------
+
+
+def test_a_mask_that_is_named_as_a_sidecar_is_not_deleted(folder):
+    """Nor is an input; each is warned of, since GDAL will read it with the grid."""
+    call(folder)
+    out, sidecar = folder / "out/grid.tif", folder / "out/grid.tif.msk"
+    arguments = {"resolution": (5, 5), "overwrite": True}
+    report = gn.densify(folder / "in-grid.tif", out, mask=folder / "in-mask.tif", mask_out=sidecar, **arguments)
+    with rasterio.open(sidecar) as dataset:
+        assert dataset.shape == (296, 296)
+    (taken,) = report.warnings
+    assert taken == f"out: GDAL takes {str(sidecar)!r}, which is not removed, for a part of {str(out)!r}"
+    content = (folder / "in-mask.tif").read_bytes()
+    sidecar.write_bytes(content)
+    report = gn.densify(folder / "in-grid.tif", out, mask=sidecar, **arguments)
+    assert sidecar.read_bytes() == content
+    assert report.warnings == (taken,)
+
+
+def test_sidecars_of_no_file_stay_and_are_warned_of(folder):
+    for path in (folder / "out").iterdir():
+        path.unlink()
+    overviews = folder / "out/grid.tif.ovr"
+    overviews.write_bytes(b"mine")
+    report = gn.densify(folder / "in-grid.tif", folder / "out/grid.tif", resolution=(5, 5))
+    assert "grid.tif.ovr', which is not removed, for a part of" in report.warnings[0]
+    assert overviews.read_bytes() == b"mine"
+
+
+@pytest.mark.parametrize("name", ["grid", "mask"])
+def test_a_file_that_is_made_meanwhile_is_not_replaced_and_both_appear_or_none(folder, name):
+    path = folder / f"out/{name}.tif"
+    argument = {"grid": "out", "mask": "mask_out"}[name]
+    message = rf"{argument}: '.*{name}.tif' was made by another program meanwhile; overwrite=True replaces it; nothing"
+    with pytest.raises(gn.DatasetError, match=message) as caught:
+        call(folder, progress=lambda done, total: path.write_bytes(b"theirs"))
+    assert caught.value.argument == argument
+    assert path.read_bytes() == b"theirs"
+    assert left(folder) == [path.name]
+
+
+TWO_JOBS = """
+number = sys.argv[2]
+place = None
+
+def slowly(function):
+    def call(*arguments, **options):
+        time.sleep(random.uniform(0, 0.2))
+        return function(*arguments, **options)
+    return call
+for name in ('replace', 'link', 'rename'):
+    setattr(os, name, slowly(getattr(os, name)))
+
+def together(done, total):
+    if done == total:
+        open(folder + '/ready' + number, 'w').close()
+        while not all(os.path.exists(folder + '/ready' + other) for other in '12'):
+            time.sleep(0.001)
+try:
+    job(fill=-float(number), mask_out_values=(10 + int(number), int(number)), progress=together,
+        overwrite=sys.argv[3] == 'overwrite')
+except gn.DatasetError as error:
+    assert 'by another program meanwhile' in str(error), error
+    print('second')
+print('fine')
+"""
+
+
+@pytest.mark.parametrize("overwrite", ["overwrite", "no"])
+def test_both_files_are_one_jobs(folder, overwrite):
+    """Two processes end at the same moment, and publish slowly."""
+    for _ in range(3):
+        for path in [*(folder / "out").iterdir(), *folder.glob("ready*")]:
+            path.unlink()
+        with ThreadPoolExecutor(2) as pool:
+            ends = list(pool.map(lambda number: run(TWO_JOBS, folder, number, overwrite), "12"))
+        for end in ends:
+            fine(end)
+        assert sum("second" in end.stdout for end in ends) == (overwrite == "no")
+        with rasterio.open(folder / "out/grid.tif") as grid, rasterio.open(folder / "out/mask.tif") as mask:
+            filled, masked = -grid.read(1).min(), mask.read(1).min()
+        assert filled == masked
+        assert left(folder) == ["grid.tif", "mask.tif"]
+
+
+def test_folders_are_locked_while_files_are_published_and_only_then(folder, monkeypatch):
+    """In threads too; the folder's own lock, so that no file of it remains."""
+    seen = []
+
+    def is_locked():
+        descriptor = os.open(folder / "out", os.O_RDONLY)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(descriptor)
+        return False
+
+    publish = geotiff.GeoTiff.publish
+
+    def watched(self, **options):
+        seen.append(is_locked())
+        publish(self, **options)
+
+    monkeypatch.setattr(geotiff.GeoTiff, "publish", watched)
+    call(folder, progress=lambda done, total: seen.append(is_locked()))
+    assert seen == [False, True, True]
+    assert not is_locked()
+    assert left(folder) == ["grid.tif", "mask.tif"]
+
+
+def test_who_waits_long_for_a_folder_says_so(folder, monkeypatch, caplog):
+    monkeypatch.setattr(locks, "PATIENCE", 0.05)
+    descriptor = os.open(folder / "out", os.O_RDONLY)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    threading.Timer(0.5, os.close, (descriptor,)).start()
+    assert call(folder).warnings == ()
+    assert caplog.messages == [f"waits for a program that holds a lock on {str(folder / 'out')!r}"]
+
+
+def test_without_locks_it_is_warned_of_and_made_all_the_same(folder, monkeypatch):
+    def no(descriptor, operation):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", no)
+    (warning,) = call(folder).warnings
+    assert warning.startswith(f"{str(folder / 'out')!r} cannot be locked (No locks available): two jobs that publish")
+    assert left(folder) == ["grid.tif", "mask.tif"]
+    with pytest.raises(gn.StrictError, match="cannot be locked"):
+        call(folder, strict=True)
+    assert left(folder) == []
+
+
+def test_a_private_file_stays_private(folder):
+    call(folder)
+    grid = folder / "out/grid.tif"
+    grid.chmod(0o600)
+    modes = []
+
+    def look(done, total):
+        (partial,) = (folder / "out").glob(".grid.tif.*.partial")
+        modes.append(partial.stat().st_mode & 0o777)
+
+    gn.densify(folder / "in-grid.tif", grid, resolution=(5, 5), overwrite=True, progress=look)
+    assert [*modes, grid.stat().st_mode & 0o777] == [0o600, 0o600]
+
+
+@pytest.mark.parametrize("verify", [True, False])
+def test_a_folder_that_is_renamed_in_mid_job(tmp_path, verify):
+    folder = make_inputs(tmp_path, 60)
+    with pytest.raises(gn.DatasetError, match=r"^(out|mask_out): '.*' cannot be read back"):
+        call(folder, verify=verify, progress=lambda *_: (folder / "out").rename(folder / "elsewhere"))
+    assert os.listdir(folder / "elsewhere") == []
+    assert not (folder / "out").exists()
+
+
+def test_a_disk_that_fails_when_all_is_written(folder, monkeypatch):
+    def fail(descriptor):
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(gn.DatasetError, match=r"mask_out: '.*mask.tif' cannot be brought to the disk: .*Input/output"):
+        call(folder)
+    assert left(folder) == []
+
+
+# -- names --------------------------------------------------------------------------------------------------------
+
+
+def test_a_name_is_as_long_as_its_partial_file_allows(folder, monkeypatch):
+    longest = os.pathconf(folder / "out", "PC_NAME_MAX") - len(f"..{os.getpid()}.partial")
+    call(folder, mask=None, mask_out=folder / "out" / ("m" * longest))
+    assert left(folder) == ["grid.tif", "m" * longest]
+    monkeypatch.setattr(DenseStep, "run", lambda *_: pytest.fail("the job was started"))
+    message = rf"mask_out: the name 'é.*' has {longest + 1} bytes; at most {longest} leave room for the file that is"
+    with pytest.raises(gn.GridrValueError, match=message) as caught:
+        call(folder, mask_out=folder / "out" / ("é" + "m" * (longest - 1)))
+    assert caught.value.argument == "mask_out"
+    with pytest.raises(gn.DatasetError, match="mask_out: '.*' is no path: File name too long"):
+        call(folder, mask_out=folder / "out" / ("m" * 300))
+    assert left(folder) == []
+
+
+@pytest.mark.parametrize("argument", ["grid", "mask", "like", "out", "mask_out"])
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        (b"\xff.tif", r"{} must be a path in UTF-8, which b'.*\\xff.tif' is not"),
+        (b"nul\0.tif", r"{} must be a path, and '.*nul\\x00.tif' holds a NUL"),
+        (b"loop", r"{}: '.*loop' is no path: Too many levels of symbolic links"),
+        (b"loop/a.tif", r"{}: '.*loop/a.tif' is no path: Too many levels of symbolic links"),
+        (b"m" * 300, r"{}: '.*' is no path: File name too long"),
+    ],
+)
+def test_names_that_are_none(folder, argument, name, message, monkeypatch):
+    monkeypatch.setattr(DenseStep, "run", lambda *_: pytest.fail("the job was started"))
+    loop = folder / "loop"
+    if not loop.is_symlink():
+        loop.symlink_to("loop")
+    arguments = {"grid": folder / "in-grid.tif", "out": folder / "out/grid.tif", "resolution": (5, 5)}
+    with pytest.raises((gn.GridrValueError, gn.DatasetError), match="^" + message.format(argument)) as caught:
+        gn.densify(**{**arguments, argument: folder / os.fsdecode(name)})
+    assert caught.value.argument == argument
+
+
+def test_a_path_of_bytes(folder):
+    class Bytes:
+        def __fspath__(self):
+            return b"grid.tif"
+
+    with pytest.raises(gn.GridrTypeError, match=r"grid must be a path, and b'grid.tif' is bytes: see os.fsdecode"):
+        gn.densify(Bytes(), folder / "out/grid.tif", resolution=(5, 5))
+
+
+def test_polygon_files_may_have_any_name(folder):
+    """They are not read by GDAL; and the outputs name them, in UTF-8."""
+    clouds = folder / os.fsdecode(b"cl\xffouds.wkt")
+    clouds.write_text("POLYGON ((0 0, 9 0, 9 9, 0 0))")
+    call(folder, invalid=clouds)
+    with rasterio.open(folder / "out/mask.tif") as dataset:
+        assert dataset.tags()["GRIDR_NUMBA_INPUTS"] == "in-grid.tif in-mask.tif cl?ouds.wkt"
+
+
 # -- inputs -------------------------------------------------------------------------------------------------------
 
 
@@ -299,8 +529,9 @@ def test_a_cancelled_job_does_not_fill_the_file(folder, options, monkeypatch):
 def test_truncated_input(tmp_path, name, share, profile):
     folder = make_inputs(tmp_path, 60, **profile)
     os.truncate(folder / name, int(os.path.getsize(folder / name) * share))
-    with pytest.raises(gn.DatasetError, match=name):
+    with pytest.raises(gn.DatasetError, match=name) as caught:
         call(folder)
+    assert caught.value.argument == name[3:7]
     assert left(folder) == []
 
 
@@ -313,8 +544,9 @@ def test_flipped_bytes_in_a_compressed_block(tmp_path, name):
     for byte in range(offset + 20, offset + 28):
         content[byte] ^= 0xFF
     (folder / name).write_bytes(content)
-    with pytest.raises(gn.DatasetError, match=f"cannot read '.*{name}'"):
+    with pytest.raises(gn.DatasetError, match=f"^{name[3:7]}: cannot read '.*{name}'") as caught:
         call(folder)
+    assert caught.value.argument == name[3:7]
     assert left(folder) == []
 
 
@@ -449,7 +681,7 @@ def test_a_budget_below_one_row_of_blocks_says_what_would_be_needed(folder):
     assert left(folder) == []
     call(folder, memory_budget=needed)
     with pytest.raises(MemoryError):
-        call(folder, memory_budget=needed - 10)
+        call(folder, memory_budget=needed - 1)
 
 
 @pytest.mark.parametrize("budget", [1 << 28, 300_000, 100_000, 20_000, 2_000])

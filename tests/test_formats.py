@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -13,6 +15,7 @@ from affine import Affine
 from rasterio.crs import CRS
 
 import gridr_numba as gn
+from gridr_numba.files import partial
 from gridr_numba.files.geotiff import GeoTiff, gtiff_options
 from gridr_numba.files.outputs import Checksums, OutputFormat, RasterLayout, check_space, partial_files, publish
 from gridr_numba.window import Window
@@ -124,7 +127,7 @@ def test_the_first_write_creates_the_partial_file_and_nothing_else(output, tmp_p
 def test_pixels_names_and_place_come_back(output):
     pixels = written(output)
     output.check()
-    publish([output])
+    publish([output], [], overwrite=True)
     with rasterio.open(output.path) as dataset:
         assert dataset.read().tobytes() == pixels.tobytes()
         assert dataset.descriptions == output.layout.descriptions
@@ -140,7 +143,7 @@ def test_what_is_left_of_a_killed_run_is_replaced(output, tmp_path):
     output.partial.write_bytes(b"II*\0 cut short")
     pixels = written(output)
     output.check()
-    publish([output])
+    publish([output], [], overwrite=True)
     with rasterio.open(output.path) as dataset:
         assert dataset.read().tobytes() == pixels.tobytes()
     assert os.listdir(tmp_path) == ["out"]
@@ -187,11 +190,135 @@ def test_published_it_replaces_the_destination_and_what_spoke_of_it(output, tmp_
     sidecar.write_bytes(b"old")
     pixels = written(output)
     assert output.path.read_bytes() == b"old"
-    publish([output])
+    publish([output], [], overwrite=True)
     assert not sidecar.exists()
     with rasterio.open(output.path) as dataset:
         assert dataset.read().tobytes() == pixels.tobytes()
     assert os.listdir(tmp_path) == ["out"]
+
+
+def test_sidecars_stay_where_nothing_was_replaced(output, tmp_path):
+    sidecars = output.sidecars
+    for sidecar in sidecars:
+        sidecar.write_bytes(b"mine")
+    written(output)
+    publish([output], [], overwrite=True)
+    assert not output.replaced
+    assert sorted(tmp_path.iterdir()) == sorted([output.path, *sidecars])
+
+
+def test_sidecars_that_are_inputs_or_outputs_stay(make, output, tmp_path):
+    *named, other = output.sidecars
+    beside = make(named[0], output.layout)
+    link = tmp_path / "link"
+    for path in (*output.sidecars, output.path):
+        path.write_bytes(b"old")
+    link.symlink_to(named[1])
+    for each in (beside, output):
+        written(each)
+    publish([beside, output], [link], overwrite=True)
+    with rasterio.open(named[0]) as dataset:
+        assert dataset.shape == SHAPE
+    assert named[1].read_bytes() == b"old"
+    assert not other.exists()
+
+
+@pytest.mark.parametrize("way", ["_by_link", "_by_rename", "_by_reservation"])
+def test_what_is_made_meanwhile_is_not_replaced(make, output, tmp_path, way, monkeypatch):
+    """Whatever ways the file system has: without hard links, and without renaming that leaves alone what is there."""
+
+    def no(path, destination):
+        raise OSError(errno.EOPNOTSUPP, "no such way")
+
+    for other in {"_by_link", "_by_rename", "_by_reservation"} - {way}:
+        monkeypatch.setattr(partial, other, no)
+    first = make(tmp_path / "first", output.layout)
+    for each in (first, output):
+        written(each)
+    output.path.write_bytes(b"theirs")
+    made = r"out: '.*/out' was made by another program meanwhile; overwrite=True replaces it; nothing was replaced"
+    with pytest.raises(gn.DatasetError, match=made) as caught:
+        publish([first, output], [], overwrite=False)
+    assert caught.value.argument == "out"
+    assert output.path.read_bytes() == b"theirs"
+    assert not first.path.exists()
+    output.path.unlink()
+    first.discard()
+    written(again := make(first.path, first.layout))
+    publish([again, output], [], overwrite=False)
+    assert not any(each.replaced for each in (again, output))
+    assert sorted(os.listdir(tmp_path)) == ["first", "out"]
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_interrupted_while_they_are_published_both_are_there_or_none(
+    make, output, tmp_path, moment, overwrite, monkeypatch
+):
+    """But for a mask that replaced one: then it stays, and the grid is what it was, or there."""
+    first = make(tmp_path / "first", output.layout)
+    for each in (first, output):
+        written(each)
+    put = type(output).publish
+
+    def interrupted(self, **options):
+        if self is output and moment == "before":
+            raise KeyboardInterrupt
+        put(self, **options)
+        if self is output:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(type(output), "publish", interrupted)
+    if overwrite:
+        output.path.write_bytes(b"old")
+    with pytest.raises(KeyboardInterrupt):
+        publish([first, output], [], overwrite=overwrite)
+    for each in (first, output):
+        each.discard()
+    left = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    if not overwrite:
+        assert left == {}
+    elif moment == "before":
+        assert left == {"out": b"old"}
+    else:
+        assert set(left) == {"first", "out"}
+        assert left["out"] != b"old"
+
+
+def test_withdrawn_it_leaves_what_another_program_has_put_there_since(output, tmp_path):
+    written(output)
+    output.publish(overwrite=False)
+    output.path.unlink()
+    output.path.write_bytes(b"theirs")
+    output.withdraw()
+    assert output.path.read_bytes() == b"theirs"
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o444, 0o640])
+def test_the_mode_of_what_is_replaced_is_kept(output, tmp_path, mode):
+    output.path.write_bytes(b"old")
+    output.path.chmod(mode)
+    written(output)
+    assert stat.S_IMODE(output.partial.stat().st_mode) == mode | 0o600
+    publish([output], [], overwrite=True)
+    assert stat.S_IMODE(output.path.stat().st_mode) == mode
+    assert output.path.read_bytes() != b"old"
+
+
+def test_where_the_folder_is_renamed_nothing_is_left(make, output, tmp_path):
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    moved = make(folder / "out", output.layout)
+
+    def make_it():
+        with partial_files([moved]):
+            written(moved)
+            folder.rename(tmp_path / "elsewhere")
+            moved.check()
+
+    with pytest.raises(gn.DatasetError, match=r"^out: .* cannot be read back"):
+        make_it()
+    assert os.listdir(tmp_path / "elsewhere") == []
 
 
 def test_a_job_that_fails_leaves_the_destination_as_it_was(output, tmp_path):

@@ -29,7 +29,7 @@ ROOMS = [
 # Within a folder.
 FILES = {
     "kernels": [{"jit"}, {"bilinear", "checksum", "scanline"}],
-    "files": [{"gdal", "vrt", "whole_file"}, {"bands"}, {"inputs"}, {"outputs"}, {"geotiff"}],
+    "files": [{"gdal", "locks", "partial", "vrt"}, {"bands", "whole_file"}, {"inputs"}, {"outputs"}, {"geotiff"}],
     "polygons": [{"exact"}, {"sets"}, {"edges", "forms"}, {"mask", "wellknown"}, {"files"}],
     "engine": [{"background", "codes", "counts", "memory"}, {"dense"}, {"job"}, {"step"}, {"loop"}],
     "doors": [

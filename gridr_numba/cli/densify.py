@@ -111,7 +111,8 @@ def _densify(
         named = [grid, out, *(options.get(name) for name in ("mask_out", "mask", "like", "valid", "invalid"))]
         taken = [Path(each) for item in named for each in ((item,) if isinstance(item, str) else item or ())]
         path = destination(report, "report", taken, overwrite=options["overwrite"])
-    with nullcontext() if path is None else whole_file(path, "report") as file:
+    overwrite = options["overwrite"]
+    with nullcontext() if path is None else whole_file(path, "report", overwrite=overwrite) as file:
         with _bar(context) as progress:
             done = run(grid, out, progress=progress, **options)
         if file is not None:

@@ -26,7 +26,17 @@ from ..engine.step import DenseStep
 from ..errors import DtypeError, GridrValueError, StrictError
 from ..files.bands import SinkBand
 from ..files.geotiff import GeoTiff, gtiff_options
-from ..files.outputs import Checksums, OutputFormat, RasterLayout, check_space, destination, partial_files, publish
+from ..files.outputs import (
+    Checksums,
+    OutputFormat,
+    RasterLayout,
+    check_space,
+    destination,
+    partial_files,
+    publish,
+    publishing,
+    warn_of_sidecars,
+)
 from ..kernels.jit import usable_threads
 from ..polygons.files import PixelFrame, Polygons, pixel_polygons, polygon_files
 from ..polygons.mask import Lattice, PolygonMask
@@ -130,9 +140,10 @@ def densify(
 
     The laws are those of `build_grid_mask_chain`. A destination is absent (or what it was), or complete and, unless
     `verify` is False, verified: each output is written beside its destination, closed, read back, compared with a
-    checksum a window, flushed, and renamed. With two outputs both are verified before either is renamed; the mask is
-    renamed first and the grid last, so that a new grid implies its mask. On any exception, KeyboardInterrupt included,
-    what was written is removed.
+    checksum a window, flushed, and put in its place. With two outputs both are verified before either is; the mask goes
+    first and the grid last, so that a new grid implies its mask. On any exception, KeyboardInterrupt included, what was
+    written is removed. Without `overwrite`, nothing that another program has made meanwhile is replaced, and both files
+    appear or none. Jobs that publish to the same folder wait for one another: both files are one job's.
 
     Nothing is created before all arguments are checked, the room on the disk and in memory is found to suffice, and the
     first window is computed. What a process that is killed leaves behind, ``.<name>.<pid>.partial`` beside the
@@ -248,7 +259,8 @@ def densify(
             watch = None if checksums is None else checksums.watch
             services = Services(warn, counts, watch, checks.progress(progress))
             check_space(files.all)
-        _make(job, services, files.all, checksums, stages, strict=strict)
+            warn_of_sidecars(files.all, files.inputs, warn)
+        _make(job, services, files, checksums, stages, strict=strict)
     return _report(job, counts, warn, files, stages, verified=verify)
 
 
@@ -273,28 +285,28 @@ def _polygons(
 def _make(
     job: Job,
     services: Services,
-    files: Sequence[OutputFormat],
+    files: _Files,
     checksums: Checksums | None,
     stages: _Stages,
     *,
     strict: bool,
 ) -> None:
     """Make files at their partial paths, verify them, and put them in their places."""
-    with partial_files(files):
+    with partial_files(files.all):
         with stages("compute and write"):
             run_windows(DenseStep(job, services.counts), job.limits, services)
-            for file in files:
+            for file in files.all:
                 file.close()
-        if strict and services.warn.messages:
-            raise StrictError(f"strict=True, and there is what to warn of: {' '.join(services.warn.messages)}")
         with stages("check blocks" if checksums is None else "verify"):
             if checksums is None:
-                for file in files:
+                for file in files.all:
                     file.check()
             else:
-                checksums.verify(files, usable_threads(job.limits.threads), job.limits.bounds.memory_budget)
-        with stages("publish"):
-            publish(files)
+                checksums.verify(files.all, usable_threads(job.limits.threads), job.limits.bounds.memory_budget)
+        with stages("publish"), publishing(files.all, services.warn):
+            if strict and services.warn.messages:
+                raise StrictError(f"strict=True, and there is what to warn of: {' '.join(services.warn.messages)}")
+            publish(files.all, files.inputs, overwrite=files.overwrite)
 
 
 # What is said elsewhere in the files, or does not bear on their pixels.
@@ -380,12 +392,14 @@ def _mask_values(value: object) -> Pair | None:
 
 @dataclass(frozen=True)
 class _Files:
-    """The outputs as files, and as what a job writes."""
+    """The outputs as files, and as what a job writes; the inputs, and whether anything else may be replaced."""
 
     mask: OutputFormat | None
     grid: OutputFormat | None
     mask_out: MaskOut | None
     grid_out: GridOut | None
+    inputs: Sequence[Path]
+    overwrite: bool
 
     @property
     def all(self) -> list[OutputFormat]:
@@ -431,14 +445,15 @@ class _Files:
         if mask_out is not None:
             mask_dtype = _smallest_type((0, sum(Cause)) if values is None else values)
             mask_file = file(mask_out, "mask_out", mask_dtype, ("causes" if values is None else "validity",), None)
-            mask_target = MaskOut(SinkBand(mask_file, 1), mask_dtype, values)
+            mask_target = MaskOut(SinkBand(mask_file, 1, "mask_out"), mask_dtype, values)
         if grid_in is not None:
             grid_dtype = _grid_type(dtype, grid_in)
             grid_file = file(out, "out", grid_dtype, ("row", "col"), np.nan)
-            grid_target = GridOut((SinkBand(grid_file, 1), SinkBand(grid_file, 2)), (grid_dtype, grid_dtype))
+            grid_bands = SinkBand(grid_file, 1, "out"), SinkBand(grid_file, 2, "out")
+            grid_target = GridOut(grid_bands, (grid_dtype, grid_dtype))
         if mask_file is not None and grid_file is not None and mask_file.path.resolve() == grid_file.path.resolve():
             raise GridrValueError(f"out and mask_out must differ, and both are {grid_file.name!r}", argument="out")
-        return cls(mask_file, grid_file, mask_target, grid_target)
+        return cls(mask_file, grid_file, mask_target, grid_target, inputs, overwrite)
 
 
 def _smallest_type(values: Pair) -> AnyDtype:
@@ -451,7 +466,7 @@ def _smallest_type(values: Pair) -> AnyDtype:
 def _grid_type(dtype: DTypeLike | None, grid_in: GridIn) -> AnyDtype:
     given = checks.floating_dtype(dtype, "dtype", optional=True)
     if given is None:
-        types = [np.dtype(dataset.dtypes[index - 1]) for dataset, index in grid_in.bands]
+        types = [np.dtype(band.dataset.dtypes[band.number - 1]) for band in grid_in.bands]
         given = np.result_type(*types) if all(each.kind == "f" for each in types) else np.dtype(np.float64)
     if given not in (np.float32, np.float64):
         raise DtypeError(

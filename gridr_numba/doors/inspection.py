@@ -284,7 +284,7 @@ class _Scan:
 
 
 def _band_info(scan: _Scan, grid_in: GridIn, index: int) -> BandInfo:
-    dataset, band = grid_in.bands[index]
+    dataset, band, _ = grid_in.bands[index]
     moments = scan.moments[index]
     known = moments.count > 0
     bends = scan.bends[index][np.isfinite(scan.bends[index])]

@@ -96,7 +96,7 @@ def every(dataset: Any, bands: list[int], step: int) -> AnyArray:
     for row_start, row_stop in _stretches(height, block_rows, step):
         for col_start, col_stop in _stretches(width, cols_a_read, step):
             window = Window(row_start, row_stop, col_start, col_stop).to_rasterio()
-            with named_errors(dataset, "read"):
+            with named_errors(dataset, "read", "file"):
                 part = dataset.read(bands, window=window)[:, ::step, ::step]
             row, col = row_start // step, col_start // step
             chosen[:, row : row + part.shape[1], col : col + part.shape[2]] = part
@@ -111,10 +111,10 @@ def _stretches(length: int, size: int, step: int) -> Iterator[tuple[int, int]]:
             yield first, stop
 
 
-def write_png(path: Path, picture: Floats, name: str = "picture") -> None:
+def write_png(path: Path, picture: Floats, name: str = "picture", *, overwrite: bool = True) -> None:
     """Write a picture of shape (rows, columns, 3); the file appears whole or not at all."""
     height, width, _ = picture.shape
-    with warnings.catch_warnings(), whole_file(path, name) as file, MemoryFile() as memory:
+    with warnings.catch_warnings(), whole_file(path, name, overwrite=overwrite) as file, MemoryFile() as memory:
         warnings.simplefilter("ignore", NotGeoreferencedWarning)  # a picture has no place on the map
         with memory.open(driver="PNG", height=height, width=width, count=3, dtype="uint8") as dataset:
             dataset.write(np.moveaxis(np.rint(picture).astype(np.uint8), -1, 0))
@@ -184,7 +184,7 @@ def preview(
         legend += f" Drawn: each {_ordinal(step)} row and column."
     elif zoom > 1:
         legend += f" Each pixel is drawn as {zoom} x {zoom}."
-    write_png(path, picture.repeat(zoom, axis=0).repeat(zoom, axis=1), "out")
+    write_png(path, picture.repeat(zoom, axis=0).repeat(zoom, axis=1), "out", overwrite=overwrite)
     return legend
 
 

@@ -101,7 +101,7 @@ class MaskIn:
             raise GridrValueError(f"{name} must be a number, and nothing equals nan", argument=name)
         value = checks.fits(Validity.VALID if valid_value is None else valid_value, dtype, name)
         # In the mask's own type, or numpy would compare in float64 and round large integers.
-        return cls(SourceBand(source, index), dtype, dtype.type(value if dtype.kind == "f" else int(value)))
+        return cls(SourceBand(source, index, names.mask), dtype, dtype.type(value if dtype.kind == "f" else int(value)))
 
 
 @dataclass(frozen=True)
@@ -130,11 +130,14 @@ class GridIn:
         ds_names = (names.grid, names.grid_col)
         found = _coordinate_bands(checks.readable, (row_ds, col_ds), (row_band, col_band), ds_names, band_names, "biuf")
         (row_dataset, row_index, row_dtype), (col_dataset, col_index, col_dtype) = found
-        bands = SourceBand(row_dataset, row_index), SourceBand(col_dataset, col_index)
+        bands = (
+            SourceBand(row_dataset, row_index, names.grid),
+            SourceBand(col_dataset, col_index, names.grid if col_dataset is row_dataset else names.grid_col),
+        )
         shape = (int(row_dataset.shape[0]), int(row_dataset.shape[1]))
         checks.dataset_shape(col_dataset, names.grid_col, shape, f"as {names.grid} has")
         nodata = []
-        for (dataset, index), dtype in zip(bands, (row_dtype, col_dtype), strict=True):
+        for (dataset, index, _), dtype in zip(bands, (row_dtype, col_dtype), strict=True):
             values = _nodata_values(dataset.nodatavals[index - 1], grid_nodata, names.grid_nodata)
             nodata.append([_as_held(value, dtype, names.grid_nodata) for value in values])
         return cls(bands, shape, np.array(nodata, dtype=np.float64))
@@ -179,7 +182,7 @@ class MaskOut:
         checks.dataset_shape(sink, "mask_out_ds", full_shape, "the full resolution shape")
         _, own = checks.band(1, sink, "mask_out_ds: band 1", "mask_out_ds", kinds="biu")
         asked = checks.integer_dtype(dtype, "mask_out_dtype")
-        return cls(SinkBand(sink, 1), own, checks.mask_out_values(values, (own, asked)))
+        return cls(SinkBand(sink, 1, "mask_out_ds"), own, checks.mask_out_values(values, (own, asked)))
 
 
 @dataclass(frozen=True)
@@ -209,10 +212,14 @@ class GridOut:
         found = _coordinate_bands(checks.writable, (row_ds, col_ds), (row_band, col_band), ds_names, band_names, "f")
         for name, (dataset, _, _) in zip(ds_names, found, strict=True):
             checks.dataset_shape(dataset, name, full_shape, "the full resolution shape")
-        (row_dataset, row_index, _), (col_dataset, col_index, _) = found
-        swapped = row_dataset is col_dataset and row_index > col_index
-        first, second = found[::-1] if swapped else found
-        return cls((SinkBand(*first[:2]), SinkBand(*second[:2])), (first[2], second[2]), swapped)
+        (row_dataset, row_index, row_dtype), (col_dataset, col_index, col_dtype) = found
+        bands = (
+            SinkBand(row_dataset, row_index, names.grid_out),
+            SinkBand(col_dataset, col_index, names.grid_out if col_dataset is row_dataset else names.grid_out_col),
+        )
+        if row_dataset is col_dataset and row_index > col_index:
+            return cls(bands[::-1], (col_dtype, row_dtype), swapped=True)
+        return cls(bands, (row_dtype, col_dtype))
 
     @property
     def dtype(self) -> AnyDtype:
@@ -301,10 +308,10 @@ def job_of(name: str, extent: Extent, inputs: Inputs, rules: MaskRules, outputs:
 
     The grid's bands are read in the order in which they are written, so that one buffer serves both.
     """
-    for dataset, _ in outputs.bands:
-        if any(_same_file(dataset, source) for source, _ in inputs.bands):
+    for dataset, *_ in outputs.bands:
+        if any(_same_file(dataset, band.dataset) for band in inputs.bands):
             raise GridrValueError(f"an output must not be an input, and {dataset.name!r} is both")
-    for (dataset, index), (other, other_index) in combinations(outputs.bands, 2):
+    for (dataset, index, _), (other, other_index, _) in combinations(outputs.bands, 2):
         if dataset is other and index == other_index:
             raise GridrValueError(f"two outputs must not share band {index} of {dataset.name!r}")
         if dataset is not other and _same_file(dataset, other):

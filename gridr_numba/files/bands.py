@@ -57,23 +57,25 @@ class BandSink(Dataset, Protocol):
 
 
 class SourceBand(NamedTuple):
-    """A band to read: the dataset, and the band's number from 1."""
+    """A band to read: the dataset, the band's number from 1, and the argument that named the dataset, for errors."""
 
     dataset: BandSource
     number: int
+    argument: str | None = None
 
 
 class SinkBand(NamedTuple):
-    """A band to write: the dataset, and the band's number from 1."""
+    """A band to write: the dataset, the band's number from 1, and the argument that named the dataset, for errors."""
 
     dataset: BandSink
     number: int
+    argument: str | None = None
 
 
 #: Told of what is about to be written: the dataset, the bands' numbers, where, and the values in the file's type.
 Watch = Callable[[BandSink, list[int], Window, AnyArray], object]
 
-DatasetT = TypeVar("DatasetT", bound=Dataset)
+BandT = TypeVar("BandT", SourceBand, SinkBand)
 
 
 class WindowBuffer:
@@ -111,8 +113,8 @@ class WindowReader:
     def read(self, window: Window) -> AnyArray:
         """Return an array (bands, rows, columns), valid until the next read."""
         out = self._buffer.part(window.shape)
-        for dataset, indexes, bands in self._groups:
-            with named_errors(dataset, "read"):
+        for (dataset, _, argument), indexes, bands in self._groups:
+            with named_errors(dataset, "read", argument):
                 dataset.read(indexes, window=window.to_rasterio(), out=out[bands])
         return out
 
@@ -128,7 +130,7 @@ class WindowWriter:
     def finish(self, window: Window, values: AnyArray) -> None:
         """Bring the values of a window to the files' types. What is left to do then waits for files alone."""
         self._values = []
-        for dataset, indexes, bands in self._groups:
+        for (dataset, _, _), indexes, bands in self._groups:
             its_values = values[bands].astype(np.dtype(dataset.dtypes[indexes[0] - 1]), copy=False)
             self._values.append(its_values)
             if self._watch is not None:
@@ -136,15 +138,15 @@ class WindowWriter:
 
     def write(self, window: Window) -> None:
         """Write what is finished."""
-        for (dataset, indexes, _), values in zip(self._groups, self._values, strict=True):
-            with named_errors(dataset, "write"):
+        for ((dataset, _, argument), indexes, _), values in zip(self._groups, self._values, strict=True):
+            with named_errors(dataset, "write", argument):
                 dataset.write(values, indexes, window=window.to_rasterio())
 
 
-def _by_dataset(bands: Sequence[tuple[DatasetT, int]]) -> Iterator[tuple[DatasetT, list[int], slice]]:
-    """Group neighbouring bands of one dataset and type: the dataset, the bands' numbers, their place in the buffer."""
+def _by_dataset(bands: Sequence[BandT]) -> Iterator[tuple[BandT, list[int], slice]]:
+    """Group neighbouring bands of one dataset and type: the first, the bands' numbers, their place in the buffer."""
     start = 0
-    for _, group in groupby(bands, key=lambda band: (id(band[0]), band[0].dtypes[band[1] - 1])):
+    for _, group in groupby(bands, key=lambda band: (id(band.dataset), band.dataset.dtypes[band.number - 1])):
         members = list(group)
-        yield members[0][0], [index for _, index in members], slice(start, start + len(members))
+        yield members[0], [band.number for band in members], slice(start, start + len(members))
         start += len(members)

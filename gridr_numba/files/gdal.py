@@ -2,23 +2,36 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
-from ..errors import DatasetError
+from ..errors import DatasetError, GridrValueError
+
+
+def check_name(path: Path, argument: str) -> None:
+    """Refuse a path that GDAL cannot be given, whose names are UTF-8."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        raise GridrValueError(
+            f"{argument} must be a path in UTF-8, which {os.fsencode(path)!r} is not", argument=argument
+        ) from None
 
 
 @contextmanager
-def named_errors(dataset: Any, verb: str) -> Iterator[None]:
-    """Say which file failed: GDAL's own messages often do not."""
+def named_errors(dataset: Any, verb: str, argument: str | None) -> Iterator[None]:
+    """Say which file failed, and which argument named it: GDAL's own messages often do not."""
     try:
         yield
     except DatasetError:  # says it already
         raise
     except gdal_errors() as error:
-        raise DatasetError(f"cannot {verb} {dataset.name!r}: {reason_of(error)}") from error
+        whose = "" if argument is None else f"{argument}: "
+        raise DatasetError(f"{whose}cannot {verb} {dataset.name!r}: {reason_of(error)}", argument=argument) from error
 
 
 def gdal_errors() -> tuple[type[Exception], ...]:

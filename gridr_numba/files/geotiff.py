@@ -15,8 +15,9 @@ from rasterio.enums import Interleaving
 from ..errors import DatasetError, GridrTypeError, GridrValueError
 from ..types import AnyArray, AnyDtype
 from .bands import BandSource
-from .gdal import gdal_errors, reason_of
+from .gdal import check_name, gdal_errors, reason_of
 from .outputs import OutputFormat, OutputPlan, RasterLayout
+from .partial import PartialFile
 
 #: What outputs are made with where the caller does not say.
 DEFAULT_CREATION_OPTIONS = {"TILED": "YES", "BLOCKXSIZE": "512", "BLOCKYSIZE": "512", "BIGTIFF": "IF_SAFER"}
@@ -41,13 +42,20 @@ class GeoTiff(OutputFormat):
 
     def __init__(self, argument: str, path: Path, layout: RasterLayout, options: dict[str, str]) -> None:
         super().__init__(argument, path, layout)
+        check_name(path, argument)
         if max(layout.shape) > LARGEST_SIDE:
             raise GridrValueError(
                 f"the outputs would have {layout.shape} rows and columns, and a GeoTIFF has at most {LARGEST_SIDE} of "
                 "each"
             )
         self._options = options
+        self._file = PartialFile(path)
         self._dataset: Any = None
+
+    @property
+    def sidecars(self) -> list[Path]:
+        """Statistics, overviews and masks, which GDAL reads beside a GeoTIFF."""
+        return [self.path.with_name(self.path.name + suffix) for suffix in (".aux.xml", ".ovr", ".msk")]
 
     @property
     def _profile(self) -> dict[str, Any]:
@@ -99,7 +107,7 @@ class GeoTiff(OutputFormat):
         """Make the partial file."""
         # GDAL looks into a file that it replaces, and fails where a process of the same number was killed while it
         # wrote it.
-        self._remove_partial()
+        self._file.remove()
         try:
             self._dataset = rasterio.open(self.partial, "w", driver="GTiff", **self._profile)
         except gdal_errors() as error:
@@ -107,9 +115,11 @@ class GeoTiff(OutputFormat):
             raise DatasetError(
                 f"{self.argument}: {self.name!r} cannot be created: {reason}", argument=self.argument
             ) from error
+        self._file.protect()
         for index, text in enumerate(self.layout.descriptions, start=1):
             self._dataset.set_band_description(index, text)
-        self._dataset.update_tags(**self.layout.tags)
+        tags = {key: text.encode(errors="replace").decode() for key, text in self.layout.tags.items()}
+        self._dataset.update_tags(**tags)  # with names of files, which need not be UTF-8
 
     def write_bands(self, values: AnyArray, indexes: list[int], window: object) -> None:
         """Write to the partial file."""
@@ -134,8 +144,8 @@ class GeoTiff(OutputFormat):
 
         That is what can be known without reading them.
         """
-        size = self.partial.stat().st_size
         with self.rereading() as reopened:
+            size = self.partial.stat().st_size
             dataset: Any = reopened
             first = _place_of_block(dataset, 1, 0, 0)
             whole = self._size(self.planned.block_shape)
@@ -157,11 +167,7 @@ class GeoTiff(OutputFormat):
         """Close and remove what is there of the partial file."""
         if self._dataset is not None and not self._dataset.closed:
             discard_dataset(self._dataset)
-        self._remove_partial()
-
-    def _remove_partial(self) -> None:
-        self.partial.unlink(missing_ok=True)
-        self.partial.with_name(self.partial.name + ".aux.xml").unlink(missing_ok=True)
+        self._file.remove()
 
     def flush(self) -> None:
         """Wait for the disk."""
@@ -171,11 +177,18 @@ class GeoTiff(OutputFormat):
         finally:
             os.close(descriptor)
 
-    def publish(self) -> None:
-        """Rename, and remove what GDAL would read beside the new file: statistics and overviews of the old one."""
-        os.replace(self.partial, self.path)
-        for suffix in (".aux.xml", ".ovr", ".msk"):
-            self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
+    def publish(self, *, overwrite: bool) -> None:
+        """Put it in its place."""
+        self._file.put(overwrite=overwrite)
+
+    @property
+    def replaced(self) -> bool:
+        """Whether it is in its place, and something else was there."""
+        return self._file.replaced
+
+    def withdraw(self) -> None:
+        """Remove it from its place, if nothing was there."""
+        self._file.withdraw()
 
 
 def _place_of_block(dataset: Any, index: int, row: int, col: int) -> tuple[int, int] | None:

@@ -7,6 +7,7 @@ a mosaic of such rasters (`vrt`).
 
 from __future__ import annotations
 
+import errno
 import gzip
 import os
 import re
@@ -25,6 +26,7 @@ from rasterio.io import MemoryFile
 
 from ..errors import DatasetError, GridrTypeError, GridrValueError
 from .bands import BandSource
+from .gdal import check_name
 from .vrt import hold_source, read_mosaic, sources_by_path
 
 DRIVERS = ("GTiff", "ENVI")
@@ -37,13 +39,22 @@ def local_path(value: object, name: str) -> Path:
     """Take the path of a local file: not a URL, and nothing that GDAL would take for one of its file systems."""
     if not isinstance(value, str | PathLike) or isinstance(value, bytes):
         raise GridrTypeError(f"{name} must be a path, not {value!r}", argument=name)
-    text = str(fspath(value))
+    text = fspath(value)
+    if not isinstance(text, str):
+        raise GridrTypeError(f"{name} must be a path, and {text!r} is bytes: see os.fsdecode", argument=name)
     if not text:
         raise GridrValueError(f"{name} must be a path, not an empty string", argument=name)
+    if "\0" in text:
+        raise GridrValueError(f"{name} must be a path, and {text!r} holds a NUL", argument=name)
     if re.match(r"^[A-Za-z][\w+.-]*:", text) or text.startswith(("/vsi", "\\\\")) or text.lstrip().startswith("<"):
         raise GridrValueError(
             f"{name} must be the path of a local file, not {text!r}: only local files are read", argument=name
         )
+    try:
+        os.stat(text)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENAMETOOLONG):  # what is not there is said by those who need it
+            raise DatasetError(f"{name}: {text!r} is no path: {error.strerror}", argument=name) from error
     return Path(text)
 
 
@@ -79,6 +90,7 @@ def open_raster(value: object, name: str, *, allow_vrt: bool = False) -> Iterato
         For a file that is missing, cannot be opened, or is raw and smaller than its header says.
     """
     path = local_path(value, name)
+    check_name(path, name)
     if not path.is_file():
         raise DatasetError(f"{name}: there is no file {str(path)!r}", argument=name)
     with ExitStack() as stack:

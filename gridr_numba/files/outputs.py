@@ -1,7 +1,7 @@
 """Output files of `densify`: a destination is absent (or what it was), or complete and verified.
 
 Everything is written to ``.<name>.<pid>.partial`` beside the destination, closed, read back, compared, flushed to the
-disk, and only then renamed over the destination, which is atomic. What differs from format to format is an
+disk, and only then put in the destination's place, which is atomic. What differs from format to format is an
 `OutputFormat`.
 """
 
@@ -24,12 +24,13 @@ import numpy as np
 
 from ..errors import DatasetError, GridrValueError
 from ..kernels.checksum import LANES, fold
-from ..types import AnyArray, AnyDtype, Pair
+from ..types import AnyArray, AnyDtype, Pair, Warn
 from ..window import Window
 from .bands import BandSink, BandSource
 from .gdal import block_cache, gdal_errors, reason_of
 from .inputs import local_path
-from .whole_file import partial_path
+from .locks import locked
+from .partial import partial_path, remove
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ class OutputFormat(ABC):
     """One output in some format: a `BandSink` that the first window creates, at its partial path.
 
     The order of calls is `plan`, `write` (which calls `create`) window by window, `close`, `check` or `verify`,
-    `flush`, `publish`; `discard` at any time. Whatever can fail before a file exists, fails in `plan`.
+    `flush`, `publish`, `withdraw`; `discard` at any time. Whatever can fail before a file exists, fails in `plan`.
 
     Parameters
     ----------
@@ -108,6 +109,11 @@ class OutputFormat(ABC):
     def partial(self) -> Path:
         """Where it is written before it is complete."""
         return partial_path(self.path)
+
+    @property
+    def sidecars(self) -> list[Path]:
+        """Files that readers would take for a part of the destination, and that do not come from this job."""
+        return []
 
     @property
     def shape(self) -> Pair:
@@ -175,14 +181,25 @@ class OutputFormat(ABC):
         """Bring the closed partial file to the disk."""
 
     @abstractmethod
-    def publish(self) -> None:
+    def publish(self, *, overwrite: bool) -> None:
         """Put the partial file in the destination's place in one step.
 
         Raises
         ------
+        FileExistsError
+            If something is there and may not be replaced.
         OSError
-            If that cannot be done; the destination is what it was.
+            If it cannot be put there; the destination is what it was.
         """
+
+    @property
+    @abstractmethod
+    def replaced(self) -> bool:
+        """Whether it was published, in the place of something else."""
+
+    @abstractmethod
+    def withdraw(self) -> None:
+        """Remove what was published, unless it replaced something."""
 
     def verify(self, windows: Sequence[WindowChecksums]) -> None:
         """Read some windows of the closed partial file back and compare. Any thread may call.
@@ -230,14 +247,14 @@ def destination(value: object, name: str, inputs: Sequence[Path], *, overwrite: 
     """Take the path of a file to be made: local, in a folder that exists, not an input, not there unless allowed."""
     path = local_path(value, name)
     if path.is_symlink():
-        path = path.resolve()  # renamed over, a link would be a file, and what it names as it was
+        path = Path(os.path.realpath(path))  # renamed over, a link would be a file, and what it names as it was
     if not path.parent.is_dir():
         raise DatasetError(f"{name}: there is no folder {str(path.parent)!r}", argument=name)
     if not os.access(path.parent, os.W_OK | os.X_OK):
         raise DatasetError(f"{name}: the folder {str(path.parent)!r} cannot be written to", argument=name)
-    for source in inputs:
-        if path.resolve() == source.resolve() or (path.exists() and source.exists() and path.samefile(source)):
-            raise GridrValueError(f"{name}: {str(path)!r} is an input, and is not overwritten", argument=name)
+    _check_length(path, name)
+    if any(_same_file(path, source) for source in inputs):
+        raise GridrValueError(f"{name}: {str(path)!r} is an input, and is not overwritten", argument=name)
     if path.is_dir():
         raise GridrValueError(f"{name}: {str(path)!r} is a folder", argument=name)
     if path.exists() and not path.is_file():
@@ -245,6 +262,24 @@ def destination(value: object, name: str, inputs: Sequence[Path], *, overwrite: 
     if path.exists() and not overwrite:
         raise GridrValueError(f"{name}: {str(path)!r} exists; overwrite=True replaces it", argument=name)
     return path
+
+
+def _check_length(path: Path, name: str) -> None:
+    """Refuse a name that leaves no room for that of its partial file."""
+    longest = os.pathconf(path.parent, "PC_NAME_MAX")
+    own, partial = (len(os.fsencode(each.name)) for each in (path, partial_path(path)))
+    if partial > longest:
+        raise GridrValueError(
+            f"{name}: the name {path.name!r} has {own} bytes; at most {longest - partial + own} leave room for the "
+            "file that is made beside it",
+            argument=name,
+        )
+
+
+def _same_file(path: Path, other: Path) -> bool:
+    if os.path.realpath(path) == os.path.realpath(other):
+        return True
+    return os.path.exists(path) and os.path.exists(other) and os.path.samefile(path, other)
 
 
 def check_space(outputs: Sequence[OutputFormat]) -> None:
@@ -260,6 +295,19 @@ def check_space(outputs: Sequence[OutputFormat]) -> None:
             raise DatasetError(
                 f"the outputs need {size / 1e6:.0f} MB in {str(folder)!r}, and {free / 1e6:.0f} MB are free"
             )
+
+
+def warn_of_sidecars(outputs: Sequence[OutputFormat], inputs: Sequence[Path], warn: Warn) -> None:
+    """Warn of files that will be read as a part of an output, and are not of this job."""
+    kept = [*inputs, *(output.path for output in outputs)]
+    for output in outputs:
+        for sidecar in output.sidecars:
+            ours = any(_same_file(sidecar, each) for each in kept)
+            if ours or (os.path.exists(sidecar) and not output.path.exists()):
+                warn(
+                    f"{output.argument}: GDAL takes {str(sidecar)!r}, which is not removed, for a part of "
+                    f"{output.name!r}"
+                )
 
 
 # Pixels are read back so many bytes at a time, which the processor's cache holds.
@@ -362,17 +410,50 @@ def partial_files(outputs: Sequence[OutputFormat]) -> Iterator[None]:
             _in_work.difference_update(partials)
 
 
-def publish(outputs: Sequence[OutputFormat]) -> None:
-    """Flush complete files to the disk and put them in their destinations' places, in their order."""
-    for output in outputs:
-        output.flush()
-    replaced: list[str] = []
+@contextmanager
+def publishing(outputs: Sequence[OutputFormat], warn: Warn) -> Iterator[None]:
+    """Flush complete files to the disk, and keep other jobs from publishing to their folders inside."""
     for output in outputs:
         try:
-            output.publish()
+            output.flush()
         except OSError as error:
-            already = f"; {', '.join(replaced)} was already replaced" if replaced else "; nothing was replaced"
             raise DatasetError(
-                f"{output.argument}: {output.name!r} cannot be replaced: {error}{already}", argument=output.argument
+                f"{output.argument}: {output.name!r} cannot be brought to the disk: {error}; nothing was replaced",
+                argument=output.argument,
             ) from error
-        replaced.append(repr(output.name))
+    with locked([output.path.parent for output in outputs], warn):
+        yield
+
+
+def publish(outputs: Sequence[OutputFormat], inputs: Sequence[Path], *, overwrite: bool) -> None:
+    """Put complete files in their destinations' places, in their order.
+
+    Where one cannot be and nothing was replaced, those before it are removed again. The sidecars of what was replaced
+    go: statistics and overviews of the old file. One that is an input or an output stays.
+    """
+    kept = [*inputs, *(output.path for output in outputs)]
+    try:
+        for output in outputs:
+            with _publishing_errors(output, outputs):
+                output.publish(overwrite=overwrite)
+                for sidecar in output.sidecars if output.replaced else ():
+                    if not any(_same_file(sidecar, each) for each in kept):
+                        remove(sidecar)
+    except BaseException:  # Ctrl-C too
+        if not any(output.replaced for output in outputs):
+            for output in reversed(outputs):  # a grid is not to be there without its mask
+                output.withdraw()
+        raise
+
+
+@contextmanager
+def _publishing_errors(output: OutputFormat, outputs: Sequence[OutputFormat]) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        replaced = ", ".join(repr(each.name) for each in outputs if each.replaced)
+        already = f"{replaced} was already replaced" if replaced else "nothing was replaced"
+        why = f"cannot be replaced: {error}"
+        if isinstance(error, FileExistsError):
+            why = "was made by another program meanwhile; overwrite=True replaces it"
+        raise DatasetError(f"{output.argument}: {output.name!r} {why}; {already}", argument=output.argument) from error

@@ -10,16 +10,12 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ..errors import DatasetError
-
-
-def partial_path(path: Path) -> Path:
-    """Return where a file is made before it is whole: beside `path`, in this process's name."""
-    return path.with_name(f".{path.name}.{os.getpid()}.partial")
+from .partial import PartialFile
 
 
 @contextmanager
-def whole_file(path: Path, name: str) -> Iterator[BinaryIO]:
-    """Take what is to be written to `path`, which it replaces in one step when the block ends.
+def whole_file(path: Path, name: str, *, overwrite: bool = True) -> Iterator[BinaryIO]:
+    """Take what is to be written to `path`, and put it there in one step when the block ends.
 
     That it can be written is found out before the block: an empty file is made beside it. Where the block raises,
     KeyboardInterrupt included, that is removed and `path` is what it was.
@@ -27,22 +23,24 @@ def whole_file(path: Path, name: str) -> Iterator[BinaryIO]:
     Raises
     ------
     DatasetError
-        If the file cannot be written; the message starts with `name`.
+        If the file cannot be written, or is there and may not be replaced; the message starts with `name`.
     """
-    partial = partial_path(path)
     content = io.BytesIO()
+    with _named_errors(path, name):
+        partial = PartialFile(path)
     try:
         with _named_errors(path, name):
-            partial.write_bytes(b"")
+            partial.path.write_bytes(b"")
+            partial.protect()
         yield content
         with _named_errors(path, name):
-            with open(partial, "wb") as file:
+            with open(partial.path, "wb") as file:
                 file.write(content.getvalue())
                 file.flush()
                 os.fsync(file.fileno())
-            os.replace(partial, path)
+            partial.put(overwrite=overwrite)
     except BaseException:  # Ctrl-C too: what is not whole goes, whatever ends the block
-        partial.unlink(missing_ok=True)
+        partial.remove()
         raise
 
 

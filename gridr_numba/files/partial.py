@@ -1,0 +1,158 @@
+"""Files that are made beside their destination, and put in its place when they are complete."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import stat
+import weakref
+from contextlib import suppress
+from pathlib import Path
+
+
+def partial_path(path: Path) -> Path:
+    """Return where a file is made before it is whole: beside `path`, in this process's name."""
+    return path.with_name(f".{path.name}.{os.getpid()}.partial")
+
+
+class PartialFile:
+    """A file that is not whole yet. Whoever makes it writes to `path`.
+
+    Its folder is held open, so that it is found and removed where the folder is renamed in mid-job.
+
+    Parameters
+    ----------
+    destination : Path
+        The place that it is for.
+
+    Raises
+    ------
+    OSError
+        If there is no such folder.
+    """
+
+    def __init__(self, destination: Path) -> None:
+        self.destination = destination
+        self.path = partial_path(destination)
+        self._folder = self._held(destination.parent)
+        self._file: int | None = None
+        self._over = False
+
+    def remove(self) -> None:
+        """Remove it, and what GDAL may have written beside it; nothing there is no error."""
+        for name in (self.path.name, f"{self.path.name}.aux.xml"):
+            remove(name, self._folder)
+
+    def protect(self) -> None:
+        """Let nobody read it who may not read what it is to replace."""
+        with suppress(FileNotFoundError):
+            _give_mode(self.path, _mode_of(self.destination) | stat.S_IRUSR | stat.S_IWUSR)
+
+    def put(self, *, overwrite: bool) -> None:
+        """Put it in its place in one step, with the mode of what was there.
+
+        Raises
+        ------
+        FileExistsError
+            If something is there and may not be replaced.
+        OSError
+            If it cannot be put there; the destination is what it was.
+        """
+        self._file, self._over = self._held(self.path), overwrite and os.path.lexists(self.destination)
+        if not overwrite:
+            _put_where_nothing_is(self.path, self.destination)
+            return
+        with suppress(FileNotFoundError):
+            _give_mode(self.path, _mode_of(self.destination))
+        os.replace(self.path, self.destination)
+
+    @property
+    def replaced(self) -> bool:
+        """Whether it is in its place, and something else was there."""
+        return self._over and self._in_place()
+
+    def withdraw(self) -> None:
+        """Remove it from its place where nothing was; what another program has put there since stays."""
+        if not self._over and self._in_place():
+            os.unlink(self.destination)
+
+    def _in_place(self) -> bool:
+        try:
+            return self._file is not None and os.path.samestat(os.lstat(self.destination), os.fstat(self._file))
+        except FileNotFoundError:
+            return False
+
+    def _held(self, path: Path) -> int:
+        """Open a file or folder, without a right to read it, to know it by; while it is open no other is the same."""
+        descriptor = os.open(path, os.O_PATH)
+        weakref.finalize(self, os.close, descriptor)
+        return descriptor
+
+
+def remove(path: str | Path, folder: int | None = None) -> None:
+    """Remove a file, in an open folder if one is given, unless there is none; none has a name that is too long."""
+    try:
+        os.unlink(path, dir_fd=folder)
+    except OSError as error:
+        if error.errno not in (errno.ENOENT, errno.ENAMETOOLONG):
+            raise
+
+
+def _mode_of(path: Path) -> int:
+    return stat.S_IMODE(os.stat(path).st_mode)
+
+
+def _give_mode(path: Path, mode: int) -> None:
+    if _mode_of(path) != mode:  # file systems without modes refuse to set them
+        os.chmod(path, mode)
+
+
+# -- never over a file that is there ------------------------------------------------------------------------------
+
+
+def _put_where_nothing_is(path: Path, destination: Path) -> None:
+    """Rename a file to a place where nothing is, by the first way that the file system has.
+
+    Looking first and renaming then would replace a file that is made in between.
+    """
+    for way in (_by_link, _by_rename):
+        try:
+            way(path, destination)
+        except FileExistsError:
+            raise
+        except OSError:  # the file system has no such way, or the next one fails too
+            continue
+        return
+    _by_reservation(path, destination)
+
+
+def _by_link(path: Path, destination: Path) -> None:
+    os.link(path, destination)
+    with suppress(OSError):  # it is in its place, whatever becomes of its other name
+        os.unlink(path)
+
+
+_RENAME_NOREPLACE = 1
+_AT_FDCWD = -100
+
+
+def _by_rename(path: Path, destination: Path) -> None:
+    """Rename as Linux can, where there are no hard links."""
+    library = ctypes.CDLL(None, use_errno=True)
+    if not hasattr(library, "renameat2"):
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+    names = os.fsencode(path), os.fsencode(destination)
+    if library.renameat2(_AT_FDCWD, names[0], _AT_FDCWD, names[1], _RENAME_NOREPLACE):
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number), str(path), None, str(destination))
+
+
+def _by_reservation(path: Path, destination: Path) -> None:
+    """Make an empty file where none is, and rename over that. A process that is killed in between leaves it."""
+    os.close(os.open(destination, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
+    try:
+        os.replace(path, destination)
+    except BaseException:
+        os.unlink(destination)
+        raise
