@@ -555,6 +555,38 @@ def test_a_bar_on_a_terminal(files, arguments):
     assert (b"px/s" in shown) is ("--quiet" not in arguments)
 
 
+@pytest.mark.parametrize("closed", [(2, 3), (0, 3)])
+def test_a_closed_stderr_is_no_failure(files, closed):
+    with process("-v", *JOB, stdout=subprocess.PIPE, preexec_fn=lambda: os.closerange(*closed)) as job:
+        said = job.communicate(timeout=120)[0]
+    assert job.returncode == 0
+    assert ("verified" in said) is (closed == (2, 3))
+    with process(*JOB, preexec_fn=lambda: os.closerange(*closed)) as again:
+        again.communicate(timeout=120)
+    assert again.returncode == 2  # it exists
+
+
+@pytest.mark.parametrize("how", ["full", "unread", "hung up"])
+def test_a_stderr_that_cannot_be_written_to_is_no_failure(files, how):
+    """Nor does the process end with Python's own error, when it flushes what it could not write."""
+    reading, writing = pty.openpty() if how == "hung up" else os.pipe()
+    if how == "full":
+        os.close(writing)
+        writing = os.open("/dev/full", os.O_WRONLY)
+    if how == "hung up":
+        termios.tcsetwinsize(writing, (24, 80))
+    else:
+        os.close(reading)
+    with process("-v", *JOB, stdout=subprocess.PIPE, stderr=writing) as job:
+        os.close(writing)
+        if how == "hung up":
+            assert b"px/s" in os.read(reading, 4096)  # the bar is there, and goes on
+            os.close(reading)
+        said = job.communicate(timeout=120)[0]
+    assert job.returncode == 0
+    assert said.startswith("grid     out.tif, verified\n")
+
+
 def large_job(rasters):
     """A grid whose 64 million pixels take seconds to compress."""
     nodes = np.random.default_rng(0).random((2, 401, 401))

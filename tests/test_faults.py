@@ -338,47 +338,49 @@ def test_a_file_that_is_made_meanwhile_is_not_replaced_and_both_appear_or_none(f
 
 
 TWO_JOBS = """
-number = sys.argv[2]
-place = None
+number, overwrite = sys.argv[2], sys.argv[3] == 'overwrite'
 
 def slowly(function):
     def call(*arguments, **options):
-        time.sleep(random.uniform(0, 0.2))
+        time.sleep(random.uniform(0, 0.1))
         return function(*arguments, **options)
     return call
 for name in ('replace', 'link', 'rename'):
     setattr(os, name, slowly(getattr(os, name)))
 
-def together(done, total):
-    if done == total:
-        open(folder + '/ready' + number, 'w').close()
-        while not all(os.path.exists(folder + '/ready' + other) for other in '12'):
-            time.sleep(0.001)
-try:
-    job(fill=-float(number), mask_out_values=(10 + int(number), int(number)), progress=together,
-        overwrite=sys.argv[3] == 'overwrite')
-except gn.DatasetError as error:
-    assert 'by another program meanwhile' in str(error), error
-    print('second')
-print('fine')
+def meet(where):
+    open(f'{folder}/{where}-{number}', 'w').close()
+    while not all(os.path.exists(f'{folder}/{where}-{each}') for each in '12'):
+        time.sleep(0.001)
+
+too_late = 0
+for turn in range(5):
+    try:
+        job(fill=-float(number), mask_out_values=(10 + int(number), int(number)), overwrite=overwrite,
+            progress=lambda done, total: done == total and meet(f'made{turn}'))
+    except gn.DatasetError as error:
+        assert 'by another program meanwhile' in str(error), error
+        too_late += 1
+    meet(f'published{turn}')
+    assert left() == ['grid.tif', 'mask.tif']
+    assert -content(out).min() == content(mask_out).min()
+    meet(f'seen{turn}')
+    if number == '1':
+        clear()
+    meet(f'cleared{turn}')
+print(too_late, 'fine')
 """
 
 
 @pytest.mark.parametrize("overwrite", ["overwrite", "no"])
-def test_both_files_are_one_jobs(folder, overwrite):
-    """Two processes end at the same moment, and publish slowly."""
-    for _ in range(3):
-        for path in [*(folder / "out").iterdir(), *folder.glob("ready*")]:
-            path.unlink()
-        with ThreadPoolExecutor(2) as pool:
-            ends = list(pool.map(lambda number: run(TWO_JOBS, folder, number, overwrite), "12"))
-        for end in ends:
-            fine(end)
-        assert sum("second" in end.stdout for end in ends) == (overwrite == "no")
-        with rasterio.open(folder / "out/grid.tif") as grid, rasterio.open(folder / "out/mask.tif") as mask:
-            filled, masked = -grid.read(1).min(), mask.read(1).min()
-        assert filled == masked
-        assert left(folder) == ["grid.tif", "mask.tif"]
+def test_both_files_are_one_jobs(tmp_path, overwrite):
+    """Two processes come to their ends at the same moments, and publish slowly."""
+    folder = make_inputs(tmp_path, 60)
+    with ThreadPoolExecutor(2) as pool:
+        ends = list(pool.map(lambda number: run(TWO_JOBS, folder, number, overwrite), "12"))
+    for end in ends:
+        fine(end)
+    assert sum(int(end.stdout.split()[0]) for end in ends) == (0 if overwrite == "overwrite" else 5)
 
 
 def test_folders_are_locked_while_files_are_published_and_only_then(folder, monkeypatch):
@@ -475,7 +477,7 @@ def test_a_name_is_as_long_as_its_partial_file_allows(folder, monkeypatch):
     with pytest.raises(gn.GridrValueError, match=message) as caught:
         call(folder, mask_out=folder / "out" / ("é" + "m" * (longest - 1)))
     assert caught.value.argument == "mask_out"
-    with pytest.raises(gn.DatasetError, match="mask_out: '.*' is no path: File name too long"):
+    with pytest.raises(gn.DatasetError, match=r"mask_out: '.*' is no path: File name too long"):
         call(folder, mask_out=folder / "out" / ("m" * 300))
     assert left(folder) == []
 

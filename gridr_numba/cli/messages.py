@@ -5,13 +5,15 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 import signal
+import sys
 import threading
 import traceback
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any
 
@@ -35,6 +37,7 @@ class Commands(click.Group):  # type: ignore[misc]
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command, with the package's log on stderr."""
+        _open_standard_streams()
         with _messages_on_stderr(), _tidy_when_terminated(), _one_line_errors(ctx):
             return super().invoke(ctx)
 
@@ -85,9 +88,32 @@ def _tidy_when_terminated() -> Iterator[None]:
 
 def _fail(context: click.Context, message: str, code: int) -> None:
     if context.meta.get(_DEBUG):
-        click.echo(traceback.format_exc(), err=True, nl=False)
-    click.echo(f"Error: {in_options(' '.join(message.split()))}", err=True)
+        _say(traceback.format_exc().rstrip("\n"))
+    _say(f"Error: {in_options(' '.join(message.split()))}")
     context.exit(code)
+
+
+def _say(text: str) -> None:
+    """Write a line to stderr. Where nobody reads it, the job goes on."""
+    try:
+        click.echo(text, err=True)
+    except (OSError, ValueError):
+        with suppress(OSError, ValueError):  # what is left in its buffer would fail again when the process ends
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
+
+
+def _open_standard_streams() -> None:
+    """Open what the process was started without, to nowhere.
+
+    Else the next file that is opened would get its number, and what libraries write to stderr would be in that file.
+    """
+    for descriptor in (0, 1, 2):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free
+    if sys.stderr is None:
+        sys.stderr = open(2, "w", closefd=False)  # noqa: SIM115  # for the rest of the process
 
 
 # What the package's messages call by its Python name, and the command line otherwise.
@@ -121,7 +147,7 @@ def in_options(message: str) -> str:
 
 class _StderrHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
-        click.echo(f"{record.levelname}: {in_options(record.getMessage())}", err=True)
+        _say(f"{record.levelname}: {in_options(record.getMessage())}")
 
 
 @contextmanager
