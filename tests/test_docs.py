@@ -132,9 +132,10 @@ def test_the_ways_through_the_house_go_by_what_is_there(name):
         found = getattr(found, part)
 
 
-def test_contributing_names_tests_that_exist():
+@pytest.mark.parametrize("page", ["CONTRIBUTING.md", "README.md"])
+def test_a_page_names_tests_that_exist(page):
     functions = "".join(path.read_text() for path in (ROOT / "tests").glob("test_*.py"))
-    for name in re.findall(r"`(test_\w+)`", (ROOT / "CONTRIBUTING.md").read_text()):
+    for name in re.findall(r"`(test_\w+)`", (ROOT / page).read_text()):
         assert f"def {name}(" in functions, name
 
 

@@ -315,6 +315,14 @@ def test_a_mask_that_is_named_as_a_sidecar_is_not_deleted(folder):
     assert report.warnings == (taken,)
 
 
+def test_a_partial_file_that_is_an_input_is_not_deleted(folder):
+    grid = folder / f".recovered.tif.{os.getpid()}.partial"
+    grid.write_bytes((folder / "in-grid.tif").read_bytes())
+    with pytest.raises(gn.GridrValueError, match=r"out: '.*partial' is an input"):
+        gn.densify(grid, folder / "recovered.tif", resolution=(5, 5), overwrite=True)
+    grid.unlink()
+
+
 def test_sidecars_of_no_file_stay_and_are_warned_of(folder):
     for path in (folder / "out").iterdir():
         path.unlink()

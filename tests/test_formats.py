@@ -305,6 +305,18 @@ def test_the_mode_of_what_is_replaced_is_kept(output, tmp_path, mode):
     assert output.path.read_bytes() != b"old"
 
 
+def test_a_process_of_the_same_number_makes_its_own(make, output, tmp_path):
+    """In containers many processes have one number, and a folder may be shared."""
+    other = make(output.path, output.layout)
+    written(output)
+    written(other)
+    with pytest.raises(gn.DatasetError, match=r"^out: '.*/out' cannot be replaced: '.*' is not there, or is another"):
+        publish([output], [], overwrite=True)
+    output.discard()
+    publish([other], [], overwrite=True)
+    assert os.listdir(tmp_path) == ["out"]
+
+
 def test_where_the_folder_is_renamed_nothing_is_left(make, output, tmp_path):
     folder = tmp_path / "folder"
     folder.mkdir()

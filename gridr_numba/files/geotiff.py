@@ -115,7 +115,7 @@ class GeoTiff(OutputFormat):
             raise DatasetError(
                 f"{self.argument}: {self.name!r} cannot be created: {reason}", argument=self.argument
             ) from error
-        self._file.protect()
+        self._file.created()
         for index, text in enumerate(self.layout.descriptions, start=1):
             self._dataset.set_band_description(index, text)
         tags = {key: text.encode(errors="replace").decode() for key, text in self.layout.tags.items()}

@@ -253,8 +253,9 @@ def destination(value: object, name: str, inputs: Sequence[Path], *, overwrite: 
     if not os.access(path.parent, os.W_OK | os.X_OK):
         raise DatasetError(f"{name}: the folder {str(path.parent)!r} cannot be written to", argument=name)
     _check_length(path, name)
-    if any(_same_file(path, source) for source in inputs):
-        raise GridrValueError(f"{name}: {str(path)!r} is an input, and is not overwritten", argument=name)
+    for own in (path, partial_path(path)):
+        if any(_same_file(own, source) for source in inputs):
+            raise GridrValueError(f"{name}: {str(own)!r} is an input, and is not overwritten", argument=name)
     if path.is_dir():
         raise GridrValueError(f"{name}: {str(path)!r} is a folder", argument=name)
     if path.exists() and not path.is_file():

@@ -17,9 +17,10 @@ def partial_path(path: Path) -> Path:
 
 
 class PartialFile:
-    """A file that is not whole yet. Whoever makes it writes to `path`.
+    """A file that is not whole yet. Whoever makes it writes to `path`, and says that it is `created`.
 
-    Its folder is held open, so that it is found and removed where the folder is renamed in mid-job.
+    Its folder is held open, so that it is found and removed where the folder is renamed in mid-job. So is the file: on
+    another machine, or in another container, a process of the same number may make one of the same name.
 
     Parameters
     ----------
@@ -39,15 +40,17 @@ class PartialFile:
         self._file: int | None = None
         self._over = False
 
-    def remove(self) -> None:
-        """Remove it, and what GDAL may have written beside it; nothing there is no error."""
-        for name in (self.path.name, f"{self.path.name}.aux.xml"):
-            remove(name, self._folder)
-
-    def protect(self) -> None:
-        """Let nobody read it who may not read what it is to replace."""
+    def created(self) -> None:
+        """Know it again, now that it is there; let nobody read it who may not read what it is to replace."""
+        self._file = self._held(self.path)
         with suppress(FileNotFoundError):
             _give_mode(self.path, _mode_of(self.destination) | stat.S_IRUSR | stat.S_IWUSR)
+
+    def remove(self) -> None:
+        """Remove it, and what GDAL may have written beside it; before it is created, what a killed run left there."""
+        if self._file is None or self._is_at(self.path.name, self._folder):
+            for name in (self.path.name, f"{self.path.name}.aux.xml"):
+                remove(name, self._folder)
 
     def put(self, *, overwrite: bool) -> None:
         """Put it in its place in one step, with the mode of what was there.
@@ -59,7 +62,9 @@ class PartialFile:
         OSError
             If it cannot be put there; the destination is what it was.
         """
-        self._file, self._over = self._held(self.path), overwrite and os.path.lexists(self.destination)
+        if not self._is_at(self.path):
+            raise FileNotFoundError(f"{str(self.path)!r} is not there, or is another process's")
+        self._over = overwrite and os.path.lexists(self.destination)
         if not overwrite:
             _put_where_nothing_is(self.path, self.destination)
             return
@@ -70,18 +75,19 @@ class PartialFile:
     @property
     def replaced(self) -> bool:
         """Whether it is in its place, and something else was there."""
-        return self._over and self._in_place()
+        return self._over and self._is_at(self.destination)
 
     def withdraw(self) -> None:
         """Remove it from its place where nothing was; what another program has put there since stays."""
-        if not self._over and self._in_place():
+        if not self._over and self._is_at(self.destination):
             os.unlink(self.destination)
 
-    def _in_place(self) -> bool:
+    def _is_at(self, path: str | Path, folder: int | None = None) -> bool:
         try:
-            return self._file is not None and os.path.samestat(os.lstat(self.destination), os.fstat(self._file))
+            there = os.stat(path, dir_fd=folder, follow_symlinks=False)
         except FileNotFoundError:
             return False
+        return self._file is not None and os.path.samestat(there, os.fstat(self._file))
 
     def _held(self, path: Path) -> int:
         """Open a file or folder, without a right to read it, to know it by; while it is open no other is the same."""

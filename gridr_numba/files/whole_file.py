@@ -31,7 +31,7 @@ def whole_file(path: Path, name: str, *, overwrite: bool = True) -> Iterator[Bin
     try:
         with _named_errors(path, name):
             partial.path.write_bytes(b"")
-            partial.protect()
+            partial.created()
         yield content
         with _named_errors(path, name):
             with open(partial.path, "wb") as file:
