@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import gc
 import os
 import subprocess
 import sys
@@ -841,15 +842,20 @@ def test_two_jobs_of_a_process_do_not_write_to_one_file(folder):
 
 
 @pytest.mark.parametrize("error", [None, KeyboardInterrupt])
-def test_no_thread_is_left_behind(folder, error):
+def test_no_thread_and_no_open_file_is_left_behind(folder, error):
     def end(done, total):
         if error is not None:
             raise error
 
-    before = threading.active_count()
+    def held():
+        gc.collect()  # errors that were caught hold frames, and these files
+        return threading.active_count(), len(os.listdir("/proc/self/fd"))
+
+    call(folder)
+    before = held()
     with pytest.raises(error) if error is not None else nullcontext():
         call(folder, progress=end)
-    assert threading.active_count() == before
+    assert held() == before
 
 
 def test_the_tag_of_the_options_names_files_and_no_folders(folder):

@@ -185,6 +185,32 @@ def test_what_the_block_raises_leaves_the_old_file_alone(tmp_path, error):
     assert os.listdir(tmp_path) == ["a.json"]
 
 
+def test_a_file_that_is_made_meanwhile_is_not_replaced(tmp_path):
+    path = tmp_path / "a.json"
+    with (
+        pytest.raises(gn.DatasetError, match=r"report: '.*a.json' cannot be written: File exists"),
+        atomic.whole_file(path, "report", overwrite=False),
+    ):
+        path.write_text("theirs")
+    assert path.read_text() == "theirs"
+    assert os.listdir(tmp_path) == ["a.json"]
+
+
+def test_a_replaced_file_keeps_its_mode_and_one_in_a_renamed_folder_is_removed(tmp_path):
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    path = folder / "a.json"
+    path.write_text("old")
+    path.chmod(0o600)
+    with atomic.whole_file(path, "report") as file:
+        file.write(b"new")
+    assert path.read_text() == "new"
+    assert path.stat().st_mode & 0o777 == 0o600
+    with pytest.raises(gn.DatasetError, match="report: "), atomic.whole_file(path, "report"):
+        folder.rename(tmp_path / "elsewhere")
+    assert os.listdir(tmp_path / "elsewhere") == ["a.json"]
+
+
 def test_a_file_that_cannot_be_written_is_named(tmp_path, monkeypatch):
     with (
         pytest.raises(gn.DatasetError, match=r"report: '.*a.json' cannot be written: No such file"),
