@@ -17,7 +17,7 @@ from rasterio.features import rasterize
 from rasterio.transform import Affine
 
 from gridr_numba.demo.job import RESOLUTION
-from gridr_numba.doors.preview import blend, coloured, displacement, write_png
+from gridr_numba.doors.paint import blend, coloured, displacement, write_png
 
 GAP = 24
 

@@ -38,6 +38,13 @@ def integer(value: object, name: str, *, minimum: int) -> int:
     return number  # type: ignore[no-any-return]
 
 
+def boolean(value: object, name: str) -> bool:
+    """Take True or False."""
+    if not isinstance(value, bool | np.bool_):
+        raise GridrTypeError(f"{name} must be True or False, not {value!r}", argument=name)
+    return bool(value)
+
+
 def _is_scalar_array(value: object) -> bool:
     return isinstance(value, np.ndarray) and value.ndim == 0
 
@@ -63,6 +70,11 @@ def input_resolution(value: object, name: str) -> tuple[int, int]:
     if rr * rc >= 2**53:
         raise GridrValueError(f"{name} must make cells of less than 2**53 pixels, not {rr} x {rc}", argument=name)
     return rr, rc
+
+
+def one_or_two_resolutions(value: object, name: str) -> tuple[int, int]:
+    """Take the resolution of nodes: one integer for both directions, or (row, column)."""
+    return input_resolution((value, value) if isinstance(value, Integral) else value, name)
 
 
 def output_resolution(value: object) -> None:

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
 #: Red, green and blue, 0 to 255 each.
 Colour = tuple[int, int, int]
 
+#: Of valid pixels, and of invalid ones where nothing says why.
+VALID_COLOUR: Colour = (45, 160, 155)
+INVALID_COLOUR: Colour = (30, 30, 38)
+
 
 class Validity(IntEnum):
     """GRIDR's convention for the validity of a pixel."""
@@ -76,7 +80,7 @@ class Cause(IntFlag):
 
     RASTER_MASK = 1, "raster mask", "too few of its nodes are valid in the coarse mask", "red", (205, 40, 45)
     NODE = 2, "node", "it has no coordinates: one of its nodes has none, or they overflow", "orange", (235, 140, 30)
-    OUTSIDE_VALID = 4, "outside valid", "it is in no valid polygon", "dark", (30, 30, 38)
+    OUTSIDE_VALID = 4, "outside valid", "it is in no valid polygon", "dark", INVALID_COLOUR
     INSIDE_INVALID = 8, "inside invalid", "it is in an invalid polygon", "white", (255, 255, 255)
 
     @property

@@ -162,6 +162,49 @@ def test_mask(files):
     assert np.array_equal(read("a.tif"), read("b.tif"))
 
 
+def test_a_mask_takes_its_shape_from_the_coarse_mask_or_an_image(files, rasters):
+    cloud = ("--invalid", "cloud.geojson", "--geometry-crs", "pixels")
+    good("mask", "a.tif", "--shape", 6, 7, "-r", 3, 4, "--mask", "coarse.tif", *cloud)
+    good("mask", "b.tif", "-r", 3, 4, "--mask", "coarse.tif", *cloud)
+    assert np.array_equal(read("a.tif"), read("b.tif"))
+    image = rasters.reader(np.zeros((14, 22), np.uint8), crs="EPSG:32631", transform=Affine(9, 0, 1000, 0, -9, 9000))
+    good("mask", "c.tif", "-r", 3, 4, "--like", image.name, *cloud)
+    with rasterio.open("c.tif") as made:
+        assert (made.shape, made.crs, made.transform) == (image.shape, image.crs, image.transform)
+        assert np.array_equal(made.read(1) == 0, shapely.intersects_xy(CLOUD, *np.indices((14, 22))[::-1]))
+    good("mask", "d.tif", "-r", 100, "--like", image.name)
+    assert read("d.tif").all()
+    assert read("d.tif").shape == (1, 14, 22)
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (("-r", 32), 32),
+        (("-r", 32, 24), (32, 24)),
+        (("-r32", 24), (32, 24)),
+        (("-r32",), 32),
+        (("-vr", 32, 24), (32, 24)),
+        (("--resolution=32",), 32),
+        (("--resolution", 32, 24), (32, 24)),
+        (("--resolution=32", 24), (32, 24)),
+    ],
+)
+def test_one_resolution_or_two(files, calls, given, expected):
+    for before, after in (((), ("grid.tif", "out.tif")), (("grid.tif",), ("out.tif",)), (("grid.tif", "out.tif"), ())):
+        good("densify", *before, *given, *after)
+        assert calls[-1][:2] == ("grid.tif", "out.tif")
+    good("mask", *given, "out.tif")
+    assert [options["resolution"] for _, _, options in calls] == [expected] * 4
+
+
+def test_one_resolution_is_for_both_directions(files):
+    good("densify", "grid.tif", "a.tif", "-r", 3)
+    gn.densify("grid.tif", "b.tif", resolution=3)
+    gn.densify("grid.tif", "c.tif", resolution=(3, 3))
+    assert read("a.tif").tobytes() == read("b.tif").tobytes() == read("c.tif").tobytes()
+
+
 @pytest.fixture
 def calls(monkeypatch):
     """What `densify` is called with, instead of running it."""
@@ -185,6 +228,7 @@ def test_every_option_reaches_the_function(files, calls):
         *("--repair-geometry", "--fill", "nan", "--dtype", "float32", "--row-band", 2, "--col-band", 3),
         *("--grid-nodata", "none", "--grid-nodata", "-9999", "--co", "COMPRESS=DEFLATE", "--co", "predictor=3"),
         *("--threads", 3, "--memory", "1.5G", "--no-verify", "--overwrite", "--allow-vrt", "--strict"),
+        *("--driver", "cog", "--overviews"),
     )
     ((grid, out, options),) = calls
     assert callable(options.pop("progress"))
@@ -221,6 +265,8 @@ def test_every_option_reaches_the_function(files, calls):
         "overwrite": True,
         "allow_vrt": True,
         "strict": True,
+        "driver": "COG",
+        "overviews": True,
     }
     assert set(SIGNATURE) - {*options, "grid", "out", "progress", "fill"} == {"shape"}
 
@@ -318,11 +364,22 @@ JOB = ("densify", "grid.tif", "out.tif", "-r", "3", "4")
         (1, (*JOB, "--invalid", "missing.wkt"), "invalid: 'missing.wkt' cannot be read: No such file"),
         (1, (*JOB, "--memory", "1K"), " 1024"),
         (1, ("densify", "cloud.geojson", "out.tif", "-r", 3, 4), "cannot be opened as GTiff or ENVI"),
-        (2, ("mask", "out.tif", "-r", 3, 4), "Missing option '--shape'"),
+        (2, ("mask", "out.tif", "-r", 3, 4), "shape must be given, as (rows, columns) of nodes"),
+        (2, (*JOB[:3], "-r", 3, 1.5), "'3 1.5' is not one integer or two."),
+        (2, (*JOB[:3], "-r", "x"), "'x' is not one integer or two."),
+        (2, (*JOB[:3], "-r"), "Option '-r' requires an argument."),
+        (2, (*JOB[:3], "-r", 3, -4), "resolution[1] must be at least 1, not -4"),
+        (2, (*JOB[:3], "-r", 0), "resolution[0] must be at least 1, not 0"),
         (2, ("mask", "out.tif", "--shape", 5, 7, "-r", 3, 4, "--mask", "coarse.tif"), "must have (5, 7) rows"),
         (1, ("info", "missing.tif"), "there is no file"),
         (2, ("info", "rows.tif"), "must be a band of"),
         (2, ("preview", "grid.tif", "rows.tif"), "out: 'rows.tif' exists; --overwrite replaces it"),
+        (2, ("preview", "grid.tif"), "FILE [COLFILE] OUT.png are two or three files, not 1."),
+        (2, ("preview", "grid.tif", "out.jpg"), "out: 'out.jpg' would hold a PNG, and the suffix .jpg says another"),
+        (2, (*JOB, "--co", "COMPRES=LZW"), "does not support creation option COMPRES"),
+        (2, (*JOB, "--driver", "COG", "--co", "OVERVIEWS=AUTO"), "OVERVIEWS is not taken; --overviews makes overviews"),
+        (2, (*JOB, "--driver", "PNG"), "Invalid value for '--driver': 'PNG' is not one of"),
+        (2, ("densify", "grid.tif", "out.png", "-r", 3), "out: 'out.png' would hold a GTiff"),
         (2, ("preview", "grid.tif", "out.png", "--size", 3), "size must be at least 16"),
         (1, ("preview", "missing.tif", "out.png"), "file: there is no file 'missing.tif'"),
         (2, ("nonsense",), "No such command 'nonsense'."),
@@ -444,10 +501,56 @@ def test_info(files):
 def test_preview(files):
     said = good("preview", "grid.tif", "a.png", "--size", 50)
     assert "Each pixel is drawn as 7 x 7." in said
-    assert read("a.png").shape == (3, 42, 49)
+    bands, height, width = read("a.png").shape
+    assert (bands, height > 42, width > 49) == (3, True, True)  # with words around
     assert quicklook.preview("grid.tif", "b.png", size=50) == said.strip()
     assert Path("a.png").read_bytes() == Path("b.png").read_bytes()
     assert good("preview", "coarse.tif", "a.png", "--overwrite", "-q", "--mask-valid-value", 0) == ""
+
+
+def test_every_option_of_preview_reaches_the_function(files, monkeypatch):
+    seen, signature = [], inspect.signature(quicklook.preview).parameters
+    monkeypatch.setattr(quicklook, "preview", lambda *files, **options: seen.append((files, options)) or "drawn")
+    good(
+        *("preview", "rows.tif", "cols.tif", "a.png", "--mask", "m.tif", "--mask-band", 3, "--mask-valid-value", 7),
+        *("--row-band", 2, "--col-band", 4, "--valid", "a.wkt", "--invalid", "b.wkt", "--invalid", "c.wkt"),
+        *("--layer", "x", "--geometry-crs", "4326", "--origin", 1, 2, "-r", 32, 24, "--size", 50),
+        *("--overwrite", "--allow-vrt"),
+    )
+    assert seen.pop() == (
+        (("rows.tif", "cols.tif"), "a.png"),
+        {
+            "mask": "m.tif",
+            "mask_band": 3,
+            "mask_valid_value": 7,
+            "row_band": 2,
+            "col_band": 4,
+            "valid": "a.wkt",
+            "invalid": ["b.wkt", "c.wkt"],
+            "geometry_layer": "x",
+            "geometry_crs": 4326,
+            "geometry_origin": (1.0, 2.0),
+            "resolution": (32, 24),
+            "size": 50,
+            "overwrite": True,
+            "allow_vrt": True,
+        },
+    )
+    good("preview", "grid.tif", "a.png", "--valid-crs", "pixels")
+    assert seen.pop()[1]["geometry_crs"] == ("pixels", None)
+    good("preview", "grid.tif", "a.png")
+    paths, options = seen.pop()
+    assert paths == ("grid.tif", "a.png")
+    assert options == {name: parameter.default for name, parameter in signature.items() if name in options}
+    assert set(signature) - set(options) == {"source", "out"}
+
+
+def test_preview_of_two_files_a_mask_and_polygons(files):
+    said = good("preview", "rows.tif", "cols.tif", "a.png", *MASKED, "-r", 3, 4)
+    options = {"mask": "coarse.tif", "valid": GROUND, "invalid": CLOUD, "resolution": (3, 4), "col_band": 1}
+    assert quicklook.preview(("rows.tif", "cols.tif"), "b.png", **options) == said.strip()
+    assert Path("a.png").read_bytes() == Path("b.png").read_bytes()
+    assert "Magenta line: edge of invalid polygons" in said
 
 
 def test_warmup_fails_where_nothing_can_be_kept(monkeypatch):

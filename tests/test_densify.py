@@ -140,6 +140,12 @@ def test_only_a_mask(job):
     assert report.source_rows is None
 
 
+def test_only_a_mask_of_the_coarse_masks_shape(job):
+    call = {**job["call"], "grid": None, "out": None}
+    assert gn.densify(**call).shape == FULL
+    assert np.array_equal(read(call["mask_out"])[0], (expected_causes(job) & 13) == 0)
+
+
 def test_a_window_is_a_part_of_the_whole(job):
     gn.densify(**job["call"])
     whole, mask = read(job["call"]["out"]), read(job["call"]["mask_out"])
@@ -251,7 +257,8 @@ def test_strict_publishes_nothing_where_there_is_a_warning(job, rasters):
         ({"mask_out": "s3://bucket/mask.tif"}, ValueError, "mask_out must be the path of a local file"),
         ({"out": "nowhere/grid.tif"}, OSError, "out: there is no folder 'nowhere'"),
         ({"out": None}, ValueError, "out must be given with a grid"),
-        ({"grid": None}, ValueError, "shape must be given"),
+        ({"grid": None}, ValueError, "out must be given with a grid, and only with one"),
+        ({"grid": None, "out": None, "mask": None}, ValueError, "shape must be given, as .* no mask and no like"),
         (
             {"grid": None, "out": None, "mask_out": None, "shape": (2, 2)},
             ValueError,

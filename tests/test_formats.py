@@ -7,6 +7,7 @@ import os
 import stat
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,16 +17,28 @@ from rasterio.crs import CRS
 
 import gridr_numba as gn
 from gridr_numba.files import partial
+from gridr_numba.files.cog import Cog, cog_options
 from gridr_numba.files.geotiff import GeoTiff, gtiff_options
 from gridr_numba.files.outputs import Checksums, OutputFormat, RasterLayout, check_space, partial_files, publish
 from gridr_numba.window import Window
 
-SHAPE = (150, 170)
+SHAPE = (150, 270)
 
 
 def geotiff(**options):
     def make(path, layout):
         return GeoTiff("out", path, layout, gtiff_options(options, layout.dtype))
+
+    return make
+
+
+def with_overviews(make, how):
+    return lambda path, layout: make(path, replace(layout, overviews=how))
+
+
+def cog(**options):
+    def make(path, layout):
+        return Cog("out", path, layout, cog_options(options, layout.dtype))
 
     return make
 
@@ -36,6 +49,10 @@ FORMATS = {
     "geotiff-striped": geotiff(TILED="NO"),
     "geotiff-bands": geotiff(BLOCKXSIZE=32, BLOCKYSIZE=16, INTERLEAVE="BAND"),
     "geotiff-zstd": geotiff(BLOCKXSIZE=32, BLOCKYSIZE=16, COMPRESS="ZSTD"),
+    "geotiff-overviews": with_overviews(geotiff(BLOCKXSIZE=64, BLOCKYSIZE=64), "mode"),
+    "cog": cog(),
+    "cog-zstd": cog(BLOCKSIZE=128, COMPRESS="ZSTD"),
+    "cog-overviews": with_overviews(cog(BLOCKSIZE=128), "average"),
 }
 LAYOUTS = {
     "grid": RasterLayout(
@@ -47,7 +64,17 @@ LAYOUTS = {
         Affine(2.0, 0.0, 500_000.0, 0.0, -2.0, 5_000_000.0),
         {"GRIDR_NUMBA_VERSION": "0"},
     ),
-    "mask": RasterLayout(SHAPE, np.dtype("uint8"), ("validity",), None, None, None, {}),
+    "mask": RasterLayout(
+        SHAPE,
+        np.dtype("uint8"),
+        ("validity",),
+        None,
+        None,
+        None,
+        {},
+        band_tags={"VALUE_0": "invalid"},
+        colours={0: (30, 30, 38), 1: (45, 160, 155), 255: (255, 255, 255)},
+    ),
 }
 
 
@@ -136,6 +163,9 @@ def test_pixels_names_and_place_come_back(output):
         assert dataset.transform == (output.layout.transform or Affine.identity())
         assert dataset.nodata is None if output.layout.nodata is None else np.isnan(dataset.nodata)
         assert dataset.tags().items() >= output.layout.tags.items()
+        assert dataset.tags(1).items() >= output.layout.band_tags.items()
+        for value, colour in output.layout.colours.items():
+            assert dataset.colormap(1)[value] == (*colour, 255)
         assert dataset.block_shapes == output.block_shapes
 
 
@@ -166,7 +196,7 @@ def test_verified_by_several_threads_with_a_reader_each(output):
 def test_a_pixel_that_is_not_as_written_is_found(output):
     checksums = Checksums()
     pixels = written(output, checksums.watch)
-    with rasterio.open(output.partial, "r+") as dataset:
+    with rasterio.open(output.partial, "r+", IGNORE_COG_LAYOUT_BREAK="YES") as dataset:
         changed = pixels[-1:, 100:101, 100:101] + 1
         dataset.write(changed, [len(pixels)], window=Window(100, 101, 100, 101).to_rasterio())
     with pytest.raises(gn.DatasetError, match=r"^out: rows \d+ to \d+, .* of band \d of '.*' were not read back as"):

@@ -29,12 +29,19 @@ ROOMS = [
 # Within a folder.
 FILES = {
     "kernels": [{"jit"}, {"bilinear", "checksum", "scanline"}],
-    "files": [{"gdal", "locks", "partial", "vrt"}, {"bands", "whole_file"}, {"inputs"}, {"outputs"}, {"geotiff"}],
+    "files": [
+        {"gdal", "locks", "partial", "vrt"},
+        {"bands", "whole_file"},
+        {"inputs"},
+        {"outputs"},
+        {"geotiff"},
+        {"cog"},
+    ],
     "polygons": [{"exact"}, {"sets"}, {"edges", "forms"}, {"mask", "wellknown"}, {"files"}],
     "engine": [{"background", "codes", "counts", "memory"}, {"dense"}, {"job"}, {"step"}, {"loop"}],
     "doors": [
-        {"build_grid", "chains", "grid_rasterize", "placement", "preview"},
-        {"build_mask", "densify", "inspection"},
+        {"build_grid", "chains", "grid_rasterize", "legend", "paint", "placement"},
+        {"build_mask", "densify", "inspection", "preview"},
         {"warmup"},
     ],
     "cli": [{"messages"}, {"options"}, {"densify"}, {"commands"}],

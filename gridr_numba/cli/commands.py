@@ -20,11 +20,14 @@ from .messages import QUIET, Commands, in_options
 from .options import (
     allow_vrt_option,
     col_band_of,
+    geometry_crs_of,
     grid_band_options,
     grid_nodata_option,
     mask_valid_value_option,
     message_options,
     overwrite_option,
+    polygon_file_options,
+    resolution_of_polygons_option,
 )
 
 
@@ -57,23 +60,40 @@ def info(grid: str, colgrid: str | None, col_band: int | None, as_json: bool, **
 
 
 @main.command()
-@click.argument("file")
-@click.argument("out", metavar="OUT.png")
+@click.argument("paths", nargs=-1, required=True, metavar="FILE [COLFILE] OUT.png")
 @grid_band_options
+@click.option("--mask", metavar="MASK", help="A mask to draw over the grid, of its rows and columns.")
+@click.option("--mask-band", type=int, default=1, show_default=True, metavar="N", help="Its band.")
 @mask_valid_value_option
-@click.option("--size", type=int, default=1000, show_default=True, help="The longer side, in pixels.")
+@polygon_file_options
+@resolution_of_polygons_option
+@click.option("--size", type=int, default=1000, show_default=True, help="The longer side of what is drawn, in pixels.")
 @overwrite_option
 @allow_vrt_option
 @message_options
 @click.pass_context
-def preview(context: click.Context, file: str, out: str, col_band: int | None, **options: Any) -> None:
-    """Draw a grid, coarse or dense, or a mask.
+def preview(
+    context: click.Context,
+    paths: tuple[str, ...],
+    col_band: int | None,
+    valid_crs: str | int | None,
+    invalid_crs: str | int | None,
+    **options: Any,
+) -> None:
+    """Draw a grid, coarse or dense, a mask, or both, and the edges of polygons.
 
-    A grid is coloured by how far it bends the image; a mask by what is valid, and by cause where it holds causes.
+    FILE holds a grid or a mask, or FILE the rows and COLFILE the columns of a grid. A grid is coloured by how far it
+    bends the image; a mask by what is valid, and by cause where it holds causes. Title, scale and legend are in the
+    picture.
     """
     from ..doors.preview import preview as draw
 
-    legend = draw(file, out, col_band=col_band_of(col_band, 1), **options)
+    if len(paths) not in (2, 3):
+        raise click.UsageError(f"FILE [COLFILE] OUT.png are two or three files, not {len(paths)}.")
+    options["geometry_crs"] = geometry_crs_of(options["geometry_crs"], valid_crs, invalid_crs)
+    *files, out = paths
+    source = tuple(files) if len(files) == 2 else files[0]
+    legend = draw(source, out, col_band=col_band_of(col_band, len(files)), **options)
     if not context.meta.get(QUIET):
         click.echo(legend)
 

@@ -17,6 +17,7 @@ from ..types import Cause
 from .messages import QUIET
 from .options import (
     col_band_of,
+    geometry_crs_of,
     grid_band_options,
     grid_nodata_option,
     mask_options,
@@ -59,7 +60,12 @@ def densify(context: click.Context, paths: tuple[str, ...], col_band: int | None
 
 @click.command()
 @click.argument("out", metavar="OUT")
-@click.option("--shape", type=(int, int), required=True, metavar="R C", help="Rows and columns of nodes.")
+@click.option(
+    "--shape",
+    type=(int, int),
+    metavar="R C",
+    help="Rows and columns of nodes.  [default: those of the mask, or enough for IMAGE]",
+)
 @resolution_option
 @part_options
 @mask_options
@@ -98,10 +104,7 @@ def _densify(
         raise click.UsageError("--causes and --mask-values exclude one another.")
     if causes or mask_values is not None:
         options["mask_out_values"] = CAUSES if causes else mask_values
-    if valid_crs is not None or invalid_crs is not None:
-        if options["geometry_crs"] is not None:
-            raise click.UsageError("--geometry-crs and --valid-crs or --invalid-crs exclude one another.")
-        options["geometry_crs"] = valid_crs, invalid_crs
+    options["geometry_crs"] = geometry_crs_of(options["geometry_crs"], valid_crs, invalid_crs)
     options["rasterize_kwargs"] = {
         "alg": GridRasterizeAlg.SHAPELY if alg == "shapely" else GridRasterizeAlg.RASTERIO_RASTERIZE,
         "kwargs_alg": {"shapely_predicate": ShapelyPredicate[predicate.upper()]},

@@ -118,7 +118,7 @@ def _open_standard_streams() -> None:
 
 # What the package's messages call by its Python name, and the command line otherwise.
 _SPOKEN = [
-    (r"\b(overwrite|repair_geometry|allow_vrt)=True\b", lambda match: "--" + match[1].replace("_", "-")),
+    (r"\b(overwrite|repair_geometry|allow_vrt|overviews)=True\b", lambda match: "--" + match[1].replace("_", "-")),
     (r"\bstrict=True\b", "--strict"),
     (r"\bsee allow_vrt\b", "see --allow-vrt"),
     (r"\bpass grid_nodata=\(\)", "give --grid-nodata none"),

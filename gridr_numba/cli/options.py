@@ -48,6 +48,32 @@ def _nodata(_: click.Context, parameter: click.Parameter, values: tuple[Any, ...
     return numbers[0] if numbers else None
 
 
+class _OneOrTwo(click.Option):  # type: ignore[misc]
+    """An option of one integer or two: a number that follows the first is the second."""
+
+    def add_to_parser(self, parser: Any, ctx: click.Context) -> None:
+        super().add_to_parser(parser, ctx)
+        option = parser._long_opt[self.opts[-1]]
+        take = option.process
+
+        def take_both(value: str, state: Any) -> None:
+            if state.rargs and re.fullmatch(r"[+-]?[\d.]+", state.rargs[0]):
+                value += " " + state.rargs.pop(0)
+            take(value, state)
+
+        option.process = take_both
+
+
+def _resolution(_: click.Context, parameter: click.Parameter, value: str) -> int | tuple[int, int]:
+    try:
+        numbers = [int(text) for text in value.split()]
+    except ValueError:
+        numbers = []
+    if len(numbers) not in (1, 2):
+        raise click.BadParameter(f"{value!r} is not one integer or two.", param=parameter)
+    return numbers[0] if len(numbers) == 1 else (numbers[0], numbers[1])
+
+
 def _window(_: click.Context, __: click.Parameter, value: tuple[int, int, int, int] | None) -> Any:
     return None if value is None else (value[:2], value[2:])
 
@@ -63,6 +89,15 @@ def _creation_options(_: click.Context, parameter: click.Parameter, values: tupl
 def col_band_of(given: int | None, files: int) -> int:
     """Return the band of source columns: of the only file the second, of a file of their own the first."""
     return given if given is not None else 2 if files == 1 else 1
+
+
+def geometry_crs_of(both: Any, valid: Any, invalid: Any) -> Any:
+    """Return the CRS of polygons: of all, or of valid and of invalid ones."""
+    if valid is None and invalid is None:
+        return both
+    if both is not None:
+        raise click.UsageError("--geometry-crs and --valid-crs or --invalid-crs exclude one another.")
+    return valid, invalid
 
 
 def _files(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> list[str] | str | None:
@@ -123,7 +158,23 @@ allow_vrt_option = click.option(
 )
 overwrite_option = click.option("--overwrite", is_flag=True, help="Replace outputs that exist.")
 resolution_option = click.option(
-    "-r", "--resolution", type=(int, int), required=True, metavar="ROW COL", help="Dense pixels a node."
+    "-r",
+    "--resolution",
+    cls=_OneOrTwo,
+    callback=_resolution,
+    required=True,
+    metavar="ROW [COL]",
+    help="Dense pixels a node; one number is for both.",
+)
+resolution_of_polygons_option = click.option(
+    "-r",
+    "--resolution",
+    cls=_OneOrTwo,
+    callback=_resolution,
+    default="1",
+    show_default=True,
+    metavar="ROW [COL]",
+    help="Dense pixels a pixel of FILE, where it is a coarse grid and polygons are in dense pixels.",
 )
 mask_valid_value_option = click.option(
     "--mask-valid-value",
@@ -187,7 +238,7 @@ mask_options = _together(
         + ".",
     ),
 )
-polygon_options = _together(
+polygon_file_options = _together(
     click.option(
         "--valid",
         multiple=True,
@@ -227,6 +278,9 @@ polygon_options = _together(
         metavar="ROW COL",
         help="Of dense pixel (0, 0) in the coordinates of polygons without a CRS.  [default: 0 0]",
     ),
+)
+polygon_options = _together(
+    polygon_file_options,
     click.option(
         "--predicate",
         type=click.Choice(["covers", "contains", "intersects"]),
@@ -245,13 +299,21 @@ polygon_options = _together(
 )
 output_options = _together(
     click.option(
+        "--driver",
+        type=click.Choice(["GTiff", "COG"], case_sensitive=False),
+        default="GTiff",
+        show_default=True,
+        help="GeoTIFF, or cloud optimised GeoTIFF.",
+    ),
+    click.option(
         "--co",
         "creation_options",
         multiple=True,
         callback=_creation_options,
         metavar="KEY=VAL",
-        help="A GeoTIFF creation option, as for GDAL; repeatable.",
+        help="A creation option of the driver, as for GDAL; repeatable.",
     ),
+    click.option("--overviews", is_flag=True, help="Add overviews: averages of grids, most frequent values of masks."),
     click.option("--threads", type=int, help="At most so many.  [default: all]"),
     click.option(
         "--memory",

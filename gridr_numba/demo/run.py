@@ -14,7 +14,7 @@ import rasterio
 import shapely
 import shapely.geometry
 
-from ..doors.preview import CLOUD, LINE, LOST, OUTSIDE, blend, coloured, displacement, every, lines, write_png
+from ..doors.paint import CLOUD, LINE, LOST, OUTSIDE, blend, coloured, displacement, every, lines, write_png
 from .checks import SAMPLES, Check, check_grid, check_gridr, check_image, check_mask, raster_valid
 from .job import (
     DENSE_GRID_FILE,

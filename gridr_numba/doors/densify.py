@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from inspect import signature
@@ -19,18 +19,22 @@ import rasterio
 from numpy.typing import DTypeLike
 
 from .. import __version__, checks
+from ..engine.codes import value_colours, value_tags
 from ..engine.counts import Tally
 from ..engine.job import GridIn, GridOut, Inputs, Job, MaskOut, MaskRules, Outputs, Services, Warnings, job_of
 from ..engine.loop import run_windows
 from ..engine.step import DenseStep
 from ..errors import DtypeError, GridrValueError, StrictError
 from ..files.bands import SinkBand
+from ..files.cog import Cog, cog_options
+from ..files.gdal import block_cache
 from ..files.geotiff import GeoTiff, gtiff_options
 from ..files.outputs import (
     Checksums,
     OutputFormat,
     RasterLayout,
     check_space,
+    check_suffix,
     destination,
     partial_files,
     publish,
@@ -105,7 +109,7 @@ def densify(
     grid: object,
     out: object,
     *,
-    resolution: tuple[int, int],
+    resolution: int | tuple[int, int],
     shape: tuple[int, int] | None = None,
     like: object = None,
     window: object = None,
@@ -125,7 +129,9 @@ def densify(
     repair_geometry: bool = False,
     grid_nodata: float | tuple[float, ...] | None = None,
     dtype: DTypeLike | None = None,
+    driver: str = "GTiff",
     creation_options: dict[str, Any] | None = None,
+    overviews: bool = False,
     threads: int | None = None,
     memory_budget: int = DEFAULT_MEMORY_BUDGET,
     progress: Progress | None = None,
@@ -153,13 +159,14 @@ def densify(
     Parameters
     ----------
     grid : path, pair of paths or None
-        The coarse grid; a pair is (row file, column file). None, with `shape`, makes only the mask.
+        The coarse grid; a pair is (row file, column file). None makes only the mask.
     out : path or None
         The dense grid: a GeoTIFF with bands 'row' and 'col' and NaN as nodata. None only with ``grid=None``.
-    resolution : tuple of int
-        Dense pixels a node along rows and columns.
+    resolution : int or tuple of int
+        Dense pixels a node along rows and columns; one integer is for both.
     shape : tuple of int, optional
-        Rows and columns of nodes, where there is no grid.
+        Rows and columns of nodes, where there is no grid. None takes them from `mask`, or else as many as it takes to
+        cover `like`.
     like : path, optional
         An image whose CRS, transform and shape the outputs get; the dense raster is cropped to it. It is refused if it
         says that it lies elsewhere than the grid does, by its CRS or by more than half a node, and so are a mask or a
@@ -169,7 +176,8 @@ def densify(
     mask : path, optional
         The coarse mask, one pixel a node; `mask_valid_value` in band `mask_band` is valid, all else is not.
     mask_out : path, optional
-        The dense mask, without a nodata tag: a tag of 0 would make GDAL hide the invalid pixels.
+        The dense mask, without a nodata tag: a tag of 0 would make GDAL hide the invalid pixels. Where it is uint8, it
+        has a colour table; its band's tags say what its values mean.
     valid, invalid : path, GeometryType, or sequence of both, optional
         Polygons in dense pixels, (x = column, y = row), integers being centres; pixel (0, 0) of the whole dense raster
         is at `geometry_origin`, whatever the window. Files may be GeoJSON, WKT or WKB by their suffix, and, with the
@@ -193,9 +201,14 @@ def densify(
         As in `build_grid_mask_chain`.
     dtype : data type, optional
         Of the dense grid; None is the input's floating type, float64 for integers.
+    driver : 'GTiff' or 'COG'
+        Of GDAL, for both outputs. A COG is a copy of an uncompressed GeoTIFF, and what is verified is the copy; there
+        must be room for both.
     creation_options : dict, optional
-        For GDAL's GTiff driver, over the defaults: tiles of 512, uncompressed, BIGTIFF if safer. Lossy ones are
-        refused. ``PREDICTOR=3``, floating point's, is 2 in the mask.
+        For that driver, over the defaults: tiles of 512, uncompressed, BIGTIFF if safer. Those that would lose digits,
+        or that GDAL does not know, are refused. ``PREDICTOR=3``, floating point's, is 2 in the mask.
+    overviews : bool
+        Add overviews, each half as large as the one before: averages of the grid, the most frequent values of the mask.
     threads : int, optional
         None is all that the process may use.
     memory_budget : int
@@ -242,7 +255,8 @@ def densify(
         with stages("check"):
             sources = Sources.opened(stack, grid, mask, like, allow_vrt=allow_vrt)
             warn = Warnings(logger)
-            place = placement_of(sources, checks.input_resolution(resolution, "resolution"), shape, window, warn)
+            rr_rc = checks.one_or_two_resolutions(resolution, "resolution")
+            place = placement_of(sources, rr_rc, shape, window, warn)
             grid_in = sources.grid_in(row_band, col_band, grid_nodata)
             mask_in = sources.mask_in(mask_valid_value, mask_band, place.extent.node_shape)
             crs_layer_origin = geometry_crs, geometry_layer, geometry_origin
@@ -250,7 +264,8 @@ def densify(
             polygons = _polygons(place, (valid, invalid), *crs_layer_origin, *how, warn)
             values = _mask_values(mask_out_values)
             paths = [*sources.paths, *polygon_files(valid, invalid)]
-            files = _Files.of(place, grid_in, out, mask_out, dtype, values, creation_options, paths, given, overwrite)
+            kind = _Kind.of(driver, creation_options, overviews)
+            files = _Files.of(place, grid_in, out, mask_out, dtype, values, kind, paths, given, overwrite)
             finite_fill = None if fill is None else checks.finite_or_nan(fill, "fill")
             rules = MaskRules.of(threshold, finite_fill, files.grid_out, NAMES)
             outputs, limits = Outputs(files.grid_out, files.mask_out), file_limits(threads, memory_budget)
@@ -295,8 +310,9 @@ def _make(
     with partial_files(files.all):
         with stages("compute and write"):
             run_windows(DenseStep(job, services.counts), job.limits, services)
-            for file in files.all:
-                file.close()
+            with block_cache.at_most(job.limits.bounds.memory_budget):
+                for file in files.all:
+                    file.close()
         with stages("check blocks" if checksums is None else "verify"):
             if checksums is None:
                 for file in files.all:
@@ -390,6 +406,44 @@ def _mask_values(value: object) -> Pair | None:
     return checks.mask_out_values(value, (np.dtype(np.int64),))
 
 
+_DRIVERS: dict[str, tuple[type[GeoTiff], Callable[[object, AnyDtype], dict[str, str]]]] = {
+    "GTiff": (GeoTiff, gtiff_options),
+    "COG": (Cog, cog_options),
+}
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """How outputs are made, whatever they hold: driver, its creation options, overviews."""
+
+    driver: str
+    creation_options: object
+    overviews: bool
+
+    @classmethod
+    def of(cls, driver: object, creation_options: object, overviews: object) -> _Kind:
+        """Check the arguments, but for the options, which depend on what a file holds."""
+        if not isinstance(driver, str) or driver not in _DRIVERS:
+            raise GridrValueError(f"driver must be {' or '.join(_DRIVERS)}, not {driver!r}", argument="driver")
+        return cls(driver, creation_options, checks.boolean(overviews, "overviews"))
+
+    @property
+    def of_grids(self) -> str | None:
+        """How overviews of coordinates are made."""
+        return "average" if self.overviews else None
+
+    @property
+    def of_masks(self) -> str | None:
+        """How overviews of codes are made, which have no average."""
+        return "mode" if self.overviews else None
+
+    def file(self, name: str, path: Path, layout: RasterLayout) -> OutputFormat:
+        """Return an output that is not there yet."""
+        check_suffix(path, name, self.driver)
+        made, options = _DRIVERS[self.driver]
+        return made(name, path, layout, options(self.creation_options, layout.dtype))
+
+
 @dataclass(frozen=True)
 class _Files:
     """The outputs as files, and as what a job writes; the inputs, and whether anything else may be replaced."""
@@ -415,7 +469,7 @@ class _Files:
         mask_out: object,
         dtype: DTypeLike | None,
         values: Pair | None,
-        creation_options: object,
+        kind: _Kind,
         inputs: list[Path],
         given: Mapping[str, Any],
         overwrite: bool,
@@ -434,21 +488,21 @@ class _Files:
             "GRIDR_NUMBA_OPTIONS": _options_given(given),
         }
 
-        def file(value: object, name: str, file_dtype: AnyDtype, bands: tuple[str, ...], nodata: Any) -> OutputFormat:
-            layout = RasterLayout(
-                place.extent.window.shape, file_dtype, bands, nodata, place.crs, place.transform, tags
-            )
-            path = destination(value, name, inputs, overwrite=overwrite)
-            return GeoTiff(name, path, layout, gtiff_options(creation_options, file_dtype))
+        def file(value: object, name: str, file_dtype: AnyDtype, bands: tuple[str, ...], **more: Any) -> OutputFormat:
+            about = {"crs": place.crs, "transform": place.transform, "tags": tags, **more}
+            layout = RasterLayout(place.extent.window.shape, file_dtype, bands, **about)
+            return kind.file(name, destination(value, name, inputs, overwrite=overwrite), layout)
 
         mask_file, grid_file, mask_target, grid_target = None, None, None, None
         if mask_out is not None:
             mask_dtype = _smallest_type((0, sum(Cause)) if values is None else values)
-            mask_file = file(mask_out, "mask_out", mask_dtype, ("causes" if values is None else "validity",), None)
+            band = "causes" if values is None else "validity"
+            said = {"band_tags": value_tags(values), "colours": value_colours(values)}
+            mask_file = file(mask_out, "mask_out", mask_dtype, (band,), nodata=None, overviews=kind.of_masks, **said)
             mask_target = MaskOut(SinkBand(mask_file, 1, "mask_out"), mask_dtype, values)
         if grid_in is not None:
             grid_dtype = _grid_type(dtype, grid_in)
-            grid_file = file(out, "out", grid_dtype, ("row", "col"), np.nan)
+            grid_file = file(out, "out", grid_dtype, ("row", "col"), nodata=np.nan, overviews=kind.of_grids)
             grid_bands = SinkBand(grid_file, 1, "out"), SinkBand(grid_file, 2, "out")
             grid_target = GridOut(grid_bands, (grid_dtype, grid_dtype))
         if mask_file is not None and grid_file is not None and mask_file.path.resolve() == grid_file.path.resolve():

@@ -96,16 +96,7 @@ class Placement:
 
 def placement_of(sources: Sources, resolution: Pair, shape: object, window: object, warn: Warn) -> Placement:
     """Take the arguments that say what to make; refuse inputs that do not lie where they must."""
-    if sources.rows is None:
-        if shape is None:
-            raise GridrValueError(
-                "shape must be given, as (rows, columns) of nodes, where grid is None", argument="shape"
-            )
-        node_shape = checks.integer_pair(shape, "shape", minimum=1)
-    elif shape is not None:
-        raise GridrValueError("shape must not be given with a grid, which has its own", argument="shape")
-    else:
-        node_shape = sources.rows.shape
+    node_shape = _node_shape(sources, resolution, shape)
     full_shape = grid_full_resolution_shape(node_shape, resolution)
     part = Window.whole(full_shape)
     if window is not None:
@@ -124,6 +115,24 @@ def placement_of(sources: Sources, resolution: Pair, shape: object, window: obje
             argument=name,
         )
     return Placement(Extent(node_shape, resolution, part), *_place(sources, resolution, warn))
+
+
+def _node_shape(sources: Sources, resolution: Pair, shape: object) -> Pair:
+    """Return the rows and columns of nodes: as given, or the grid's, the mask's, or as many as cover the image."""
+    if shape is not None:
+        if sources.rows is not None:
+            raise GridrValueError("shape must not be given with a grid, which has its own", argument="shape")
+        return checks.integer_pair(shape, "shape", minimum=1)
+    if nodes := sources.rows or sources.mask:
+        return nodes.shape
+    if sources.like is None:
+        raise GridrValueError(
+            "shape must be given, as (rows, columns) of nodes, where there is no grid, no mask and no like to take it "
+            "from",
+            argument="shape",
+        )
+    rows, cols = (-(-(size - 1) // step) + 1 for size, step in zip(sources.like.shape, resolution, strict=True))
+    return rows, cols
 
 
 def _place(sources: Sources, resolution: Pair, warn: Warn) -> tuple[Any, Any]:

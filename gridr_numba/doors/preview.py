@@ -1,157 +1,93 @@
-"""Quick-looks: pictures of grids and masks, painted from every so manieth pixel and written as PNG.
+"""Quick-looks: a grid, a mask or both, and polygons, as one PNG with its title and its legend.
 
 A grid is shown by its displacement, which is what is left of its mapping when the straight-line part, the best affine
-one, is taken away; thin lines follow every so manieth source row and column. So folds and jumps show.
+one, is taken away; thin lines follow every so manieth source row and column. So folds and jumps show. What is wrong
+with the straight-line part itself (mirrored, constant) is said in words, with a red line around the picture.
 """
 
 from __future__ import annotations
 
-import math
-import warnings
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-from rasterio.errors import NotGeoreferencedWarning
-from rasterio.io import MemoryFile
 
 from .. import checks
-from ..files.gdal import named_errors
-from ..files.inputs import open_raster
-from ..files.outputs import destination
-from ..files.whole_file import whole_file
-from ..types import AnyArray, Cause, Colour
+from ..errors import GridrValueError
+from ..files.bands import SourceBand
+from ..files.inputs import OpenRaster, open_raster
+from ..files.outputs import check_suffix, destination
+from ..georef import dense_transform
+from ..plan import grid_full_resolution_shape
+from ..polygons.files import PixelFrame, Polygons, pixel_polygons, polygon_files
+from ..polygons.mask import Lattice, write_inside
+from ..polygons.sets import PolygonSet
+from ..types import INVALID_COLOUR, VALID_COLOUR, AnyArray, Cause, Colour, Pair, RasterizeOptions
 from ..window import Window
+from .legend import Bar, Key, framed
+from .paint import LINE, LOST, Bools, Floats, blend, coloured, edges, every, lines, round_step, straight_part, write_png
 
-Floats = NDArray[np.float64]
-Bools = NDArray[np.bool_]
-
-#: From no displacement to the largest: dark blue, blue, teal, green, yellow.
-_RAMP: tuple[Colour, ...] = ((38, 70, 140), (40, 120, 175), (45, 160, 155), (130, 195, 105), (250, 225, 70))
-LINE: Colour = (16, 24, 48)
-VALID: Colour = (45, 160, 155)
-LOST: Colour = Cause.RASTER_MASK.colour
-OUTSIDE: Colour = Cause.OUTSIDE_VALID.colour
-CLOUD: Colour = Cause.INSIDE_INVALID.colour
-
-#: The picture's longer side, in pixels, where the caller does not say.
+#: The longer side of what is drawn, in pixels, where the caller does not say.
 DEFAULT_SIZE = 1000
 # A picture has at most so many steps of colour, and so many lines a direction, or neither can be told apart.
 _STEPS_AT_MOST, _LINES_AT_MOST = 30, 16
-# Of displacement, in source pixels: below lies what the affine function was rounded by.
+# Of displacement, in source pixels.
 _STEP_AT_LEAST = 1e-4
-_PIXELS_A_READ = 1 << 22
-
-
-# -- paint --------------------------------------------------------------------------------------------------------
-
-
-def displacement(rows: Floats, cols: Floats) -> Floats:
-    """Return how far coordinates are from the best affine function of the pixel; NaN where they are not finite."""
-    i, j = np.meshgrid(np.linspace(-1.0, 1.0, rows.shape[0]), np.linspace(-1.0, 1.0, rows.shape[1]), indexing="ij")
-    finite = np.isfinite(rows) & np.isfinite(cols)
-    design = np.column_stack((np.ones(int(finite.sum())), i[finite], j[finite]))
-    left = [band[finite] - design @ np.linalg.lstsq(design, band[finite], rcond=None)[0] for band in (rows, cols)]
-    away = np.full(rows.shape, np.nan)
-    away[finite] = np.hypot(left[0], left[1])
-    return away
-
-
-def coloured(displacements: Floats, step: float) -> Floats:
-    """Give each `step` of displacement a colour of the ramp, which makes contours visible; shape (rows, columns, 3)."""
-    steps = np.floor(displacements / step)
-    # Closer together at the low end, where most pixels are.
-    stops = max(float(steps.max()), 1.0) * np.linspace(0.0, 1.0, len(_RAMP)) ** 1.8
-    return np.stack([np.interp(steps, stops, levels) for levels in zip(*_RAMP, strict=True)], axis=-1)
-
-
-def lines(band: Floats, spacing: float) -> Bools:
-    """Find the pixels at which a coordinate passes a multiple of the spacing."""
-    number = np.floor(band / spacing)
-    found = np.zeros(band.shape, dtype=bool)
-    found[1:] |= number[1:] != number[:-1]
-    found[:, 1:] |= number[:, 1:] != number[:, :-1]
-    return found
-
-
-def blend(picture: Floats, where: Bools, colour: Colour, weight: float) -> None:
-    """Paint a colour over some pixels, so that it hides `weight` of what was there."""
-    picture[where] += weight * (np.array(colour, dtype=np.float64) - picture[where])
-
-
-def every(dataset: Any, bands: list[int], step: int) -> AnyArray:
-    """Read every so manieth row and column of some bands, block by block; shape (bands, rows, columns).
-
-    Displacements need rows and columns at one distance, which is why they are chosen here.
-    """
-    height, width = dataset.shape
-    block_rows, block_cols = dataset.block_shapes[bands[0] - 1]
-    cols_a_read = max(1, _PIXELS_A_READ // (block_rows * block_cols)) * block_cols
-    chosen: AnyArray = np.empty(
-        (len(bands), -(-height // step), -(-width // step)),
-        np.result_type(*(dataset.dtypes[band - 1] for band in bands)),
-    )
-    for row_start, row_stop in _stretches(height, block_rows, step):
-        for col_start, col_stop in _stretches(width, cols_a_read, step):
-            window = Window(row_start, row_stop, col_start, col_stop).to_rasterio()
-            with named_errors(dataset, "read", "file"):
-                part = dataset.read(bands, window=window)[:, ::step, ::step]
-            row, col = row_start // step, col_start // step
-            chosen[:, row : row + part.shape[1], col : col + part.shape[2]] = part
-    return chosen
-
-
-def _stretches(length: int, size: int, step: int) -> Iterator[tuple[int, int]]:
-    """Yield, for each so long piece of an axis, the half-open part that starts with a multiple of the step."""
-    for start in range(0, length, size):
-        first, stop = start + -start % step, min(start + size, length)
-        if first < stop:
-            yield first, stop
-
-
-def write_png(path: Path, picture: Floats, name: str = "picture", *, overwrite: bool = True) -> None:
-    """Write a picture of shape (rows, columns, 3); the file appears whole or not at all."""
-    height, width, _ = picture.shape
-    with warnings.catch_warnings(), whole_file(path, name, overwrite=overwrite) as file, MemoryFile() as memory:
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)  # a picture has no place on the map
-        with memory.open(driver="PNG", height=height, width=width, count=3, dtype="uint8") as dataset:
-            dataset.write(np.moveaxis(np.rint(picture).astype(np.uint8), -1, 0))
-        memory.seek(0)
-        file.write(memory.read())
-
-
-# -- a file's quick-look ------------------------------------------------------------------------------------------
+# How much of a grid a mask hides.
+_MASK_WEIGHT = 0.85
+# Of the edges of polygons.
+_VALID_EDGE: Colour = (255, 255, 255)
+_INVALID_EDGE: Colour = (225, 40, 200)
+_ALARM: Colour = (225, 0, 0)
 
 
 def preview(
     source: Any,
     out: object,
     *,
+    mask: object = None,
+    valid: Polygons | None = None,
+    invalid: Polygons | None = None,
     row_band: int = 1,
     col_band: int = 2,
+    mask_band: int = 1,
     mask_valid_value: int = 1,
+    resolution: int | tuple[int, int] = 1,
+    geometry_origin: tuple[float, float] = (0.0, 0.0),
+    geometry_crs: Any = None,
+    geometry_layer: str | tuple[str | None, str | None] | None = None,
     size: int = DEFAULT_SIZE,
     overwrite: bool = False,
     allow_vrt: bool = False,
 ) -> str:
-    """Draw a grid, coarse or dense, or a mask, and return the picture's legend.
+    """Draw a grid, coarse or dense, a mask, or both, with polygons, and return the picture's legend.
 
-    A file of one band is a mask, any other a grid. It is read block by block, whatever its size.
+    A file of one band is a mask, any other a grid. They are read block by block, whatever their size. Title, scale of
+    colours and legend are in the picture, too.
 
     Parameters
     ----------
-    source : path
-        A GeoTIFF or ENVI file.
+    source : path or pair of paths
+        GeoTIFF or ENVI files; a pair is (row file, column file) of a grid.
     out : path
         The PNG.
-    row_band, col_band : int
-        Bands of a grid.
+    mask : path, optional
+        Drawn over the grid, whose rows and columns it must have.
+    valid, invalid : path, GeometryType, or sequence of both, optional
+        Polygons, of which the edges are drawn. In pixels, or in a CRS, as in `densify`.
+    row_band, col_band, mask_band : int
+        Bands of a grid, and of a mask.
     mask_valid_value : int
         Of a mask. One that holds causes says so in its band description, and is shown by cause.
+    resolution : int or tuple of int
+        Dense pixels a pixel of `source`: that of the nodes, where it is a coarse grid and polygons are in dense pixels.
+    geometry_origin, geometry_crs, geometry_layer
+        As in `densify`.
     size : int
-        The picture's longer side in pixels, at most. A raster that is smaller is enlarged by a whole factor.
+        The longer side of what is drawn, in pixels, at most. A raster that is smaller is enlarged by a whole factor.
     overwrite, allow_vrt : bool
         As in `densify`.
 
@@ -167,79 +103,282 @@ def preview(
         For a file that cannot be read or written.
     """
     longest = checks.integer(size, "size", minimum=16)
-    with open_raster(source, "file", allow_vrt=allow_vrt) as dataset:
-        path = destination(out, "out", [Path(name) for name in dataset.files], overwrite=overwrite)
-        step = -(-max(dataset.shape) // longest)
-        zoom = max(1, longest // max(dataset.shape))
-        if len(dataset.dtypes) == 1:
-            picture, legend = _mask_picture(every(dataset, [1], step)[0], dataset.descriptions, mask_valid_value)
-        else:
-            bands = [
-                checks.band(value, dataset, name, "file", kinds="biuf")[0]
-                for value, name in ((row_band, "row_band"), (col_band, "col_band"))
-            ]
-            rows, cols = _coordinates(dataset, bands, step)
-            picture, legend = _grid_picture(rows, cols, with_lines=zoom == 1)
+    rr_rc = checks.one_or_two_resolutions(resolution, "resolution")
+    with ExitStack() as stack:
+        view = _View.opened(stack, source, mask, (row_band, col_band, mask_band), allow_vrt=allow_vrt)
+        inputs = [*view.paths, *polygon_files(valid, invalid)]
+        path = destination(out, "out", inputs, overwrite=overwrite)
+        check_suffix(path, "out", "PNG")
+        frame = view.frame(rr_rc, checks.real_pair(geometry_origin, "geometry_origin"))
+        sets = pixel_polygons(valid, invalid, frame, crs=geometry_crs, layer=geometry_layer)
+        step, zoom = -(-max(view.shape) // longest), max(1, longest // max(view.shape))
+        drawing = _drawn(view, step, mask_valid_value, with_lines=zoom == 1)
+    drawing.enlarge(zoom)
+    _paint_polygons(drawing, sets, frame.origin_row_col, rr_rc, step, zoom)
     if step > 1:
-        legend += f" Drawn: each {_ordinal(step)} row and column."
+        drawing.keys.append(Key(None, "Drawn", f"each {_ordinal(step)} row and column"))
     elif zoom > 1:
-        legend += f" Each pixel is drawn as {zoom} x {zoom}."
-    write_png(path, picture.repeat(zoom, axis=0).repeat(zoom, axis=1), "out", overwrite=overwrite)
-    return legend
+        drawing.keys.append(Key(None, "", f"Each pixel is drawn as {zoom} x {zoom}"))
+    write_png(
+        path, framed(drawing.picture, view.title, drawing.bar, drawing.keys, drawing.edge), "out", overwrite=overwrite
+    )
+    return drawing.legend
 
 
-def _coordinates(dataset: Any, bands: list[int], step: int) -> Floats:
+@dataclass(frozen=True)
+class _View:
+    """What is drawn: the bands of a grid, of a mask, or of both, of one shape."""
+
+    grid: tuple[SourceBand, SourceBand] | None
+    mask: SourceBand | None
+    files: tuple[OpenRaster, ...]
+
+    @classmethod
+    def opened(
+        cls, stack: ExitStack, source: object, mask: object, bands: tuple[object, ...], *, allow_vrt: bool
+    ) -> _View:
+        """Open the files, to be closed by the stack, and check their bands."""
+
+        def opened(value: object, name: str) -> OpenRaster:
+            return stack.enter_context(open_raster(value, name, allow_vrt=allow_vrt))
+
+        def band(number: object, dataset: OpenRaster, name: str, of: str) -> SourceBand:
+            return SourceBand(dataset, checks.band(number, dataset, name, of, kinds="biuf")[0], of)
+
+        row_band, col_band, mask_band = bands
+        pair = [source]
+        if isinstance(source, Sequence) and not isinstance(source, str | bytes):
+            pair = list(source)
+            if len(pair) != 2:
+                raise GridrValueError(
+                    f"file must be a path or a pair (row file, column file), not {len(pair)} of them", argument="file"
+                )
+        names = ["file"] if len(pair) == 1 else ["file[0]", "file[1]"]
+        files = [opened(value, name) for value, name in zip(pair, names, strict=True)]
+        if len(names) == 1 and len(files[0].dtypes) == 1:
+            if mask is not None:
+                raise GridrValueError(
+                    f"mask must be given with a grid, and {files[0].name!r} has one band: it is a mask itself",
+                    argument="mask",
+                )
+            return cls(None, band(mask_band, files[0], "mask_band", "file"), tuple(files))
+        rows = band(row_band, files[0], "row_band", names[0])
+        cols = band(col_band, files[-1], "col_band", names[-1])
+        checks.dataset_shape(files[-1], names[-1], files[0].shape, f"as {names[0]} has")
+        if mask is None:
+            return cls((rows, cols), None, tuple(files))
+        mask_file = opened(mask, "mask")
+        checks.dataset_shape(mask_file, "mask", files[0].shape, "as the grid has")
+        return cls((rows, cols), band(mask_band, mask_file, "mask_band", "mask"), (*files, mask_file))
+
+    @property
+    def shape(self) -> Pair:
+        """Rows and columns."""
+        return self.files[0].shape
+
+    @property
+    def paths(self) -> list[Path]:
+        """The files that must not be overwritten."""
+        return [Path(name) for file in self.files for name in file.files]
+
+    @property
+    def title(self) -> str:
+        """Which files, what they hold, and how much of it."""
+        what = "Mask" if self.grid is None else "Grid" if self.mask is None else "Grid and mask"
+        names = ", ".join(Path(file.name).name for file in self.files)
+        return f"{what} {names}: {self.shape[0]} x {self.shape[1]} pixels"
+
+    def frame(self, resolution: Pair, origin: tuple[float, float]) -> PixelFrame:
+        """Return where dense pixels lie, of which there are so many a pixel."""
+        transform = self.files[0].transform
+        dense = None if transform.is_identity else dense_transform(transform, resolution)
+        return PixelFrame(self.files[0].crs, dense, origin, grid_full_resolution_shape(self.shape, resolution))
+
+
+@dataclass
+class _Drawing:
+    """A picture, and what is said of it."""
+
+    picture: Floats
+    bar: Bar | None = None
+    keys: list[Key] = field(default_factory=list)
+    edge: Colour | None = None
+
+    @property
+    def legend(self) -> str:
+        """All that is said, in sentences."""
+        return " ".join([*([] if self.bar is None else [str(self.bar)]), *(str(key) for key in self.keys)])
+
+    def enlarge(self, zoom: int) -> None:
+        """Draw each pixel as a square of so many."""
+        self.picture = self.picture.repeat(zoom, axis=0).repeat(zoom, axis=1)
+
+
+def _drawn(view: _View, step: int, valid_value: int, *, with_lines: bool) -> _Drawing:
+    """Draw every so manieth pixel."""
+    if view.grid is None:
+        drawing = _Drawing(np.empty((*(-(-size // step) for size in view.shape), 3)))
+        drawing.picture[:] = VALID_COLOUR
+    else:
+        rows, cols = _coordinates(view.grid, step)
+        drawing = _draw_grid(rows, cols, step, with_lines=with_lines)
+    if view.mask is not None:
+        parts, share = _invalid_parts(view.mask, step, valid_value)
+        of_all = f"{share:.4g} % of the picture"
+        alone = view.grid is None
+        drawing.keys.append(Key(VALID_COLOUR, "Teal", f"valid, {of_all}") if alone else Key(None, "Valid", of_all))
+        for where, colour, name, label in parts:
+            blend(drawing.picture, where, colour, 1.0 if alone else _MASK_WEIGHT)
+            drawing.keys.append(Key(colour, name, f"{label}, {100 * where.mean():.3g} %"))
+    return drawing
+
+
+def _coordinates(grid: tuple[SourceBand, SourceBand], step: int) -> list[Floats]:
     """Read both coordinates; NaN where a band's nodata tag says that there are none."""
-    coordinates = every(dataset, bands, step).astype(np.float64)
-    for band, values in zip(bands, coordinates, strict=True):
-        tag = dataset.nodatavals[band - 1]
-        if tag is not None:
-            values[values == tag] = np.nan
+    rows, cols = grid
+    if rows.dataset is cols.dataset:  # whose blocks may hold both
+        read = list(every(rows.dataset, [rows.number, cols.number], step, rows.argument))
+    else:
+        read = [every(band.dataset, [band.number], step, band.argument)[0] for band in grid]
+    coordinates = []
+    for values, band in zip(read, grid, strict=True):
+        tag = band.dataset.nodatavals[band.number - 1]
+        coordinates.append(np.where(False if tag is None else values == tag, np.nan, values.astype(np.float64)))
     return coordinates
 
 
-def _grid_picture(rows: Floats, cols: Floats, *, with_lines: bool) -> tuple[Floats, str]:
-    away = displacement(rows, cols)
+# -- a grid -------------------------------------------------------------------------------------------------------
+
+
+def _draw_grid(rows: Floats, cols: Floats, step: int, *, with_lines: bool) -> _Drawing:
+    straight, away = straight_part(rows, cols)
     lost = np.isnan(away)
+    trouble = None if lost.all() else _trouble(rows[~lost], cols[~lost], straight, rows.shape, step)
+    what = "from a straight-line mapping"
+    if trouble is not None and trouble.name == _DISPLACEMENTS:
+        away, what = np.hypot(rows, cols), "of displacement"
     away[lost] = 0.0
     largest = float(away.max())
-    step = max(round_step(largest, _STEPS_AT_MOST), _STEP_AT_LEAST)
-    picture = coloured(away, step)
-    legend = (
-        f"Blue to yellow: 0 to {largest:.3g} source pixels from a straight-line mapping, a step of colour each"
-        f" {step:g}."
-    )
-    if with_lines and not lost.all():
+    if largest < _STEP_AT_LEAST:
+        largest = 0.0  # what the affine function was rounded by
+    colour_step = max(round_step(largest, _STEPS_AT_MOST), _STEP_AT_LEAST)
+    drawing = _Drawing(coloured(away, colour_step))
+    drawing.bar = Bar(coloured(np.linspace(0.0, largest, 512)[np.newaxis], colour_step)[0], largest, what, colour_step)
+    if trouble is not None:
+        drawing.edge = _ALARM
+        drawing.keys.append(trouble)
+    name = None if trouble is None else trouble.name
+    if not lost.all() and name != _CONSTANT:
+        drawing.keys.append(Key(None, "Source", _looked_at(rows[~lost], cols[~lost], straight, rows.shape, step)))
+    if not lost.all() and with_lines and name not in (_CONSTANT, _DISPLACEMENTS):
         ranges = [float(np.ptp(band[~lost])) for band in (rows, cols)]
         spacing = round_step(max(ranges), _LINES_AT_MOST)
-        blend(picture, (lines(rows, spacing) | lines(cols, spacing)) & ~lost, LINE, 0.6)
-        legend += f" Thin lines: each {spacing:g} source rows and columns."
+        blend(drawing.picture, (lines(rows, spacing) | lines(cols, spacing)) & ~lost, LINE, 0.6)
+        drawing.keys.append(Key(LINE, "Thin lines", f"each {spacing:g} source rows and columns"))
     if lost.any():
-        blend(picture, lost, LOST, 1.0)
-        legend += f" Red: no coordinates, {100 * lost.mean():.3g} % of the picture."
-    return picture, legend
+        blend(drawing.picture, lost, LOST, 1.0)
+        drawing.keys.append(Key(LOST, "Red", f"no coordinates, {100 * lost.mean():.3g} % of the picture"))
+    return drawing
 
 
-def _mask_picture(values: AnyArray, descriptions: Sequence[str | None], valid_value: int) -> tuple[Floats, str]:
-    picture = np.empty((*values.shape, 3))
-    picture[:] = VALID
-    shows = "Teal: valid, {:.4g} % of the picture"
-    if descriptions[0] == "causes" and values.dtype.kind in "iu":
-        for cause in reversed(Cause):  # the first cause is painted last, and hides the others
-            picture[values & cause != 0] = cause.colour
-        texts = "; ".join(f"{cause.colour_name}: {cause.label}" for cause in Cause)
-        return picture, f"{shows.format(100 * (values == 0).mean())}. Invalid by its first cause: {texts}."
-    valid = values == valid_value
-    picture[~valid] = OUTSIDE
-    return picture, f"{shows.format(100 * valid.mean())}; dark: not."
+def _steps(straight: Floats, shape: Pair, step: int) -> Floats:
+    """Return how rows and columns change a pixel down and a pixel to the right, (2, 2); 0 where there is but one."""
+    steps: Floats = np.empty((2, 2))
+    for axis, size in enumerate(shape):
+        steps[:, axis] = straight[:, 1 + axis] / (max(size - 1, 1) * step / 2)
+    return steps
 
 
-def round_step(span: float, at_most: int) -> float:
-    """Return the least 1, 2 or 5 times a power of ten that divides a span into no more than so many parts."""
-    if not (math.isfinite(span) and span > 0):
-        return 1.0
-    power = 10.0 ** math.floor(math.log10(span / at_most))
-    return next(factor * power for factor in (1.0, 2.0, 5.0, 10.0) if span <= at_most * factor * power)
+def _looked_at(rows: Floats, cols: Floats, straight: Floats, shape: Pair, step: int) -> str:
+    (row_down, row_right), (col_down, col_right) = np.round(_steps(straight, shape, step), 9) + 0.0  # -0 is 0
+    return (
+        f"rows {rows.min():.7g} to {rows.max():.7g}, columns {cols.min():.7g} to {cols.max():.7g}; a pixel down is"
+        f" {row_down:+.3g} rows and {col_down:+.3g} columns, a pixel to the right {row_right:+.3g} and {col_right:+.3g}"
+    )
+
+
+_CONSTANT, _DISPLACEMENTS = "CONSTANT", "DISPLACEMENTS?"
+
+
+def _trouble(rows: Floats, cols: Floats, straight: Floats, shape: Pair, step: int) -> Key | None:
+    """Return what looks wrong with the mapping as a whole, which displacements do not show."""
+    if min(shape) < 2:
+        return None
+    ranges = np.ptp(rows), np.ptp(cols)
+    if not any(ranges):
+        return Key(_ALARM, _CONSTANT, f"every pixel looks at source row {rows[0]:g}, column {cols[0]:g}")
+    if not all(ranges):
+        name, value = ("column", cols[0]) if ranges[0] else ("row", rows[0])
+        return Key(_ALARM, _CONSTANT, f"every pixel looks at source {name} {value:g}")
+    if all(span < (size - 1) * step / 2 for span, size in zip(ranges, shape, strict=True)):
+        return Key(
+            _ALARM,
+            _DISPLACEMENTS,
+            "coordinates range over less than half a source pixel a pixel; colours show them as they are",
+        )
+    steps = _steps(straight, shape, step)
+    determinant, largest = np.linalg.det(steps), np.abs(steps).max() ** 2
+    if abs(determinant) < 1e-6 * largest:
+        return Key(_ALARM, "FLAT", "all pixels look at one line of the source: are both bands the same?")
+    if determinant < 0:
+        return Key(
+            _ALARM, "MIRRORED", "the source is turned over: are rows and columns exchanged, or is it a mirror image?"
+        )
+    return None
+
+
+# -- a mask -------------------------------------------------------------------------------------------------------
+
+#: Some pixels, their colour, its name, and what they are.
+Part = tuple[Bools, Colour, str, str]
+
+
+def _invalid_parts(mask: SourceBand, step: int, valid_value: int) -> tuple[list[Part], float]:
+    """Read a mask; return its invalid pixels by what they are, and the valid ones in percent."""
+    values = every(mask.dataset, [mask.number], step, mask.argument)[0]
+    by_cause = mask.dataset.descriptions[mask.number - 1] == "causes" and values.dtype.kind in "iu"
+    valid = values == (0 if by_cause else valid_value)
+    parts = _first_causes(values) if by_cause else [(~valid, INVALID_COLOUR, "Dark", "invalid")]
+    return [part for part in parts if part[0].any()], 100 * float(valid.mean())
+
+
+def _first_causes(values: AnyArray) -> Iterator[Part]:
+    """Yield the pixels of each cause that is the first of theirs."""
+    left = values != 0
+    for cause in Cause:
+        where = left & (values & cause != 0)
+        left &= ~where
+        yield where, cause.colour, cause.colour_name.capitalize(), cause.label
+    yield left, INVALID_COLOUR, "Dark", "of no known cause"
+
+
+# -- polygons -----------------------------------------------------------------------------------------------------
+
+
+def _paint_polygons(
+    drawing: _Drawing,
+    sets: tuple[PolygonSet | None, ...],
+    origin: tuple[float, float],
+    resolution: Pair,
+    step: int,
+    zoom: int,
+) -> None:
+    """Draw the edges of both sets: where the centres of the picture's own pixels cease to be inside."""
+    shape = drawing.picture.shape[:2]
+    per_pixel = [dense * step / zoom for dense in resolution]
+    # A pixel that is drawn as several starts before its centre.
+    first = [start + dense * (1 - zoom) / (2 * zoom) for start, dense in zip(origin, resolution, strict=True)]
+    lattice = Lattice((shape[0], shape[1]), (first[0], first[1]), (per_pixel[0], per_pixel[1]))
+    named = (("valid", _VALID_EDGE, "White line"), ("invalid", _INVALID_EDGE, "Magenta line"))
+    for polygons, (name, colour, colour_name) in zip(sets, named, strict=True):
+        if polygons is not None:
+            inside = np.empty(lattice.shape_row_col, np.uint8)
+            write_inside(polygons, lattice, Window.whole(lattice.shape_row_col), RasterizeOptions(), (0, 1), inside)
+            blend(drawing.picture, edges(inside), colour, 1.0)
+            share = 100 * float(inside.mean())
+            drawing.keys.append(
+                Key(colour, colour_name, f"edge of {name} polygons, {share:.3g} % of the picture inside")
+            )
 
 
 def _ordinal(number: int) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -49,6 +51,35 @@ def reason_of(error: BaseException) -> str:
         error = error.__cause__
         words.append(str(error))
     return "; ".join(dict.fromkeys(words))
+
+
+_WARNINGS_LOCK = threading.RLock()
+
+
+@contextmanager
+def gdal_warnings() -> Iterator[list[str]]:
+    """Gather what GDAL warns of in this thread, instead of having rasterio log it."""
+    found: list[str] = []
+    thread = threading.get_ident()
+
+    def gather(record: logging.LogRecord) -> bool:
+        if record.levelno < logging.WARNING or record.thread != thread:
+            return True
+        found.append(re.sub(r"^CPLE_\w+ in ", "", record.getMessage()))
+        return False
+
+    logger = logging.getLogger("rasterio._env")
+    with _WARNINGS_LOCK:  # levels are the process's
+        level, disabled = logger.level, logging.root.manager.disable
+        logging.disable(logging.NOTSET)
+        logger.setLevel(logging.WARNING)
+        logger.addFilter(gather)
+        try:
+            yield found
+        finally:
+            logger.removeFilter(gather)
+            logger.setLevel(level)
+            logging.disable(disabled)
 
 
 class _BlockCache:

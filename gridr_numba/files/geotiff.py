@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from contextlib import AbstractContextManager, suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import rasterio
 import rasterio.shutil
-from rasterio.enums import Interleaving
+from rasterio.enums import Interleaving, Resampling
 
 from ..errors import DatasetError, GridrTypeError, GridrValueError
-from ..types import AnyArray, AnyDtype
+from ..types import AnyArray, AnyDtype, Pair
 from .bands import BandSource
-from .gdal import check_name, gdal_errors, reason_of
+from .gdal import check_name, gdal_errors, gdal_warnings, reason_of
 from .outputs import OutputFormat, OutputPlan, RasterLayout
 from .partial import PartialFile
 
@@ -40,6 +41,9 @@ class GeoTiff(OutputFormat):
         Creation options, as `gtiff_options` returns them.
     """
 
+    # Bytes that the driver writes before and after each block.
+    _around_a_block = (0, 0)
+
     def __init__(self, argument: str, path: Path, layout: RasterLayout, options: dict[str, str]) -> None:
         super().__init__(argument, path, layout)
         check_name(path, argument)
@@ -58,7 +62,7 @@ class GeoTiff(OutputFormat):
         return [self.path.with_name(self.path.name + suffix) for suffix in (".aux.xml", ".ovr", ".msk")]
 
     @property
-    def _profile(self) -> dict[str, Any]:
+    def profile(self) -> dict[str, Any]:
         """What rasterio creates it with."""
         layout = self.layout
         (height, width), count = layout.shape, len(layout.descriptions)
@@ -73,35 +77,60 @@ class GeoTiff(OutputFormat):
         height = min(height, max(8192, int(options.get("BLOCKYSIZE", 0))))
         if options.get("TILED", "NO").upper() in _YES:
             width = min(width, max(8192, int(options.get("BLOCKXSIZE", 0))))
-        profile = {key: value for key, value in self._profile.items() if key not in ("crs", "transform")}
-        profile |= {"height": height, "width": width, "SPARSE_OK": "YES"}
-        path = f"/vsimem/gridr_numba/{os.getpid()}/{id(self)}/{self.path.name}"
+        profile = {key: value for key, value in self.profile.items() if key not in ("crs", "transform")}
+        with self._trial() as path:
+            self._opened(path, profile | {"height": height, "width": width, "SPARSE_OK": "YES"}).close()
+            block_shape, compressed = blocks_of(path)
+        return OutputPlan(block_shape, None if compressed else self._size(block_shape, (1, *self._overview_factors)))
+
+    @contextmanager
+    def _trial(self) -> Iterator[str]:
+        """Give a path in memory to try creation options at; refuse what GDAL refuses, and what it warns of."""
+        path = f"/vsimem/gridr_numba/{os.getpid()}/{uuid4().hex}/{self.path.name}"
         try:
-            rasterio.open(path, "w", driver="GTiff", **profile).close()
-            with rasterio.open(path, driver="GTiff") as trial:
-                wanted = options.get("COMPRESS", "NONE")
-                if trial.compression is None and wanted.upper() != "NONE":
-                    raise GridrValueError(
-                        f"creation_options: GDAL does not know, and would ignore, COMPRESS={wanted}",
-                        argument="creation_options",
-                    )
-                block_shape = trial.block_shapes[0]
+            with gdal_warnings() as warned:
+                yield path
         except gdal_errors() as error:
-            raise GridrValueError(
-                f"creation_options: GDAL refuses them: {reason_of(error)}", argument="creation_options"
-            ) from error
+            raise refused(f"GDAL refuses them: {reason_of(error)}") from error
         finally:
             with suppress(*gdal_errors()):
                 rasterio.shutil.delete(path)
-        return OutputPlan(block_shape, None if "COMPRESS" in options else self._size(block_shape))
+        if warned:
+            raise refused(f"GDAL would not do what they say: {'; '.join(dict.fromkeys(warned))}")
 
-    def _size(self, block_shape: tuple[int, int]) -> int:
-        """Return the bytes of all blocks, uncompressed. Those on the edges are whole, but not a striped file's last."""
+    def _opened(self, path: object, profile: dict[str, Any]) -> Any:
+        """Create a file, and write what is said of its pixels before them."""
+        dataset = rasterio.open(path, "w", driver="GTiff", **profile)
+        for index, text in enumerate(self.layout.descriptions, start=1):
+            dataset.set_band_description(index, text)
+            dataset.update_tags(index, **self.layout.band_tags)
+            if self.layout.colours and self.layout.dtype == "uint8":
+                dataset.write_colormap(index, self.layout.colours)
+        tags = {key: text.encode(errors="replace").decode() for key, text in self.layout.tags.items()}
+        dataset.update_tags(**tags)  # with names of files, which need not be UTF-8
+        return dataset
+
+    @property
+    def _overview_factors(self) -> list[int]:
+        """By which overviews are smaller than the file: each half of the one before."""
+        return overview_factors(self.layout.shape, self._smallest_overview) if self.layout.overviews else []
+
+    @property
+    def _smallest_overview(self) -> int:
+        """The longest side that the smallest overview may have: gdaladdo's."""
+        return 256
+
+    def _size(self, block_shape: Pair, factors: Iterable[int]) -> int:
+        """Return the bytes of all blocks of overviews, uncompressed; the factor 1 is the file's own pixels.
+
+        Blocks on the edges are whole, but not a striped file's last.
+        """
         (height, width), (block_height, block_width) = self.layout.shape, block_shape
         if block_width == width:
-            return height * width * self.layout.bytes_per_pixel
-        blocks = -(-height // block_height) * -(-width // block_width)
-        return blocks * block_height * block_width * self.layout.bytes_per_pixel
+            pixels = sum(-(-height // factor) * -(-width // factor) for factor in factors)
+            return pixels * self.layout.bytes_per_pixel
+        blocks = sum(-(-height // (factor * block_height)) * -(-width // (factor * block_width)) for factor in factors)
+        return blocks * (block_height * block_width * self.layout.bytes_per_pixel + sum(self._around_a_block))
 
     def create(self) -> None:
         """Make the partial file."""
@@ -109,30 +138,31 @@ class GeoTiff(OutputFormat):
         # wrote it.
         self._file.remove()
         try:
-            self._dataset = rasterio.open(self.partial, "w", driver="GTiff", **self._profile)
+            self._dataset = self._opened(self.partial, self.profile)
         except gdal_errors() as error:
-            reason = reason_of(error)
             raise DatasetError(
-                f"{self.argument}: {self.name!r} cannot be created: {reason}", argument=self.argument
+                f"{self.argument}: {self.name!r} cannot be created: {reason_of(error)}", argument=self.argument
             ) from error
         self._file.created()
-        for index, text in enumerate(self.layout.descriptions, start=1):
-            self._dataset.set_band_description(index, text)
-        tags = {key: text.encode(errors="replace").decode() for key, text in self.layout.tags.items()}
-        self._dataset.update_tags(**tags)  # with names of files, which need not be UTF-8
 
     def write_bands(self, values: AnyArray, indexes: list[int], window: object) -> None:
         """Write to the partial file."""
         self._dataset.write(values, indexes, window=window)
 
     def close(self) -> None:
-        """Write what GDAL still holds."""
+        """Write what GDAL still holds, and the overviews."""
         try:
             self._dataset.close()
+            if self._overview_factors:
+                self._add_overviews()
         except gdal_errors() as error:
             raise DatasetError(
                 f"{self.argument}: cannot write {self.name!r}: {reason_of(error)}", argument=self.argument
             ) from error
+
+    def _add_overviews(self) -> None:
+        with rasterio.open(self.partial, "r+", driver="GTiff") as dataset:
+            dataset.build_overviews(self._overview_factors, Resampling[self.layout.overviews])
 
     def reopened(self) -> AbstractContextManager[BandSource]:
         """Open the closed partial file."""
@@ -144,24 +174,49 @@ class GeoTiff(OutputFormat):
 
         That is what can be known without reading them.
         """
-        with self.rereading() as reopened:
-            size = self.partial.stat().st_size
-            dataset: Any = reopened
-            first = _place_of_block(dataset, 1, 0, 0)
-            whole = self._size(self.planned.block_shape)
-            if dataset.compression is None and first is not None and size >= first[0] + whole:
-                return  # Blocks of one size, one after another: no need to ask for each.
-            sparse = self._options.get("SPARSE_OK", "NO").upper() in _YES
+        with self.rereading() as dataset:
+            self._check_blocks(dataset, None)
+        self.check_beside_pixels()
+
+    def check_beside_pixels(self) -> None:
+        """Refuse a file whose overviews are not all within it."""
+        with self.rereading() as dataset:
+            for level in range(len(self._overview_factors)):
+                self._check_blocks(dataset, level)
+
+    def _check_blocks(self, dataset: Any, level: int | None) -> None:
+        for index, row, col in self._blocks(dataset, level):
+            self._check_block(dataset, level, index, row, col)
+
+    def _check_block(self, dataset: Any, level: int | None, index: int, row: int, col: int) -> None:
+        place = _place_of_block(dataset, index, row, col, level)
+        sparse = self._options.get("SPARSE_OK", "NO").upper() in _YES
+        end = None if place is None else sum(place) + self._around_a_block[1]
+        if not sparse if end is None else end > self.partial.stat().st_size:
+            what = "" if level is None else f" of overview {level}"
+            raise DatasetError(
+                f"{self.argument}: block ({row}, {col}) of band {index}{what} of {self.name!r} was not written whole; "
+                "nothing was replaced",
+                argument=self.argument,
+            )
+
+    def _blocks(self, dataset: Any, level: int | None) -> Iterator[tuple[int, int, int]]:
+        """Yield band, row and column of the blocks of an overview, or of the file itself, that need to be asked for."""
+        with ExitStack() as stack:
+            if level is not None:
+                dataset = stack.enter_context(rasterio.open(self.partial, driver="GTiff", OVERVIEW_LEVEL=level))
+            elif self._in_one_piece(dataset):
+                return
             bands = 1 if dataset.interleaving is Interleaving.pixel else dataset.count
             for index in range(1, bands + 1):
                 for (row, col), _ in dataset.block_windows(index):
-                    place = _place_of_block(dataset, index, row, col)
-                    if not sparse if place is None else sum(place) > size:
-                        raise DatasetError(
-                            f"{self.argument}: block ({row}, {col}) of band {index} of {self.name!r} was not written "
-                            "whole; nothing was replaced",
-                            argument=self.argument,
-                        )
+                    yield index, row, col
+
+    def _in_one_piece(self, dataset: Any) -> bool:
+        """Whether blocks of one size, one after another, are all within the file: no need to ask for each."""
+        first, size = _place_of_block(dataset, 1, 0, 0, None), self.partial.stat().st_size
+        whole = self._size(self.planned.block_shape, (1,)) - self._around_a_block[0]
+        return dataset.compression is None and first is not None and size >= first[0] + whole
 
     def discard(self) -> None:
         """Close and remove what is there of the partial file."""
@@ -191,9 +246,25 @@ class GeoTiff(OutputFormat):
         self._file.withdraw()
 
 
-def _place_of_block(dataset: Any, index: int, row: int, col: int) -> tuple[int, int] | None:
-    """Return where a block starts in its file and its bytes; None where it was never written."""
-    place = [dataset.get_tag_item(f"BLOCK_{key}_{col}_{row}", "TIFF", bidx=index) for key in ("OFFSET", "SIZE")]
+def blocks_of(path: str) -> tuple[Pair, bool]:
+    """Return the shape of a file's blocks, and whether they are compressed."""
+    with rasterio.open(path, driver="GTiff") as dataset:
+        return dataset.block_shapes[0], dataset.compression is not None
+
+
+def overview_factors(shape: Pair, smallest: int) -> list[int]:
+    """Return 2, 4 and so on, until no side is longer than the smallest overview's may be."""
+    factors = [1]
+    while max(shape) > factors[-1] * smallest:
+        factors.append(2 * factors[-1])
+    return factors[1:]
+
+
+def _place_of_block(dataset: Any, index: int, row: int, col: int, level: int | None) -> tuple[int, int] | None:
+    """Return where a block of an overview starts in its file and its bytes; None where it was never written."""
+    place = [
+        dataset.get_tag_item(f"BLOCK_{key}_{col}_{row}", "TIFF", bidx=index, ovr=level) for key in ("OFFSET", "SIZE")
+    ]
     return None if None in place else (int(place[0]), int(place[1]))
 
 
@@ -208,37 +279,49 @@ def discard_dataset(dataset: Any) -> None:
 
 def gtiff_options(value: object, dtype: AnyDtype) -> dict[str, str]:
     """Take GTiff creation options over the defaults, for a file of this type; refuse those that would lose digits."""
-    if value is not None and not isinstance(value, dict):
-        raise GridrTypeError(f"creation_options must be a dict or None, not {value!r}", argument="creation_options")
-    options = {**DEFAULT_CREATION_OPTIONS, **{str(key).upper(): str(item) for key, item in (value or {}).items()}}
+    given = option_texts(value)
+    options = {**DEFAULT_CREATION_OPTIONS, **given}
     if options["TILED"].upper() in _NO:
         options.pop("BLOCKXSIZE", None)
-        if value is None or "BLOCKYSIZE" not in {str(key).upper() for key in value}:
+        if "BLOCKYSIZE" not in given:
             options.pop("BLOCKYSIZE", None)
     for key in ("BLOCKXSIZE", "BLOCKYSIZE"):
-        if not options.get(key, "1").isdecimal():
-            raise GridrValueError(
-                f"creation_options[{key!r}] must be a positive integer, not {options[key]!r}",
-                argument="creation_options",
-            )
+        check_block_size(options, key)
     for key in ("TFW", "WORLDFILE"):
         if options.get(key, "NO").upper() not in _NO:
-            raise GridrValueError(
-                f"creation_options: {key} is of a second file; the outputs hold their own transform",
-                argument="creation_options",
-            )
+            raise refused(f"{key} is of a second file; the outputs hold their own transform")
     if options.get("PROFILE", "GDALGeoTIFF").upper() != "GDALGEOTIFF":
+        raise refused(f"PROFILE={options['PROFILE']} would lose names of bands and tags")
+    return lossless(options, dtype)
+
+
+def option_texts(value: object) -> dict[str, str]:
+    """Take creation options as a dict of texts, keys in upper case."""
+    if value is not None and not isinstance(value, dict):
+        raise GridrTypeError(f"creation_options must be a dict or None, not {value!r}", argument="creation_options")
+    return {str(key).upper(): str(item) for key, item in (value or {}).items()}
+
+
+def check_block_size(options: dict[str, str], key: str) -> None:
+    """Refuse what is not a positive integer."""
+    if not options.get(key, "1").isdecimal():
         raise GridrValueError(
-            f"creation_options: PROFILE={options['PROFILE']} would lose names of bands and tags",
-            argument="creation_options",
+            f"creation_options[{key!r}] must be a positive integer, not {options[key]!r}", argument="creation_options"
         )
-    if options.get("PREDICTOR") == "3" and dtype.kind != "f":
+
+
+def lossless(options: dict[str, str], dtype: AnyDtype) -> dict[str, str]:
+    """Return options of either driver as they are for a file of this type; refuse those that would lose digits."""
+    options = dict(options)
+    if options.get("PREDICTOR", "").upper() in ("3", "FLOATING_POINT") and dtype.kind != "f":
         options["PREDICTOR"] = "2"  # 3 is floating point's alone, and one set of options is for the grid and its mask
+    lossy_compressions = ("JPEG", "WEBP", "JXL")
     lossy: list[tuple[str, Callable[[str], bool]]] = [
         ("NBITS", lambda text: int(text) < dtype.itemsize * 8),
         ("DISCARD_LSB", lambda text: any(int(part) for part in text.split(","))),
         ("MAX_Z_ERROR", lambda text: float(text) != 0),
-        ("COMPRESS", lambda text: text.upper() in ("JPEG", "WEBP", "JXL")),
+        ("COMPRESS", lambda text: text.upper() in lossy_compressions),
+        ("OVERVIEW_COMPRESS", lambda text: text.upper() in lossy_compressions),
     ]
     for key, loses in lossy:
         if key in options:
@@ -249,7 +332,10 @@ def gtiff_options(value: object, dtype: AnyDtype) -> dict[str, str]:
                     f"creation_options[{key!r}] must be a number, not {options[key]!r}", argument="creation_options"
                 ) from None
             if lost:
-                raise GridrValueError(
-                    f"creation_options: {key}={options[key]} would lose digits", argument="creation_options"
-                )
+                raise refused(f"{key}={options[key]} would lose digits")
     return options
+
+
+def refused(why: str) -> GridrValueError:
+    """Return the error for creation options."""
+    return GridrValueError(f"creation_options: {why}", argument="creation_options")

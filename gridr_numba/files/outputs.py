@@ -14,17 +14,18 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from math import gcd, prod
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from rasterio.drivers import raster_driver_extensions
 
 from ..errors import DatasetError, GridrValueError
 from ..kernels.checksum import LANES, fold
-from ..types import AnyArray, AnyDtype, Pair, Warn
+from ..types import AnyArray, AnyDtype, Colour, Pair, Warn
 from ..window import Window
 from .bands import BandSink, BandSource
 from .gdal import block_cache, gdal_errors, reason_of
@@ -50,6 +51,12 @@ class RasterLayout:
         Where it lies, as rasterio has them; None where that is unknown.
     tags : dict
         Metadata of the dataset.
+    band_tags : dict
+        Metadata of each band.
+    colours : dict
+        The colour of each value of a uint8 band; none where it is empty.
+    overviews : str or None
+        How smaller copies for display are made, by the name of a `rasterio.enums.Resampling`; None makes none.
     """
 
     shape: Pair
@@ -59,6 +66,9 @@ class RasterLayout:
     crs: Any
     transform: Any
     tags: dict[str, str]
+    band_tags: dict[str, str] = field(default_factory=dict)
+    colours: dict[int, Colour] = field(default_factory=dict)
+    overviews: str | None = None
 
     @property
     def bytes_per_pixel(self) -> int:
@@ -135,6 +145,11 @@ class OutputFormat(ABC):
         """What `plan` found out."""
         return self.plan()
 
+    @property
+    def room(self) -> int:
+        """The bytes that it takes on the disk until it is published, as far as they are known."""
+        return self.planned.size or 0
+
     @abstractmethod
     def plan(self) -> OutputPlan:
         """Find out how the file will be made, in memory.
@@ -167,6 +182,9 @@ class OutputFormat(ABC):
     @abstractmethod
     def check(self) -> None:
         """Refuse a closed partial file that is not whole, as far as can be told without reading its pixels."""
+
+    def check_beside_pixels(self) -> None:  # noqa: B027  # most formats hold nothing else
+        """Refuse a closed partial file of which what is no pixel of its own, such as overviews, is not whole."""
 
     @abstractmethod
     def reopened(self) -> AbstractContextManager[BandSource]:
@@ -283,13 +301,30 @@ def _same_file(path: Path, other: Path) -> bool:
     return os.path.exists(path) and os.path.exists(other) and os.path.samefile(path, other)
 
 
+# Of formats that GDAL's drivers do not name a suffix of, or rasterio does not know.
+_OTHER_FORMATS = frozenset(
+    ["bip", "bsq", "csv", "ecw", "geojson", "h5", "hdf", "json", "jxl", "npy", "npz", "sid", "svg", "txt", "zarr"]
+)
+
+
+def check_suffix(path: Path, name: str, driver: str) -> None:
+    """Refuse a name whose suffix says another format than the driver's. One that says none is let pass."""
+    suffix = path.suffix.lower().removeprefix(".")
+    own = {"COG": "GTiff"}.get(driver, driver)
+    said = raster_driver_extensions().get(suffix, suffix if suffix in _OTHER_FORMATS else own)
+    if said != own:
+        raise GridrValueError(
+            f"{name}: {str(path)!r} would hold a {driver}, and the suffix .{suffix} says another format", argument=name
+        )
+
+
 def check_space(outputs: Sequence[OutputFormat]) -> None:
     """Refuse files that the disk has no room for, as far as that can be foretold: compressed ones may be smaller."""
     needs: dict[int, tuple[Path, int]] = {}
     for output in outputs:
         folder = output.path.parent
         device = folder.stat().st_dev
-        needs[device] = (folder, needs.get(device, (folder, 0))[1] + (output.planned.size or 0))
+        needs[device] = (folder, needs.get(device, (folder, 0))[1] + output.room)
     for folder, size in needs.values():
         free = shutil.disk_usage(folder).free
         if size > free:
@@ -352,6 +387,8 @@ class Checksums:
 
     def verify(self, outputs: Sequence[OutputFormat], threads: int, memory: int) -> None:
         """Read partial files back and compare, in threads that each have a row of blocks in so much of GDAL's cache."""
+        for output in outputs:
+            output.check_beside_pixels()
         blocks = max(self._row_of_blocks(output) for output in outputs)
         # Beside its blocks in the cache, an open file has one block as it is stored and one as it is decoded.
         beside = max(2 * prod(output.planned.block_shape) * output.layout.bytes_per_pixel for output in outputs)
