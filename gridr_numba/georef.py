@@ -104,6 +104,12 @@ def centres(origin: float, step: float, start: int, stop: int) -> NDArray[np.flo
     return centre
 
 
+def edge_before(origin: float, index: ArrayLike) -> NDArray[np.float64]:
+    """Return where pixels start along an axis of step 1: half way to the centre before theirs, ``origin + index``."""
+    edge: NDArray[np.float64] = origin + np.asarray(index, dtype=np.float64) - 0.5
+    return edge
+
+
 def lattice_transform(
     origin_row_col: tuple[float, float], step_row_col: tuple[float, float]
 ) -> tuple[float, float, float, float, float, float]:

@@ -30,14 +30,21 @@ ROOMS = [
 FILES = {
     "kernels": [{"jit"}, {"bilinear", "checksum", "scanline"}],
     "files": [
-        {"gdal", "locks", "partial", "vrt"},
+        {"crs", "gdal", "locks", "partial", "vrt"},
         {"bands", "whole_file"},
         {"inputs"},
         {"outputs"},
         {"geotiff"},
         {"cog"},
     ],
-    "polygons": [{"exact"}, {"sets"}, {"edges", "forms"}, {"mask", "wellknown"}, {"files"}],
+    "polygons": [
+        {"exact"},
+        {"sets"},
+        {"edges", "forms", "projection"},
+        {"footprint", "mask", "sample", "wellknown"},
+        {"projected"},
+        {"files"},
+    ],
     "engine": [{"background", "codes", "counts", "memory"}, {"dense"}, {"job"}, {"step"}, {"loop"}],
     "doors": [
         {"build_grid", "chains", "grid_rasterize", "legend", "paint", "placement"},
@@ -53,7 +60,16 @@ KEEPERS = {
     "llvmlite": {"kernels.jit"},
     "shapely": {"polygons", "demo"},
     "pyogrio": {"polygons.files"},
-    "rasterio": {"window", "files", "engine.background", "polygons.files", "polygons.mask", "doors", "demo"},
+    "rasterio": {
+        "window",
+        "files",
+        "engine.background",
+        "polygons.files",
+        "polygons.mask",
+        "polygons.projection",
+        "doors",
+        "demo",
+    },
     "click": {"cli"},
     "tqdm": {"cli"},
 }

@@ -17,6 +17,7 @@ from rasterio.warp import transform as warp
 
 import gridr_numba as gn
 from gridr_numba.polygons import files as vector
+from gridr_numba.polygons import projected
 
 RESOLUTION, NODE_SHAPE = (10, 8), (10, 13)
 FULL = gn.grid_full_resolution_shape(NODE_SHAPE, RESOLUTION)  # (91, 97)
@@ -281,8 +282,8 @@ def test_an_affine_map_adds_no_vertex():
     [
         (shapely.box(0, 80, 10, 95), 4326, "must have an image in the outputs' EPSG:32631"),
         (shapely.box(1e30, 1e30, 2e30, 2e30), 32633, "must have an image"),
-        # UTM folds or breaks somewhere on the other side of the Earth.
-        (shapely.box(-179, -80, 179, 80), 4326, "clip it to the outputs' surroundings"),
+        (shapely.box(2000, 44, 2010, 46), 4326, "must have an image"),
+        (shapely.box(0, 0, 10, 10), "IAU_2015:30100", "must have an image in the outputs' EPSG:32631.*Cannot find"),
     ],
 )
 def test_polygons_that_have_no_image(polygon, crs, message):
@@ -291,13 +292,14 @@ def test_polygons_that_have_no_image(polygon, crs, message):
     assert str(raised.value).startswith("invalid")
 
 
-def test_an_edge_that_jumps_ends_in_an_error(monkeypatch):
-    def jump(source, target, xs, ys):
-        return [x + 1e5 * (x > 3.3) for x in xs], ys
+def test_an_edge_that_jumps_is_lost_and_no_other():
+    def jump(points, ring):
+        return points + np.column_stack([1e5 * (points[:, 0] > 3.3), 0 * points[:, 1]])
 
-    monkeypatch.setattr(vector, "warp", jump)
-    with pytest.raises(ValueError, match=r"jumps or bends without end near \(x, y\) = \(3.3"):
-        vector.pixel_polygons(shapely.box(2, 44, 5, 46), None, FRAME, crs=4326)
+    rings = np.concatenate([shapely.get_coordinates(shapely.box(x, 44, x + 1, 46)) for x in (2, 3, 4)])
+    pixels, ring, lost = projected._followed(rings, np.repeat([0, 1, 2], 5), jump, (np.zeros(2), np.ones(2)))
+    assert lost.tolist() == [False, True, False]
+    assert np.array_equal(pixels[ring == 2], rings[10:] + np.array([1e5, 0]))
 
 
 @pytest.mark.parametrize(

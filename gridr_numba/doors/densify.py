@@ -42,8 +42,9 @@ from ..files.outputs import (
     warn_of_sidecars,
 )
 from ..kernels.jit import usable_threads
-from ..polygons.files import PixelFrame, Polygons, pixel_polygons, polygon_files
+from ..polygons.files import Polygons, pixel_polygons, polygon_files
 from ..polygons.mask import Lattice, PolygonMask
+from ..polygons.projection import PixelFrame
 from ..types import DEFAULT_MEMORY_BUDGET, AnyDtype, Cause, Pair, Progress, Warn
 from .placement import NAMES, Placement, Sources, file_limits, placement_of
 
@@ -170,7 +171,8 @@ def densify(
     like : path, optional
         An image whose CRS, transform and shape the outputs get; the dense raster is cropped to it. It is refused if it
         says that it lies elsewhere than the grid does, by its CRS or by more than half a node, and so are a mask or a
-        second grid file that do not lie where the grid does.
+        second grid file that do not lie where the grid does. A CRS is the same however it is written and whatever it
+        says of heights.
     window : pairs ``((row_start, row_stop), (col_start, col_stop))``, optional
         The part of the dense raster to make, half-open.
     mask : path, optional
@@ -182,8 +184,11 @@ def densify(
         Polygons in dense pixels, (x = column, y = row), integers being centres; pixel (0, 0) of the whole dense raster
         is at `geometry_origin`, whatever the window. Files may be GeoJSON, WKT or WKB by their suffix, and, with the
         extra ``vector``, GeoPackage, Shapefile or FlatGeobuf. A file with a CRS is brought to dense pixels through the
-        outputs' CRS and transform, its long edges halved until they are straight within 0.01 pixels. GeoJSON without a
-        `crs` member is WGS 84, longitude first, where the outputs have a CRS and a transform, else in pixels.
+        outputs' CRS and transform, its long edges halved until they are straight within 0.01 pixels. What comes out
+        must hold the pixel centres that the polygons hold in their own CRS: a sample of the whole dense raster is
+        asked. Polygons of which it is not so, as around a pole or the Earth or across the antimeridian, are cut to the
+        raster first. A longitude and the one a full circle away are one place. GeoJSON without a `crs` member is WGS
+        84, longitude first, where the outputs have a CRS and a transform, else in pixels.
 
         A `valid` that is given must hold a polygon; an `invalid` without one is as if it were not given, and a WARNING
         says so. Another names files (and geometries) of which no polygon touches the whole dense raster.

@@ -12,6 +12,7 @@ import numpy as np
 from .. import checks
 from ..engine.job import Extent, GridIn, Limits, MaskIn, Names
 from ..errors import GridrValueError
+from ..files.crs import same_crs
 from ..files.inputs import OpenRaster, open_grid, open_raster
 from ..georef import dense_transform, map_to_pixel, pixel_to_map, shifted_transform
 from ..plan import Bounds, grid_full_resolution_shape
@@ -171,7 +172,7 @@ def _check_same_place(
     dataset: OpenRaster, name: str, grid: OpenRaster, transform: Any, tolerance_row_col: tuple[float, float]
 ) -> None:
     """Refuse a dataset that lies elsewhere than the grid does, whose pixels of the same size this transform places."""
-    if dataset.crs and grid.crs and dataset.crs != grid.crs:
+    if dataset.crs and grid.crs and not same_crs(dataset.crs, grid.crs):
         raise GridrValueError(
             f"{name} must have the CRS of {grid.name!r}, {grid.crs.to_string()}, and {dataset.name!r} has "
             f"{dataset.crs.to_string()}",

@@ -22,8 +22,9 @@ from ..files.inputs import OpenRaster, open_raster
 from ..files.outputs import check_suffix, destination
 from ..georef import dense_transform
 from ..plan import grid_full_resolution_shape
-from ..polygons.files import PixelFrame, Polygons, pixel_polygons, polygon_files
+from ..polygons.files import Polygons, pixel_polygons, polygon_files
 from ..polygons.mask import Lattice, write_inside
+from ..polygons.projection import PixelFrame
 from ..polygons.sets import PolygonSet
 from ..types import INVALID_COLOUR, VALID_COLOUR, AnyArray, Cause, Colour, Pair, RasterizeOptions
 from ..window import Window

@@ -18,31 +18,27 @@ import re
 import reprlib
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import rasterio
 import shapely
-from numpy.typing import NDArray
 from rasterio.crs import CRS
 from rasterio.errors import CRSError
-from rasterio.warp import transform as warp
 
 from ..errors import DatasetError, GridrError, GridrTypeError, GridrValueError
 from ..files.inputs import local_path
-from ..georef import map_to_pixel
-from ..types import GeometryType, Pair, Warn
+from ..types import GeometryType, Warn
 from .forms import NESTED_AT_MOST, polygon_set
+from .projected import projected
+from .projection import PixelFrame
 from .sets import PolygonSet, warn_of_a_miss
 from .wellknown import from_wkb, from_wkt
 
 logger = logging.getLogger(__name__)
 
-Points = NDArray[np.float64]  # (n, 2): x, y
 #: What `densify` takes for polygons: what the chains take, paths, and sequences of both.
 Polygons = GeometryType | str | PathLike[str] | Sequence[GeometryType | str | PathLike[str]]
 
@@ -51,12 +47,6 @@ PIXELS = "pixels"
 
 # The CRS of a GeoJSON file that does not say one.
 _RFC_7946 = object()
-
-#: A straight edge stays so near to its true image, in pixels.
-STRAIGHTNESS = 0.01
-# Each halving brings a smooth edge four times nearer: 24 bring 10**12 pixels within reach, and only a jump needs more.
-_HALVINGS_AT_MOST = 24
-_POINTS_AT_MOST = 20_000_000
 
 # PROJJSON, PROJ strings, WKT, and names such as EPSG:4326. All else GDAL would take for an address to ask or a file.
 _CRS_TEXT = re.compile(r"\{|\+|\w+=|\w+\s*[\[(]|[\w:.+,-]+$")
@@ -70,19 +60,6 @@ _LAYERED_FORMATS = {
     "Shapefile": b"\x00\x00\x27\x0a",
     "FlatGeobuf": b"fgb\x03",
 }
-
-
-@dataclass(frozen=True)
-class PixelFrame:
-    """Where the whole dense raster lies on the map, and where its pixel (0, 0) lies in the polygons' coordinates.
-
-    `transform` takes pixel corners to the map, as GDAL's do; both it and `crs` may be None.
-    """
-
-    crs: Any
-    transform: Any
-    origin_row_col: tuple[float, float]
-    shape_row_col: Pair
 
 
 def pixel_polygons(
@@ -248,8 +225,7 @@ def _read_in_pixels(
     elif its_crs is _RFC_7946:
         its_crs = None
     if its_crs is not None:
-        projected = _projected(found.polygons, position, its_crs, frame)
-        found = polygon_set(projected, position, repair=repair) or PolygonSet.of([])
+        found = PolygonSet.of(projected(found.polygons, position, its_crs, frame))
     return position, [found]
 
 
@@ -387,90 +363,3 @@ def _layer_crs(value: object, name: str) -> Any:
         return None
     crs = _crs(value, f"{name}: the CRS")
     return crs if crs.is_geographic or crs.is_projected else None
-
-
-# -- from the map to pixels ---------------------------------------------------------------------------------------
-
-
-def _projected(polygons: NDArray[np.object_], name: str, crs: Any, frame: PixelFrame) -> Sequence[Any]:
-    """Bring polygons to pixels, with as many more vertices as keep straight edges straight."""
-    if crs is None:
-        return polygons  # type: ignore[return-value]
-    missing = [what for what, value in (("CRS", frame.crs), ("transform", frame.transform)) if value is None]
-    if missing:
-        raise GridrValueError(
-            f"{name} is in {crs.to_string()}, and the outputs have no {' and no '.join(missing)} to bring it to pixels "
-            "with: the grid (or mask, or like) must be georeferenced",
-            argument=name,
-        )
-
-    def to_pixels(points: Points) -> Points:
-        return _to_pixels(points, name, crs, frame)
-
-    kind, points, (ring_starts, *nesting) = shapely.to_ragged_array(polygons)
-    ring = np.repeat(np.arange(len(ring_starts) - 1), np.diff(ring_starts))
-    pixels, ring = _followed(points, ring, to_pixels, f"{name}, in {crs.to_string()},")
-    ring_starts = np.searchsorted(ring, np.arange(len(ring_starts)))
-    projected: Sequence[Any] = shapely.from_ragged_array(kind, pixels, (ring_starts, *nesting))
-    return projected
-
-
-def _to_pixels(points: Points, name: str, crs: Any, frame: PixelFrame) -> Points:
-    xs, ys = points.T
-    if crs != frame.crs:
-        try:
-            xs, ys = (np.asarray(part) for part in warp(crs, frame.crs, xs.tolist(), ys.tolist()))
-        except Exception as error:  # rasterio raises GDAL's errors in a class of its own, which it does not show
-            raise _out_of_reach(name, crs, frame, f": {error}") from error
-    rows, cols = map_to_pixel(frame.transform, xs, ys)
-    pixels = np.column_stack([cols + frame.origin_row_col[1], rows + frame.origin_row_col[0]])
-    wrong = np.flatnonzero(~np.isfinite(pixels).all(axis=1))
-    if wrong.size:
-        raise _out_of_reach(name, crs, frame, f", and (x, y) = {tuple(points[wrong[0]].tolist())} does not")
-    return pixels
-
-
-def _out_of_reach(name: str, crs: Any, frame: PixelFrame, what: str) -> GridrValueError:
-    return GridrValueError(
-        f"{name} must have an image in the outputs' {frame.crs.to_string()} at each of its points{what}; check that it "
-        f"is (x, y) in {crs.to_string()}, or clip it to the outputs' surroundings",
-        argument=name,
-    )
-
-
-def _followed(points: Points, ring: NDArray[np.int64], to_pixels: Any, name: str) -> tuple[Points, NDArray[np.int64]]:
-    """Halve the edges of rings until their images are straight; return all vertices' images, and the ring of each.
-
-    An edge is looked at in three places: in one, an image that bends to both sides could look straight.
-    """
-    pixels = to_pixels(points)
-    unsure = ring[:-1] == ring[1:]  # edge i goes from point i to point i + 1
-    for _ in range(_HALVINGS_AT_MOST):
-        first = np.flatnonzero(unsure)
-        if not first.size:
-            return pixels, ring
-        quarters = [
-            ((1 - t) * points[first] + t * points[first + 1], (1 - t) * pixels[first] + t * pixels[first + 1])
-            for t in (0.25, 0.5, 0.75)
-        ]
-        images = [to_pixels(place) for place, _ in quarters]
-        away = [np.hypot(*(image - straight).T) for image, (_, straight) in zip(images, quarters, strict=True)]
-        # Half of what is promised, for what lies between the three places.
-        bent = np.max(away, axis=0) > 0.5 * STRAIGHTNESS
-        after = first[bent] + 1
-        if len(points) + after.size > _POINTS_AT_MOST:
-            break
-        points = np.insert(points, after, quarters[1][0][bent], axis=0)
-        pixels = np.insert(pixels, after, images[1][bent], axis=0)
-        ring = np.insert(ring, after, ring[after - 1])
-        unsure = np.zeros(len(points) - 1, dtype=bool)
-        inserted = after + np.arange(after.size)
-        unsure[inserted - 1] = unsure[inserted] = True
-    if not unsure.any():
-        return pixels, ring
-    x, y = points[np.flatnonzero(unsure)[0]].tolist()
-    raise GridrValueError(
-        f"{name} has an edge whose image in pixels jumps or bends without end near (x, y) = ({x}, {y}); clip it to the "
-        "outputs' surroundings",
-        argument=name,
-    )
