@@ -118,6 +118,11 @@ def lattice_transform(
     return step_col, 0.0, origin_col - 0.5 * step_col, 0.0, step_row, origin_row - 0.5 * step_row
 
 
+def pixel_area(size: float) -> tuple[float, float]:
+    """Return the coordinates along an axis at which an image of so many pixels begins and ends."""
+    return -0.5, size - 0.5
+
+
 def shifted_transform(transform: TransformT, row: int, col: int) -> TransformT:
     """Return the transform of the part of a raster that starts at this pixel."""
     a, b, c, d, e, f = _coefficients(transform)

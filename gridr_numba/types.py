@@ -82,6 +82,7 @@ class Cause(IntFlag):
     NODE = 2, "node", "it has no coordinates: one of its nodes has none, or they overflow", "orange", (235, 140, 30)
     OUTSIDE_VALID = 4, "outside valid", "it is in no valid polygon", "dark", INVALID_COLOUR
     INSIDE_INVALID = 8, "inside invalid", "it is in an invalid polygon", "white", (255, 255, 255)
+    OUTSIDE_SOURCE = 16, "outside source", "its coordinates lie outside the source image", "purple", (130, 60, 160)
 
     @property
     def key(self) -> str:
@@ -96,6 +97,9 @@ AnyDtype: TypeAlias = "np.dtype[Any]"
 
 #: A pair along rows and along columns, in this order.
 Pair = tuple[int, int]
+
+#: The least and the largest.
+Range = tuple[float, float]
 
 #: Called with (pixels done, pixels in all).
 Progress = Callable[[int, int], object]

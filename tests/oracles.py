@@ -48,6 +48,34 @@ def dense_grid(nodes, resolution, *, nodata=()):
     return dense
 
 
+def coordinates_of(stored, meaning, resolution, nodata=((), ())):
+    """Return the coordinates that stored values mean, NaN where there are none, in Python's floats, node by node.
+
+    `meaning` holds, each (row, column): scale, offset, whether values are displacements, the source's offset.
+    """
+    scale, offset, displacement, source_offset = meaning
+    nodes = np.full(stored.shape, np.nan)
+    for r, c in np.ndindex(stored.shape[1:]):
+        if node_is_void(stored, r, c, nodata):
+            continue
+        for axis, (node, step) in enumerate(zip((r, c), resolution, strict=True)):
+            value = float(stored[axis, r, c]) * scale[axis]
+            value = value + offset[axis]
+            value = value + float(node * step) if displacement else value
+            nodes[axis, r, c] = value - source_offset[axis]
+    return nodes
+
+
+def looks_outside(nodes_dense, shape):
+    """Say of each pixel whether its coordinates, in float64, lie outside the area of an image's pixels."""
+    outside = np.zeros(nodes_dense.shape[1:], dtype=bool)
+    for index in np.ndindex(outside.shape):
+        place = [float(band[index]) for band in nodes_dense]
+        if all(math.isfinite(value) for value in place):
+            outside[index] = any(not -0.5 <= value <= n - 0.5 for value, n in zip(place, shape, strict=True))
+    return outside
+
+
 def raster_valid(valid_nodes, resolution, threshold):
     """Law 4: the summed weight of the valid contributing nodes against the decimal that was written."""
     bound = Fraction(str(threshold))

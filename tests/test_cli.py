@@ -227,6 +227,7 @@ def test_every_option_reaches_the_function(files, calls):
         *("--geometry-crs", "4326", "--origin", 0.5, -2, "--predicate", "contains", "--alg", "rasterio"),
         *("--repair-geometry", "--fill", "nan", "--dtype", "float32", "--row-band", 2, "--col-band", 3),
         *("--grid-nodata", "none", "--grid-nodata", "-9999", "--co", "COMPRESS=DEFLATE", "--co", "predictor=3"),
+        *("--xy", "--displacement", "--source-offset", 0.5, -3, "--source", "s.tif"),
         *("--threads", 3, "--memory", "1.5G", "--no-verify", "--overwrite", "--allow-vrt", "--strict"),
         *("--driver", "cog", "--overviews"),
     )
@@ -257,6 +258,10 @@ def test_every_option_reaches_the_function(files, calls):
         "dtype": "float32",
         "row_band": 2,
         "col_band": 3,
+        "grid_order": "xy",
+        "displacement": True,
+        "source_offset": (0.5, -3.0),
+        "source": "s.tif",
         "grid_nodata": (-9999,),
         "creation_options": {"COMPRESS": "DEFLATE", "predictor": "3"},
         "threads": 3,

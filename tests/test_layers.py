@@ -45,7 +45,7 @@ FILES = {
         {"projected"},
         {"files"},
     ],
-    "engine": [{"background", "codes", "counts", "memory"}, {"dense"}, {"job"}, {"step"}, {"loop"}],
+    "engine": [{"background", "codes", "coordinates", "counts", "memory"}, {"dense"}, {"job"}, {"step"}, {"loop"}],
     "doors": [
         {"build_grid", "chains", "grid_rasterize", "legend", "paint", "placement"},
         {"build_mask", "densify", "inspection", "preview"},

@@ -117,6 +117,21 @@ def test_lost_coordinates_are_red(bare, rasters, tmp_path):
     assert "Red: no coordinates, 0.75 % of the picture." in legend
 
 
+def test_scale_and_offset_tags_of_a_grid_are_applied_and_those_of_a_mask_refused(rasters, tmp_path):
+    bands = bent(20, 20)
+    scaled = rasters.writer((20, 20), bands.dtype, 2)
+    scaled.write(bands / 4 - 8)
+    scaled.scales, scaled.offsets = (4.0, 4.0), (32.0, 32.0)
+    scaled.close()
+    plain = quicklook.preview(rasters.reader(bands).name, tmp_path / "a.png", size=20)
+    assert quicklook.preview(scaled.name, tmp_path / "b.png", size=20) == plain
+    mask = rasters.writer((20, 20), np.uint8)
+    mask.scales = (2.0,)
+    mask.close()
+    with pytest.raises(gn.GridrValueError, match=r"file: band 1 of .* the scale 2 .* a mask must have 1 and 0"):
+        quicklook.preview(mask.name, tmp_path / "c.png")
+
+
 @pytest.mark.parametrize("shape", [(1, 1), (1, 9), (9, 1)])
 @pytest.mark.parametrize("fill", [np.nan, 3.0])
 def test_grids_with_nothing_to_see(bare, rasters, tmp_path, shape, fill):

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,9 +16,8 @@ import click
 from ..types import Cause
 from .messages import QUIET
 from .options import (
-    col_band_of,
+    coordinate_options,
     geometry_crs_of,
-    grid_band_options,
     grid_nodata_option,
     mask_options,
     output_options,
@@ -41,11 +40,18 @@ if TYPE_CHECKING:
 @polygon_options
 @click.option("--fill", type=float, help="Both coordinates of invalid pixels.  [default: as computed]")
 @click.option("--dtype", type=click.Choice(["float32", "float64"]), help="Of OUT.  [default: that of GRID]")
-@grid_band_options
+@coordinate_options
+@click.option("--row-band", type=int, metavar="N", help="The band of source rows, in GRID.  [default: 1, with --xy 2]")
+@click.option(
+    "--col-band",
+    type=int,
+    metavar="N",
+    help="The band of source columns.  [default: 2, with --xy or of COLGRID 1]",
+)
 @grid_nodata_option
 @output_options
 @click.pass_context
-def densify(context: click.Context, paths: tuple[str, ...], col_band: int | None, **options: Any) -> None:
+def densify(context: click.Context, paths: tuple[str, ...], **options: Any) -> None:
     """Make a coarse grid dense, and its mask.
 
     GRID holds source rows and columns in two bands, or GRID the rows and COLGRID the columns. OUT is a GeoTIFF. Outputs
@@ -54,7 +60,6 @@ def densify(context: click.Context, paths: tuple[str, ...], col_band: int | None
     if len(paths) not in (2, 3):
         raise click.UsageError(f"GRID [COLGRID] OUT are two or three files, not {len(paths)}.")
     *grid, out = paths
-    options["col_band"] = col_band_of(col_band, len(grid))
     _densify(context, tuple(grid) if len(grid) == 2 else grid[0], out, **options)
 
 
@@ -111,7 +116,7 @@ def _densify(
     }
     path = None
     if report is not None:
-        named = [grid, out, *(options.get(name) for name in ("mask_out", "mask", "like", "valid", "invalid"))]
+        named = [grid, out, *(options.get(name) for name in ("mask_out", "mask", "like", "source", "valid", "invalid"))]
         taken = [Path(each) for item in named for each in ((item,) if isinstance(item, str) else item or ())]
         path = destination(report, "report", taken, overwrite=options["overwrite"])
     overwrite = options["overwrite"]
@@ -144,6 +149,8 @@ def _summary(report: DensifyReport) -> Iterator[str]:
     for name, path in (("grid", report.grid), ("mask", report.mask)):
         if path is not None:
             yield f"{name:8} {path}, {how}"
+    if report.applied:
+        yield f"applied  {', '.join(_applied(report.applied))}"
     rows, cols = report.shape
     share = 100 * report.valid_pixels / (rows * cols)
     yield f"pixels   {rows} x {cols}, {report.valid_pixels:,} valid ({share:.1f} %)"
@@ -153,6 +160,12 @@ def _summary(report: DensifyReport) -> Iterator[str]:
     if report.source_rows is not None and report.source_cols is not None:
         yield f"source   rows {_span(report.source_rows)}, columns {_span(report.source_cols)}"
     yield f"time     {sum(report.seconds.values()):.2f} s, {report.mpx_per_second:.1f} Mpx/s, {report.threads} threads"
+
+
+def _applied(applied: Mapping[str, Any]) -> Iterator[str]:
+    for name, value in applied.items():
+        words = name.replace("_", " ")
+        yield words if value is True else f"{words} {value[0]:.10g} {value[1]:.10g}"
 
 
 def _span(pair: Sequence[float]) -> str:

@@ -74,6 +74,10 @@ def _resolution(_: click.Context, parameter: click.Parameter, value: str) -> int
     return numbers[0] if len(numbers) == 1 else (numbers[0], numbers[1])
 
 
+def _grid_order(_: click.Context, __: click.Parameter, xy: bool) -> str:
+    return "xy" if xy else "row_col"
+
+
 def _window(_: click.Context, __: click.Parameter, value: tuple[int, int, int, int] | None) -> Any:
     return None if value is None else (value[:2], value[2:])
 
@@ -202,6 +206,26 @@ grid_nodata_option = click.option(
     callback=_nodata,
     metavar="VALUE|none",
     help="One more value of void nodes; 'none' turns the files' nodata tags off.",
+)
+coordinate_options = _together(
+    click.option(
+        "--xy",
+        "grid_order",
+        is_flag=True,
+        callback=_grid_order,
+        help="GRID holds source columns (x) in band 1 and rows (y) in band 2.",
+    ),
+    click.option("--displacement", is_flag=True, help="GRID holds displacements: each node's own place is added."),
+    click.option(
+        "--source-offset",
+        type=(float, float),
+        default=(0.0, 0.0),
+        metavar="ROW COL",
+        help="Subtracted from source coordinates: where the source begins in its image.  [default: 0 0]",
+    ),
+    click.option(
+        "--source", metavar="IMAGE", help="Pixels whose coordinates lie outside this image are invalid; it is not read."
+    ),
 )
 part_options = _together(
     click.option("--like", metavar="IMAGE", help="Take CRS, transform and size from this image."),

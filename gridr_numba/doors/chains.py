@@ -13,6 +13,7 @@ from ..engine.job import (
     GridIn,
     GridOut,
     Inputs,
+    Job,
     Limits,
     MaskIn,
     MaskOut,
@@ -22,6 +23,7 @@ from ..engine.job import (
     Services,
     Warnings,
     job_of,
+    warn_of_scaling,
 )
 from ..engine.loop import run_windows
 from ..engine.step import DenseStep
@@ -157,9 +159,7 @@ def build_mask_chain(
         Outputs(None, mask_out),
         _limits(ncpu, cpu_tile_shape, io_strip_size, io_strip_size_target, memory_budget),
     )
-    services = Services(warn, progress=checks.progress(progress))
-    run_windows(DenseStep(job), job.limits, services)
-    return 1
+    return _run(job, warn, progress)
 
 
 def build_grid_mask_chain(
@@ -205,7 +205,8 @@ def build_grid_mask_chain(
     resolution : tuple of int
         Dense pixels a node along rows and columns.
     grid_in_ds : rasterio dataset
-        The coarse grid, or its rows where `grid_in_col_ds` is given.
+        The coarse grid, or its rows where `grid_in_col_ds` is given. What its tags say of scales and offsets is not
+        applied; a WARNING says so.
     grid_in_col_ds : rasterio dataset or None
         The coarse columns, where they are in a dataset of their own. It may have another data type.
     grid_in_row_coords_band, grid_in_col_coords_band : int
@@ -262,7 +263,13 @@ def build_grid_mask_chain(
         Outputs(grid_out, MaskOut.of(mask_out_ds, mask_out_dtype, mask_out_values, extent.full_shape)),
         _limits(ncpu, cpu_tile_shape, io_strip_size, io_strip_size_target, memory_budget),
     )
+    return _run(job, warn, progress)
+
+
+def _run(job: Job, warn: Warnings, progress: object) -> int:
+    """Run a job. What datasets' tags say of scales and offsets is not applied, as in GRIDR, but warned of."""
     services = Services(warn, progress=checks.progress(progress))
+    warn_of_scaling(job.inputs.bands, warn)
     run_windows(DenseStep(job), job.limits, services)
     return 1
 

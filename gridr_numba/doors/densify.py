@@ -7,12 +7,12 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from inspect import signature
 from numbers import Real
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import rasterio
@@ -83,6 +83,9 @@ class DensifyReport:
         Whether the files were read back and compared before they replaced anything.
     warnings : tuple of str
         What looked wrong and was no error; it was logged too.
+    applied : dict
+        To the stored values of the grid, in this order and as far as it changed them: ``scale`` and ``offset`` (row,
+        column), ``displacement``, ``source_offset`` (row, column).
     """
 
     grid: str | None
@@ -99,6 +102,7 @@ class DensifyReport:
     versions: dict[str, str]
     verified: bool
     warnings: tuple[str, ...] = ()
+    applied: dict[str, Any] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, ready for JSON."""
@@ -119,8 +123,12 @@ def densify(
     valid: Polygons | None = None,
     invalid: Polygons | None = None,
     geometry_origin: tuple[float, float] = (0.0, 0.0),
-    row_band: int = 1,
-    col_band: int = 2,
+    grid_order: Literal["row_col", "xy"] = "row_col",
+    row_band: int | None = None,
+    col_band: int | None = None,
+    displacement: bool = False,
+    source_offset: tuple[float, float] = (0.0, 0.0),
+    source: object = None,
     mask_band: int = 1,
     mask_valid_value: int = 1,
     mask_out_values: tuple[int, int] | str = (1, 0),
@@ -160,7 +168,9 @@ def densify(
     Parameters
     ----------
     grid : path, pair of paths or None
-        The coarse grid; a pair is (row file, column file). None makes only the mask.
+        The coarse grid; a pair is (row file, column file). None makes only the mask. Where the bands' tags say a scale
+        and an offset, they are applied. In float64 and in this order: stored values are compared with nodata; then
+        scale and offset, `displacement` and `source_offset` make coordinates of them, which are the nodes of law 1.
     out : path or None
         The dense grid: a GeoTIFF with bands 'row' and 'col' and NaN as nodata. None only with ``grid=None``.
     resolution : int or tuple of int
@@ -192,8 +202,21 @@ def densify(
 
         A `valid` that is given must hold a polygon; an `invalid` without one is as if it were not given, and a WARNING
         says so. Another names files (and geometries) of which no polygon touches the whole dense raster.
-    row_band, col_band : int
-        Bands of the grid.
+    grid_order : 'row_col' or 'xy'
+        The order of the grid's bands: source rows in band 1 and source columns in band 2, or columns (x) in band 1 and
+        rows (y) in band 2, as in the grids of OTB and shareloc.
+    row_band, col_band : int, optional
+        Bands of the grid, in place of those that `grid_order` says; of a pair of files each is 1.
+    displacement : bool
+        The grid holds displacements, as OTB's and shareloc's do: a node's coordinates are what it holds plus its own
+        place in the dense raster, ``(i*rr, j*rc)``.
+    source_offset : pair of float
+        Subtracted from source coordinates, (row, column): the pixel of an image at which the source, a chip of it,
+        begins. (0.5, 0.5) where a grid takes 0.5 to be the centre of the first pixel, as OTB and shareloc do.
+    source : path, optional
+        The source image, of which only the shape is looked at. Pixels whose coordinates lie outside the area of its
+        pixels, ``-0.5 <= row <= rows - 0.5`` and the same of columns, are invalid (`Cause.OUTSIDE_SOURCE`) and keep
+        their coordinates, as masked ones do. That is decided in float64, whatever `dtype` is.
     mask_out_values : pair of int, or 'causes'
         For valid and invalid pixels (uint8, or the smallest type that holds both); 'causes' writes the bit of every
         `Cause` that applies; 0 is valid.
@@ -205,7 +228,8 @@ def densify(
     rasterize_kwargs, repair_geometry, grid_nodata
         As in `build_grid_mask_chain`.
     dtype : data type, optional
-        Of the dense grid; None is the input's floating type, float64 for integers.
+        Of the dense grid; None is the input's floating type, float64 for integers and where coordinates are not what
+        is stored.
     driver : 'GTiff' or 'COG'
         Of GDAL, for both outputs. A COG is a copy of an uncompressed GeoTIFF, and what is verified is the copy; there
         must be room for both.
@@ -258,11 +282,11 @@ def densify(
     given, stages = locals(), _Stages()
     with ExitStack() as stack:
         with stages("check"):
-            sources = Sources.opened(stack, grid, mask, like, allow_vrt=allow_vrt)
+            sources = Sources.opened(stack, grid, mask, like, source, allow_vrt=allow_vrt)
             warn = Warnings(logger)
             rr_rc = checks.one_or_two_resolutions(resolution, "resolution")
             place = placement_of(sources, rr_rc, shape, window, warn)
-            grid_in = sources.grid_in(row_band, col_band, grid_nodata)
+            grid_in = sources.grid_in(grid_order, row_band, col_band, grid_nodata, displacement, source_offset)
             mask_in = sources.mask_in(mask_valid_value, mask_band, place.extent.node_shape)
             crs_layer_origin = geometry_crs, geometry_layer, geometry_origin
             how = rasterize_kwargs, repair_geometry
@@ -272,7 +296,7 @@ def densify(
             kind = _Kind.of(driver, creation_options, overviews)
             files = _Files.of(place, grid_in, out, mask_out, dtype, values, kind, paths, given, overwrite)
             finite_fill = None if fill is None else checks.finite_or_nan(fill, "fill")
-            rules = MaskRules.of(threshold, finite_fill, files.grid_out, NAMES)
+            rules = MaskRules.of(threshold, finite_fill, files.grid_out, NAMES, sources.source_area)
             outputs, limits = Outputs(files.grid_out, files.mask_out), file_limits(threads, memory_budget)
             job = job_of("densify", place.extent, Inputs(grid_in, mask_in, polygons), rules, outputs, limits)
             counts, checksums = Tally(0 if grid_in is None else 2), Checksums() if verify else None
@@ -348,7 +372,7 @@ _NOT_OPTIONS = frozenset(
 )
 
 # What is a path where it is a string.
-_PATHS = frozenset(["like", "valid", "invalid"])
+_PATHS = frozenset(["like", "source", "valid", "invalid"])
 
 # Longer sequences are polygons: their type is said.
 _DESCRIBED_ITEMS = 8
@@ -526,7 +550,8 @@ def _grid_type(dtype: DTypeLike | None, grid_in: GridIn) -> AnyDtype:
     given = checks.floating_dtype(dtype, "dtype", optional=True)
     if given is None:
         types = [np.dtype(band.dataset.dtypes[band.number - 1]) for band in grid_in.bands]
-        given = np.result_type(*types) if all(each.kind == "f" for each in types) else np.dtype(np.float64)
+        floating = not grid_in.applied and all(each.kind == "f" for each in types)
+        given = np.result_type(*types) if floating else np.dtype(np.float64)
     if given not in (np.float32, np.float64):
         raise DtypeError(
             f"dtype must be float32 or float64, which GeoTIFFs hold everywhere, not {given}", argument="dtype"
@@ -562,4 +587,5 @@ def _report(
         },
         verified=verified,
         warnings=tuple(warn.messages),
+        applied={} if job.inputs.grid is None else job.inputs.grid.applied,
     )

@@ -50,7 +50,7 @@ class BandInfo:
     nodata_nodes, not_finite_nodes : int
         Nodes that equal the tag (or a value given beside it), and that are NaN or infinite.
     minimum, maximum, mean, standard_deviation : float or None
-        Over the nodes that are void in neither band; None where there is none.
+        Over the nodes that are void in neither band, as the scale and offset tags say; None where there is none.
     bilinear_error : float or None
         The largest, estimated: the largest second differences of the nodes along rows and along columns, over 8.
     """
@@ -168,8 +168,8 @@ def inspect_grid(
     """
     with ExitStack() as stack:
         rows, cols = open_grid(stack, grid, allow_vrt=allow_vrt)
-        grid_in = GridIn.of(rows, cols, row_band, col_band, grid_nodata, NAMES)
-        scan = _Scan(grid_in.nodata)
+        grid_in = GridIn.of(rows, cols, row_band, col_band, grid_nodata, NAMES).with_meaning()
+        scan = _Scan(grid_in)
         for nodes, lead in _windows(grid_in):
             with np.errstate(over="ignore", invalid="ignore"):  # of coordinates near the largest that there are
                 scan.add(nodes, lead)
@@ -220,7 +220,7 @@ class _Moments:
 class _Scan:
     """What is gathered from window to window; arrays have one item a band, then one an axis (rows, columns)."""
 
-    nodata: Floats
+    grid_in: GridIn
     void: int = 0
     cells: int = 0
     nodata_nodes: NDArray[np.int64] = field(default_factory=lambda: np.zeros(2, np.int64))
@@ -237,12 +237,13 @@ class _Scan:
     def add(self, nodes: Floats, lead: int) -> None:
         """Count a window; the first `lead` rows were counted before, and are there for differences."""
         not_finite = np.logical_not(np.isfinite(nodes))
-        tagged = np.stack([np.isin(band, values) for band, values in zip(nodes, self.nodata, strict=True)])
+        tagged = np.stack([np.isin(band, values) for band, values in zip(nodes, self.grid_in.nodata, strict=True)])
         void = np.asarray(np.any(not_finite | tagged, axis=0))
         self.void += int(void[lead:].sum())
         self.nodata_nodes += tagged[:, lead:].sum(axis=(1, 2))
         self.not_finite_nodes += not_finite[:, lead:].sum(axis=(1, 2))
         usable = np.where(void, np.nan, nodes)
+        self.grid_in.write_coordinates(usable, Window.whole(void.shape), (1, 1))
         new = usable[:, lead:]
         for index in (0, 1):
             values = new[index][np.logical_not(void[lead:])]

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 
 from .. import checks
-from ..engine.job import Extent, GridIn, Limits, MaskIn, Names
-from ..errors import GridrValueError
+from ..engine.job import Extent, GridIn, Limits, MaskIn, Names, refuse_scaling
+from ..errors import GridrTypeError, GridrValueError
 from ..files.crs import same_crs
 from ..files.inputs import OpenRaster, open_grid, open_raster
-from ..georef import dense_transform, map_to_pixel, pixel_to_map, shifted_transform
+from ..georef import dense_transform, map_to_pixel, pixel_area, pixel_to_map, shifted_transform
 from ..plan import Bounds, grid_full_resolution_shape
-from ..types import Pair, Warn
+from ..types import Pair, Range, Warn
 from ..window import Window
 
 #: What the file doors call their arguments.
@@ -41,32 +41,84 @@ class Sources:
     cols: OpenRaster | None
     mask: OpenRaster | None
     like: OpenRaster | None
+    image: OpenRaster | None
 
     @classmethod
-    def opened(cls, stack: ExitStack, grid: object, mask: object, like: object, *, allow_vrt: bool) -> Sources:
+    def opened(
+        cls, stack: ExitStack, grid: object, mask: object, like: object, source: object, *, allow_vrt: bool
+    ) -> Sources:
         """Open what is given, to be closed by the stack."""
 
         def opened(value: object, name: str) -> OpenRaster | None:
             return None if value is None else stack.enter_context(open_raster(value, name, allow_vrt=allow_vrt))
 
         rows, cols = (None, None) if grid is None else open_grid(stack, grid, allow_vrt=allow_vrt)
-        return cls(rows, cols, opened(mask, "mask"), opened(like, "like"))
+        return cls(rows, cols, opened(mask, "mask"), opened(like, "like"), opened(source, "source"))
 
     @property
     def paths(self) -> list[Path]:
         """The files that must not be overwritten."""
-        datasets = (self.rows, self.cols, self.mask, self.like)
+        datasets = (self.rows, self.cols, self.mask, self.like, self.image)
         return [Path(name) for dataset in datasets if dataset is not None for name in dataset.files]
 
-    def grid_in(self, row_band: object, col_band: object, grid_nodata: object) -> GridIn | None:
-        """Check the grid's bands; None where there is no grid."""
-        if self.rows is None:
+    @property
+    def source_area(self) -> tuple[Range, Range] | None:
+        """The rows and the columns that the source image's pixels cover; None where no image is given."""
+        if self.image is None:
             return None
-        return GridIn.of(self.rows, self.cols, row_band, col_band, grid_nodata, NAMES)
+        height, width = self.image.shape
+        return pixel_area(height), pixel_area(width)
+
+    def grid_in(
+        self,
+        grid_order: object,
+        row_band: object,
+        col_band: object,
+        grid_nodata: object,
+        displacement: object,
+        source_offset: object,
+    ) -> GridIn | None:
+        """Check what says where a grid's coordinates are, and what they are; None where there is no grid."""
+        if not isinstance(displacement, bool | np.bool_):
+            raise GridrTypeError(f"displacement must be True or False, not {displacement!r}", argument="displacement")
+        offset_row_col = checks.real_pair(source_offset, "source_offset")
+        if grid_order not in ("row_col", "xy"):
+            raise GridrValueError(f"grid_order must be 'row_col' or 'xy', not {grid_order!r}", argument="grid_order")
+        if self.rows is None:
+            of_a_grid = {
+                "source": self.image is not None,
+                "displacement": displacement,
+                "source_offset": offset_row_col != (0.0, 0.0),
+                "grid_order": grid_order != "row_col",
+            }
+            for name in (name for name, given in of_a_grid.items() if given):
+                raise GridrValueError(f"{name} must not be given where grid is None", argument=name)
+            return None
+        bands = self._grid_bands(grid_order, row_band, col_band)
+        return GridIn.of(self.rows, self.cols, *bands, grid_nodata, NAMES).with_meaning(
+            displacement=bool(displacement), source_offset_row_col=offset_row_col
+        )
+
+    def _grid_bands(self, order: object, row_band: object, col_band: object) -> tuple[object, object]:
+        """Return the bands of source rows and source columns: those that are given, else as `grid_order` says."""
+        if order == "xy":
+            if self.cols is not None:
+                raise GridrValueError(
+                    "grid_order must be 'row_col' where grid is a pair, which is (row file, column file), not 'xy'",
+                    argument="grid_order",
+                )
+            for given, name in ((row_band, "row_band"), (col_band, "col_band")):
+                if given is not None:
+                    raise GridrValueError(f"{name} must not be given with grid_order='xy'", argument=name)
+            return 2, 1
+        return 1 if row_band is None else row_band, (2 if self.cols is None else 1) if col_band is None else col_band
 
     def mask_in(self, valid_value: object, band: object, node_shape: Pair) -> MaskIn | None:
         """Check the coarse mask; None where there is none."""
-        return MaskIn.of(self.mask, valid_value, band, node_shape, "one a node", NAMES)
+        mask = MaskIn.of(self.mask, valid_value, band, node_shape, "one a node", NAMES)
+        if mask is not None:
+            refuse_scaling(mask.band)
+        return mask
 
 
 def file_limits(threads: object, memory_budget: object) -> Limits:

@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 
 from .. import checks
+from ..engine.job import refuse_scaling
 from ..errors import GridrValueError
-from ..files.bands import SourceBand
+from ..files.bands import SourceBand, scaling_of
 from ..files.inputs import OpenRaster, open_raster
 from ..files.outputs import check_suffix, destination
 from ..georef import dense_transform
@@ -224,6 +225,7 @@ def _drawn(view: _View, step: int, valid_value: int, *, with_lines: bool) -> _Dr
         rows, cols = _coordinates(view.grid, step)
         drawing = _draw_grid(rows, cols, step, with_lines=with_lines)
     if view.mask is not None:
+        refuse_scaling(view.mask)
         parts, share = _invalid_parts(view.mask, step, valid_value)
         of_all = f"{share:.4g} % of the picture"
         alone = view.grid is None
@@ -235,7 +237,7 @@ def _drawn(view: _View, step: int, valid_value: int, *, with_lines: bool) -> _Dr
 
 
 def _coordinates(grid: tuple[SourceBand, SourceBand], step: int) -> list[Floats]:
-    """Read both coordinates; NaN where a band's nodata tag says that there are none."""
+    """Read both coordinates, as a band's scale and offset say; NaN where its nodata tag says that there are none."""
     rows, cols = grid
     if rows.dataset is cols.dataset:  # whose blocks may hold both
         read = list(every(rows.dataset, [rows.number, cols.number], step, rows.argument))
@@ -244,7 +246,9 @@ def _coordinates(grid: tuple[SourceBand, SourceBand], step: int) -> list[Floats]
     coordinates = []
     for values, band in zip(read, grid, strict=True):
         tag = band.dataset.nodatavals[band.number - 1]
-        coordinates.append(np.where(False if tag is None else values == tag, np.nan, values.astype(np.float64)))
+        scale, offset = scaling_of(band)
+        there = np.where(False if tag is None else values == tag, np.nan, values.astype(np.float64))
+        coordinates.append(there * scale + offset)
     return coordinates
 
 

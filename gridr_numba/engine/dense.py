@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ..kernels.bilinear import Nodes, Rules, dense_part, densify
 from ..kernels.jit import share, team, usable_threads
-from ..types import AnyArray, AnyDtype
+from ..types import AnyArray, AnyDtype, Range
 from ..window import Window
 from .codes import parts_of
 
@@ -36,6 +36,9 @@ class DenseOptions:
         A pixel is raster-valid if its valid nodes weigh at least this.
     limits : tuple of float
         The largest magnitude that each band's output can hold.
+    source : tuple of pairs of float
+        The least and the largest coordinate in each band that are inside the source image; empty where it does not
+        matter.
     fill : float
         For void pixels and, with `fill_masked`, for all invalid ones.
     fill_masked : bool
@@ -52,6 +55,7 @@ class DenseOptions:
     resolution_row_col: tuple[int, int]
     threshold: Fraction = Fraction(1)
     limits: tuple[float, ...] = ()
+    source: tuple[Range, ...] = ()
     fill: float = np.nan
     fill_masked: bool = False
     threads: int | None = None
@@ -77,9 +81,12 @@ def densify_window(
     rr, rc = options.resolution_row_col
     tile_rows, tile_cols = options.tile_shape or _TILE_SHAPE
     first = (relative.row_start, relative.col_start)
+    source = options.source or [(-limit, limit) for limit in options.limits]
     rules = Rules(
         float(ceil(options.threshold * rr * rc)),
         np.array(options.limits, dtype=np.float64),
+        np.array(source, dtype=np.float64).reshape(-1, 2),
+        bool(options.source),
         options.fill,
         options.fill_masked,
     )

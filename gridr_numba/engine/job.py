@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import combinations
 from numbers import Integral
@@ -16,11 +16,13 @@ from numpy.typing import DTypeLike, NDArray
 
 from .. import checks
 from ..errors import GridrValueError
-from ..files.bands import BandSink, BandSource, Dataset, SinkBand, SourceBand, Watch
+from ..files.bands import BandSink, BandSource, Dataset, SinkBand, SourceBand, Watch, scaling_of
+from ..kernels.bilinear import void_nodes
 from ..plan import Bounds, grid_full_resolution_shape
 from ..polygons.mask import PolygonMask
-from ..types import AnyDtype, Pair, Progress, Validity
+from ..types import AnyDtype, Pair, Progress, Range, Validity, Warn
 from ..window import Window
+from .coordinates import AS_STORED, Meaning
 from .counts import Tally
 from .dense import compiled_for, largest_float64_in
 
@@ -114,12 +116,16 @@ class GridIn:
     shape : tuple of int
         Rows and columns of nodes.
     nodata : ndarray of float64 (2, values)
-        As the band's own data type holds them; the first is the dataset's tag, NaN where there is none.
+        As the band's own data type holds them, which are stored values; the first is the dataset's tag, NaN where
+        there is none.
+    meanings : tuple of Meaning
+        How stored values become coordinates; by default they are.
     """
 
     bands: tuple[SourceBand, SourceBand]
     shape: Pair
     nodata: NDArray[np.float64]
+    meanings: tuple[Meaning, Meaning] = AS_STORED
 
     @classmethod
     def of(
@@ -145,7 +151,42 @@ class GridIn:
     def swapped(self) -> GridIn:
         """Return the same with columns first."""
         rows, cols = self.bands
-        return GridIn((cols, rows), self.shape, self.nodata[::-1].copy())
+        return GridIn((cols, rows), self.shape, self.nodata[::-1].copy(), self.meanings[::-1])
+
+    def with_meaning(
+        self, *, displacement: bool = False, source_offset_row_col: tuple[float, float] = (0.0, 0.0)
+    ) -> GridIn:
+        """Return the same, with stored values to be read as the bands' scale and offset tags and the caller say."""
+        meanings = []
+        for axis, band in enumerate(self.bands):
+            scale, offset = scaling_of(band)
+            if not (np.isfinite((scale, offset)).all() and scale):
+                raise GridrValueError(
+                    f"{band.argument}: {_scaling_text(band)}; both must be finite, and the scale not 0",
+                    argument=band.argument,
+                )
+            meanings.append(Meaning(axis, scale, offset, displacement, source_offset_row_col[axis]))
+        return replace(self, meanings=(meanings[0], meanings[1]))
+
+    @property
+    def applied(self) -> dict[str, Any]:
+        """What makes coordinates of stored values, pairs as (row, column); empty where they are coordinates already."""
+        rows, cols = sorted(self.meanings, key=lambda meaning: meaning.axis)
+        steps = {
+            "scale": ((rows.scale, cols.scale), (1.0, 1.0)),
+            "offset": ((rows.offset, cols.offset), (0.0, 0.0)),
+            "displacement": (rows.displacement, False),
+            "source_offset": ((rows.source_offset, cols.source_offset), (0.0, 0.0)),
+        }
+        return {name: value for name, (value, nothing) in steps.items() if value != nothing}
+
+    def write_coordinates(self, nodes: NDArray[np.float64], window: Window, resolution: Pair) -> None:
+        """Turn the stored values of some nodes, void ones NaN, into coordinates, in place."""
+        if not self.applied:
+            return
+        for values, meaning in zip(nodes, self.meanings, strict=True):
+            meaning.write_coordinates(values, window, resolution)
+        void_nodes(nodes, np.full((2, 1), np.nan), (0, 0), np.empty(1, np.int64))  # of what overflowed
 
 
 @dataclass(frozen=True)
@@ -258,18 +299,29 @@ class MaskRules:
         A pixel is raster-valid if its valid nodes weigh at least this.
     fill : float or None
         For both coordinates of all invalid pixels; None is NaN where law 5 says that there are no coordinates.
+    source_area : pair of pairs of float, or None
+        The least and the largest row, and the same of columns, that are inside the source image; None where it does
+        not matter.
     """
 
     threshold: Fraction
     fill: float | None = None
+    source_area: tuple[Range, Range] | None = None
 
     @classmethod
-    def of(cls, threshold: object, fill: object, grid_out: GridOut | None, names: Names) -> MaskRules:
+    def of(
+        cls,
+        threshold: object,
+        fill: object,
+        grid_out: GridOut | None,
+        names: Names,
+        source_area: tuple[Range, Range] | None = None,
+    ) -> MaskRules:
         """Check the arguments; a fill value must fit in what is written."""
         for dtype in () if grid_out is None or fill is None else grid_out.dtypes:
             checks.fits(fill, dtype, names.fill)
         number = None if fill is None else checks.number(fill, names.fill)
-        return cls(checks.binary_threshold(threshold, names.threshold), number)
+        return cls(checks.binary_threshold(threshold, names.threshold), number, source_area)
 
 
 @dataclass(frozen=True)
@@ -360,6 +412,26 @@ class Services:
     counts: Tally | None = None
     watch: Watch | None = None
     progress: Progress | None = None
+
+
+def warn_of_scaling(bands: Iterable[SourceBand], warn: Warn) -> None:
+    """Warn of bands whose scale and offset tags are not applied."""
+    for band in bands:
+        if scaling_of(band) != (1.0, 0.0):
+            warn(f"{_scaling_text(band)}, which are not applied: densify applies a grid's")
+
+
+def refuse_scaling(band: SourceBand) -> None:
+    """Refuse a mask whose values are scaled."""
+    if scaling_of(band) != (1.0, 0.0):
+        raise GridrValueError(
+            f"{band.argument}: {_scaling_text(band)}; a mask must have 1 and 0", argument=band.argument
+        )
+
+
+def _scaling_text(band: SourceBand) -> str:
+    scale, offset = scaling_of(band)
+    return f"band {band.number} of {band.dataset.name!r} has the scale {scale:g} and the offset {offset:g} in its tags"
 
 
 # -- checks that the parts share ----------------------------------------------------------------------------------

@@ -158,11 +158,12 @@ class DenseStep(Step):
             )
 
     def _dense_options(self, job: Job) -> DenseOptions:
-        fill, grid_out = job.rules.fill, job.outputs.grid
+        fill, grid_out, source = job.rules.fill, job.outputs.grid, job.rules.source_area or ()
         return DenseOptions(
             job.extent.resolution,
             job.rules.threshold,
             limits=() if grid_out is None else grid_out.limits,
+            source=source[::-1] if grid_out is not None and grid_out.swapped else source,
             fill=np.nan if fill is None else fill,
             fill_masked=fill is not None,
             tile_shape=job.limits.tile_shape,
@@ -176,6 +177,7 @@ class DenseStep(Step):
         tagged = np.empty(1, np.int64)
         void_nodes(nodes, self._inputs.grid.nodata, piece.shared_nodes_row_col, tagged)
         self._tagged += int(tagged[0])
+        self._inputs.grid.write_coordinates(nodes, piece.nodes, self.resolution)
         return nodes
 
     def _valid(self, piece: Piece) -> NDArray[np.uint8]:

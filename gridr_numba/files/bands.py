@@ -35,7 +35,10 @@ class Dataset(Protocol):
 
 
 class BandSource(Dataset, Protocol):
-    """A dataset that windows are read from. Its shape is that of the nodes, or of an image."""
+    """A dataset that windows are read from. Its shape is that of the nodes, or of an image.
+
+    It may have `scales` and `offsets` too, a number a band, as rasterio's datasets do; see `scaling_of`.
+    """
 
     @property
     def nodatavals(self) -> Sequence[float | None]:
@@ -70,6 +73,13 @@ class SinkBand(NamedTuple):
     dataset: BandSink
     number: int
     argument: str | None = None
+
+
+def scaling_of(band: SourceBand) -> tuple[float, float]:
+    """Return the scale and the offset that a band's tags say; 1 and 0 where they say none."""
+    tags = ((getattr(band.dataset, name, None), default) for name, default in (("scales", 1.0), ("offsets", 0.0)))
+    scale, offset = (float(values[band.number - 1]) if values else default for values, default in tags)
+    return scale, offset
 
 
 #: Told of what is about to be written: the dataset, the bands' numbers, where, and the values in the file's type.

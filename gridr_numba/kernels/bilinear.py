@@ -18,6 +18,9 @@ pixels that they contribute to.
 *Raster mask.* The summed weight of the valid contributing nodes, in units of ``1 / (rr*rc)``, is an integer: float64
 holds it exactly as long as ``rr*rc < 2**53`` (`checks` refuses more), and it is compared with an integer.
 
+*The source image.* Whether a pixel lies outside of it is decided on its coordinates in float64, before they are rounded
+to the type of the output. Where the two spread rows are inside, so are all rows between them.
+
 *Causes.* The mask's bytes hold the bits of `types.Cause`. What a file is to say instead is written elsewhere.
 """
 
@@ -41,6 +44,7 @@ Pair = tuple[int, int]
 # Numba takes module constants as literals.
 RASTER_MASK = np.uint8(Cause.RASTER_MASK)
 NODE = np.uint8(Cause.NODE)
+OUTSIDE_SOURCE = np.uint8(Cause.OUTSIDE_SOURCE)
 NONE = np.uint8(0)
 
 
@@ -74,6 +78,11 @@ class Rules(NamedTuple):
         A pixel is raster-valid if the integer weights of its valid nodes sum to at least this.
     limits : float64 (bands,)
         The largest magnitude that each band's file can hold; a pixel beyond it is void.
+    source : float64 (bands, 2)
+        The least and the largest coordinate of each band that are inside the source image, none of them beyond
+        `limits`. Where there is no such image, the limits themselves.
+    has_source : bool
+        Whether there is one.
     fill : float
         Written to every band of void pixels and, with `fill_masked`, of all invalid ones.
     fill_masked : bool
@@ -82,6 +91,8 @@ class Rules(NamedTuple):
 
     threshold_sum: float
     limits: Floats
+    source: Floats
+    has_source: bool
     fill: float
     fill_masked: bool
 
@@ -194,6 +205,9 @@ def densify_tile(job: tuple[Nodes, Rules, bool, Weights, Tiling, DensePart], til
             set_bytes(NONE, mask)
         if state & _MASKED:
             mark_masked(valid_sums[upper], valid_sums[lower], a, rr, rules.threshold_sum, mask)
+        if rules.has_source and state & _OUTSIDE:
+            for band in range(bands):
+                mark_outside(spread[upper, band], spread[lower, band], a, rr, rules.source[band], mask)
         write_bands(spread, upper, lower, a, rr, rules, state, marked, mask, i, start, out.grid)
         write_bands(spread, upper, lower, a, rr, rules, state, marked, mask, i, start, out.grid32)
 
@@ -217,16 +231,16 @@ def write_bands(
     n = mask.shape[0]
     for band in range(out.shape[0]):
         blend_row(spread[upper, band], spread[lower, band], a, rr, out[band, i, start : start + n])
-    if state & _VOID:
+    if state & _OUTSIDE:
         for band in range(out.shape[0]):
             mark_void(out[band, i, start : start + n], rules.limits[band], mask)
-    if state & _VOID or (rules.fill_masked and (state != 0 or marked)):
+    if state & _OUTSIDE or (rules.fill_masked and (state != 0 or marked)):
         for band in range(out.shape[0]):
             fill_invalid(mask, rules.fill, rules.fill_masked, out[band, i, start : start + n])
 
 
-# What some pixel of a spread row is.
-_VOID = 1
+# What some pixel of a spread row is. Void ones are outside too.
+_OUTSIDE = 1
 _MASKED = 2
 
 
@@ -234,14 +248,14 @@ _MASKED = 2
 def spread_nodes(
     nodes: Nodes, rules: Rules, weights: Weights, node_row: int, start: int, out: Floats, out_sums: Floats
 ) -> int:
-    """Spread one row of nodes, every band and the mask; say whether a pixel of it is void or masked."""
+    """Spread one row of nodes, every band and the mask; say whether a pixel of it is outside or masked."""
     state = 0
     rc = nodes.resolution[1]
     first_col = nodes.first[1] + start
     for band in range(out.shape[0]):
         spread_row(nodes.values[band, node_row], first_col, rc, weights, out[band])
-        if not within(out[band], rules.limits[band]):
-            state |= _VOID
+        if not within(out[band], rules.source[band, 0], rules.source[band, 1]):
+            state |= _OUTSIDE
     if nodes.valid.shape[0] > 0 and not spread_valid_row(nodes.valid[node_row], first_col, rc, out_sums):
         state |= _MASKED
     return state
@@ -307,21 +321,25 @@ def blend_row(upper: Floats, lower: Floats, a: int, rr: int, out: Coordinates) -
     weight_upper = (rr - a) / rr
     weight_lower = a / rr
     for j in range(out.shape[0]):
-        above = upper[j]
-        below = lower[j]
-        low = above if above < below else below
-        high = below if above < below else above
-        value = above * weight_upper + below * weight_lower
-        value = low if value < low else value
-        out[j] = high if value > high else value
+        out[j] = blended(upper[j], lower[j], weight_upper, weight_lower)
 
 
 @helper
-def within(values: Floats, limit: float) -> bool:
-    """Say whether all values are numbers of at most this magnitude."""
+def blended(above: float, below: float, weight_above: float, weight_below: float) -> float:
+    """Interpolate between two values; the result is between them."""
+    low = above if above < below else below
+    high = below if above < below else above
+    value = above * weight_above + below * weight_below
+    value = low if value < low else value
+    return high if value > high else value
+
+
+@helper
+def within(values: Floats, low: float, high: float) -> bool:
+    """Say whether all values are numbers from `low` to `high`."""
     beyond = 0
     for j in range(values.shape[0]):
-        beyond += not abs(values[j]) <= limit
+        beyond += not (values[j] >= low) & (values[j] <= high)
     return beyond == 0
 
 
@@ -370,11 +388,22 @@ def mark_masked(
 
 
 @helper
+def mark_outside(upper: Floats, lower: Floats, a: int, rr: int, source: Floats, mask: Bytes) -> None:
+    """Mark the pixels of a dense row that lie outside the source image along one of its axes."""
+    weight_upper = (rr - a) / rr
+    weight_lower = a / rr
+    for j in range(mask.shape[0]):
+        value = blended(upper[j], lower[j], weight_upper, weight_lower)
+        if (value < source[0]) | (value > source[1]):
+            mask[j] |= OUTSIDE_SOURCE
+
+
+@helper
 def mark_void(values: Coordinates, limit: float, mask: Bytes) -> None:
-    """Mark the pixels of a dense row that are not numbers, or too large for their file."""
+    """Mark the pixels of a dense row that are not numbers, or too large for their file: they lie nowhere."""
     for j in range(values.shape[0]):
         if not abs(values[j]) <= limit:
-            mask[j] |= NODE
+            mask[j] = (mask[j] & ~OUTSIDE_SOURCE) | NODE
 
 
 @helper
