@@ -501,6 +501,17 @@ def test_info(files):
     found = json.loads(good("info", "rows.tif", "cols.tif", "--json"))
     assert found == info.inspect_grid(("rows.tif", "cols.tif"), col_band=1).to_dict()
     assert json.loads(good("info", "grid.tif", "--json", "--grid-nodata", "none"))["void_nodes"] == 1
+    with_more = json.loads(good("info", "grid.tif", "--json", "-r", 3, 4, "--source", "grid.tif"))
+    assert with_more == info.inspect_grid("grid.tif", resolution=(3, 4), source="grid.tif").to_dict()
+
+
+def test_what_looks_wrong_in_a_grid_is_said_in_options(files, rasters, tmp_path):
+    grid = rasters.reader(np.zeros((2, 20, 30), np.float32)).name
+    assert "pass --displacement" in good("info", grid)
+    made = run("densify", grid, "moved.tif", "-r", 3, 4)
+    assert (made.exit_code, "WARNING: on the whole" in made.stderr, "pass --displacement" in made.stderr) == (0, 1, 1)
+    refused = run("densify", grid, "strict.tif", "-r", 3, 4, "--strict")
+    assert (refused.exit_code, os.path.exists("strict.tif")) == (1, False)
 
 
 def test_preview(files):

@@ -6,6 +6,8 @@ import json
 
 import numpy as np
 import pytest
+from affine import Affine
+from rasterio.warp import transform
 
 import gridr_numba as gn
 from gridr_numba.doors import inspection as info
@@ -84,7 +86,7 @@ def test_folds_where_the_grid_turns_back(rasters, mirrored):
 
 
 def test_a_good_grid_has_no_folds_and_no_warnings(rasters):
-    for nodes in (mapping(), mapping()[:, ::-1].copy(), mapping()[:, :, ::-1].copy(), mapping().astype(np.float32)):
+    for nodes in (mapping(), mapping()[:, ::-1, ::-1].copy(), mapping().astype(np.float32), np.rint(mapping())):
         found = inspect(rasters, nodes)
         assert (found.folded_cells, found.cells, found.warnings) == (0, 39 * 29, ())
 
@@ -99,23 +101,6 @@ def test_the_estimate_bounds_the_true_error(rasters):
     found = inspect(rasters, nodes)
     for band, error in zip((found.row, found.col), np.abs(dense - truth).max(axis=(1, 2)), strict=True):
         assert 0.5 * error < band.bilinear_error < 4 * error
-
-
-@pytest.mark.usefixtures("window_rows")
-def test_x_y(rasters):
-    found = inspect(rasters, mapping()[::-1].copy())
-    assert len(found.warnings) == 1
-    assert "they look like (x, y); exchange row_band and col_band" in found.warnings[0]
-    assert inspect(rasters, mapping()[::-1].copy(), row_band=2, col_band=1).warnings == ()
-
-
-@pytest.mark.parametrize("swapped", [False, True])
-def test_displacements(rasters, swapped):
-    i, j = np.meshgrid(np.arange(40), np.arange(30), indexing="ij")
-    shifts = np.stack([12 + 3 * np.sin(j / 9), -4 + 2 * np.cos(i / 5)])
-    found = inspect(rasters, shifts[::-1].copy() if swapped else shifts)
-    assert len(found.warnings) == 1
-    assert "they look like displacements, as OTB's grids hold them" in found.warnings[0]
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 30), (40, 1), (2, 2)])
@@ -165,3 +150,252 @@ def test_bad_arguments(rasters, options, message):
         info.inspect_grid("missing.tif")
     with pytest.raises(ValueError, match="grid must be"):
         info.inspect_grid(("a.tif", "b.tif", "c.tif"))
+
+
+# -- what looks like a mistake ------------------------------------------------------------------------------------
+
+ROW, COL = np.meshgrid(np.arange(60.0), np.arange(50.0), indexing="ij")
+STEP = 4
+RELIEF = np.stack([np.sin(ROW / 7) * np.cos(COL / 5), np.cos(ROW / 4 + COL / 9)])
+
+
+def turned(degrees, *, step=STEP, relief=2.0):
+    """Positions as in CNES shareloc's epipolar grids: a raster that is turned in the source, with relief."""
+    sine, cosine = np.sin(np.deg2rad(degrees)), np.cos(np.deg2rad(degrees))
+    nodes = np.stack([cosine * ROW - sine * COL, sine * ROW + cosine * COL]) * step
+    return nodes - nodes.min(axis=(1, 2), keepdims=True) + 500 + relief * RELIEF
+
+
+def displacements(degrees):
+    """What turns the raster about its first pixel, less the pixel's own place."""
+    sine, cosine = np.sin(np.deg2rad(degrees)), np.cos(np.deg2rad(degrees))
+    place = np.stack([ROW, COL]) * STEP
+    return np.stack([(cosine - 1) * place[0] - sine * place[1], sine * place[0] + (cosine - 1) * place[1]])
+
+
+def geographic(*, south_up=False):
+    """Latitudes and longitudes of the nodes of a map grid."""
+    xs, ys = 500000 + COL * 300, 4800000 - (ROW[::-1] if south_up else ROW) * 300
+    lon, lat = transform("EPSG:32631", "EPSG:4326", xs.ravel(), ys.ravel())
+    return np.stack([np.reshape(lat, ROW.shape), np.reshape(lon, ROW.shape)])
+
+
+def photo(size=100):
+    """Bands like an image's: alike, rough, with detail at every scale."""
+    rng = np.random.default_rng(3)
+    places = np.arange(size)
+    grey = np.zeros((size, size))
+    for k in range(1, 8):
+        coarse = rng.normal(size=(2**k + 1,) * 2) / 2**k
+        at = places * 2**k // size
+        grey += coarse[np.ix_(at, at)]
+    grey = (grey - grey.min()) / np.ptp(grey) * 220
+    bands = np.stack([grey + rng.normal(0, 6, grey.shape) + shift for shift in (10, 20, 0)])
+    return np.clip(bands, 0, 255).astype(np.uint8)
+
+
+X_Y = "they look like (x, y); exchange row_band and col_band"
+MOVED = "they look like displacements, as OTB's grids hold them"
+LON_LAT = "they look like longitudes and latitudes"
+WAVES = np.stack([12 + 3 * np.sin(COL / 9), -4 + 2 * np.cos(ROW / 5)])
+LOOKS = {
+    **{f"turned by {angle}": (turned(angle), ()) for angle in (0, 45, 87, 135, 180, -95)},
+    **{f"turned by {angle}, x and y": (turned(angle)[::-1], (X_Y,)) for angle in (0, 87, 180, -95)},
+    "rows upwards": (turned(3)[:, ::-1], ("the grid mirrors the source", "unless the source or the raster is")),
+    "columns leftwards": (turned(3)[:, :, ::-1], ("the grid mirrors the source",)),
+    "finer than the source": (turned(2, step=0.3, relief=0.01), ()),
+    "whole numbers": (np.rint(turned(2)).astype(np.int32), ()),
+    "float32": (turned(2).astype(np.float32), ()),
+    "waves": (WAVES.astype(np.float32), (MOVED, "pass displacement=True")),
+    "waves, x and y": (WAVES[::-1].astype(np.float32), (MOVED,)),
+    "nothing moves": (np.zeros((2, 60, 50), np.float32), (MOVED,)),
+    "along rows alone": (np.stack([0 * ROW, 7 + np.sin(COL / 3)]).astype(np.float32), (MOVED,)),
+    "large waves": (np.stack([40 * np.sin(COL / 4 + ROW / 9), 50 * np.cos(ROW / 5)]).astype(np.float32), (MOVED,)),
+    "a shear": (np.stack([0.01 * COL, 0.02 * ROW]).astype(np.float32), (MOVED,)),
+    "turned a little": (displacements(0.5).astype(np.float32), (MOVED,)),
+    "turned more": (displacements(8).astype(np.float32), (MOVED,)),
+    "turned back": (displacements(-30).astype(np.float32), (MOVED,)),
+    "latitude, longitude": (geographic(), (LON_LAT, "map_to_pixel")),
+    "longitude, latitude": (geographic()[::-1], (LON_LAT,)),
+    "longitude, latitude in float32": (geographic()[::-1].astype(np.float32), (LON_LAT,)),
+    "from south to north": (geographic(south_up=True), (LON_LAT,)),
+    "a photo": (photo()[:2], ("an image",)),
+    "a part of a photo": (photo(200)[:2, ::10, ::10], ("an image",)),
+    "a grey photo": (photo()[[0, 0]], ("an image",)),
+    "noise": (np.random.default_rng(1).random((2, 40, 40)) * 1000, ("turns back on itself", "an image")),
+    "columns that do not change": (np.stack([10 * ROW, 0 * ROW + 5]), ("have no area in the source",)),
+    "before the image": (turned(0) - 9000, ("0 % of the nodes lie in an image", "source_offset")),
+    "huge": (np.stack([ROW, COL]) * 1e306, ()),
+}
+
+
+@pytest.mark.parametrize("name", LOOKS)
+def test_what_a_grid_looks_like(rasters, tmp_path, name):
+    """One warning, in `info` and in `densify`, which says what was seen and what to try; or none."""
+    nodes, words = LOOKS[name]
+    grid = rasters.reader(np.ascontiguousarray(nodes)).name
+    resolution = (STEP, STEP) if nodes[0].shape == ROW.shape else (2, 2)
+    found = info.inspect_grid(grid, resolution=resolution).warnings
+    made = gn.densify(grid, tmp_path / "out.tif", resolution=resolution, verify=False)
+    assert made.warnings == found
+    assert len(found) == bool(words)
+    for word in words:
+        assert word in found[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        *((name, {"grid_order": "xy"}) for name in LOOKS if name.startswith("turned by") and name.endswith("x and y")),
+        *(
+            (name, {"displacement": True})
+            for name in ("waves", "nothing moves", "along rows alone", "a shear", "turned a little", "turned more")
+        ),
+        ("waves, x and y", {"displacement": True, "grid_order": "xy"}),
+        ("turned back", {"displacement": True, "source_offset": (-300, -300)}),
+        ("before the image", {"source_offset": (-9000, -9000)}),
+    ],
+)
+def test_what_is_said_of_a_grid_makes_it_one_to_which_nothing_is_said(rasters, tmp_path, name, options):
+    """Nodes are inspected as they are used: displaced, in the order that is said, from the source's first pixel."""
+    nodes, words = LOOKS[name]
+    assert words
+    grid = rasters.reader(np.ascontiguousarray(nodes)).name
+    made = gn.densify(grid, tmp_path / "out.tif", resolution=(STEP, STEP), verify=False, strict=True, **options)
+    assert made.warnings == ()
+
+
+def test_displacements_of_a_turned_raster_are_seen_without_a_resolution_too(rasters):
+    """They are nearly all negative then, in one band or the other."""
+    assert "pass displacement=True" in inspect(rasters, displacements(-30)).warnings[0]
+
+
+@pytest.mark.usefixtures("window_rows")
+def test_the_windows_of_info_do_not_matter(rasters):
+    for nodes, words in ((mapping()[::-1].copy(), X_Y), (WAVES[:, :40, :30].copy(), MOVED)):
+        found = inspect(rasters, nodes)
+        assert len(found.warnings) == 1
+        assert words in found.warnings[0]
+    assert inspect(rasters, mapping()[::-1].copy(), row_band=2, col_band=1).warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("nodes", "shape", "words"),
+    [
+        (turned(0), (800, 720), ()),
+        (turned(0)[::-1], (740, 700), (X_Y,)),
+        (turned(0)[:, :, ::-1], (800, 800), ("the grid mirrors the source",)),
+        (
+            turned(0)[:, ::-1] + np.reshape([500, 0], (2, 1, 1)),
+            (3000, 700),
+            (),
+        ),  # mirrored: exchanged it would lie outside
+        (
+            turned(90) + np.reshape([0, 3000], (2, 1, 1)),
+            (4000, 800),
+            ("0 % of the nodes lie in the source of (4000, 800)", X_Y),
+        ),
+        (turned(0) + 9000, (800, 720), ("0 % of the nodes lie in the source of (800, 720)", "source_offset")),
+        (
+            turned(0) + np.reshape([0, 150], (2, 1, 1)),
+            (10000, 720),
+            (),
+        ),  # at the image's edge: exchanged all would lie inside
+    ],
+)
+def test_where_the_source_is_known(rasters, tmp_path, nodes, shape, words):
+    image = rasters.reader(np.zeros(shape, np.uint8)).name
+    grid = rasters.reader(np.ascontiguousarray(nodes)).name
+    found = info.inspect_grid(grid, source=image, resolution=(STEP, STEP)).warnings
+    made = gn.densify(grid, tmp_path / "out.tif", source=image, resolution=(STEP, STEP), verify=False)
+    assert made.warnings == found
+    assert len(found) == bool(words)
+    for word in words:
+        assert word in found[0]
+
+
+@pytest.mark.parametrize("block", [16, 64])
+@pytest.mark.parametrize("resolution", [(1, 1), (2, 3), (7, 5)])
+def test_densify_counts_each_node_and_each_cell_of_its_window_once(rasters, tmp_path, monkeypatch, resolution, block):
+    """Windows of blocks along both axes share rows and columns of nodes."""
+    surveys = []
+    monkeypatch.setattr("gridr_numba.engine.survey.NodeSurvey.doubts", lambda self: surveys.append(self) or ())
+    nodes = turned(20)
+    nodes[0, 5:9, 7] = np.nan
+    (rr, rc), rows, cols = resolution, slice(3, 50), slice(2, 44)
+    window = ((3 * rr, 49 * rr + 1), (2 * rc, 43 * rc + 1))
+    gn.densify(
+        rasters.reader(nodes).name,
+        tmp_path / "out.tif",
+        resolution=resolution,
+        window=window,
+        memory_budget=700 * block**2 // 8,
+        creation_options={"TILED": True, "BLOCKXSIZE": block, "BLOCKYSIZE": block},
+    )
+    info.inspect_grid(rasters.reader(np.ascontiguousarray(nodes[:, rows, cols])).name)
+    made, whole = surveys
+    assert made.usable == whole.usable == 47 * 42 - 4
+    assert np.array_equal(made.ranges, whole.ranges)
+    assert made.means == pytest.approx(whole.means, rel=1e-12)
+    assert made.deviations == pytest.approx(whole.deviations, rel=1e-12)
+    assert made.fit.slope == pytest.approx(whole.fit.slope, rel=1e-9, abs=1e-9)
+    if min(resolution) > 1:  # else windows share no nodes, and the cells between them are nobody's
+        assert made.cells == whole.cells == 46 * 41 - 10
+
+
+def test_a_fit_is_that_of_least_squares(rasters, monkeypatch):
+    surveys = []
+    monkeypatch.setattr("gridr_numba.engine.survey.NodeSurvey.doubts", lambda self: surveys.append(self) or ())
+    nodes = turned(20) + 1e6
+    nodes[1, 30:, 20:] = np.nan
+    inspect(rasters, nodes)
+    known = ~np.isnan(nodes[1])
+    places = np.stack([np.ones(known.sum()), ROW[known], COL[known]], axis=1)
+    for band in (0, 1):
+        values = nodes[band][known]
+        coefficients, squares, *_ = np.linalg.lstsq(places, values, rcond=None)
+        assert surveys[0].fit.slope[band] == pytest.approx(coefficients[1:], rel=1e-9)
+        whole = ((values - values.mean()) ** 2).sum()
+        assert surveys[0].fit.remainder[band] == pytest.approx(squares[0] / whole, rel=1e-6, abs=1e-12)
+
+
+def test_a_photo_is_not_densified_in_silence(rasters, tmp_path, caplog):
+    grid, out = rasters.reader(photo()).name, tmp_path / "out.tif"
+    with pytest.raises(gn.StrictError, match="an image"):
+        gn.densify(grid, out, resolution=(2, 2), strict=True)
+    assert list(tmp_path.glob("out*")) == []
+    (warning,) = gn.densify(grid, out, resolution=(2, 2)).warnings
+    assert warning in caplog.text
+
+
+def test_a_mask_alone_is_made_without_a_word_of_nodes(rasters, tmp_path):
+    mask = rasters.reader(np.ones((60, 50), np.uint8)).name
+    made = gn.densify(None, None, shape=(60, 50), mask=mask, mask_out=tmp_path / "out.tif", resolution=(2, 2))
+    assert made.warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("resolution", "size", "warned"),
+    [
+        ((24, 32), (32.0, 24.0), True),
+        ((32, 24), (32.0, 24.0), False),
+        ((24, 32), (31.0, 24.0), True),  # nearly square, exchanged
+        ((24, 32), (32.0, 48.0), False),  # long either way
+        ((10, 10), (32.0, 24.0), False),  # exchanged is the same
+        ((24, 25), (25.0, 24.0), True),
+        ((30, 31), (30.5, 30.5), False),
+    ],
+)
+@pytest.mark.parametrize("angle", [0, 30])
+def test_a_resolution_that_seems_exchanged(rasters, tmp_path, resolution, size, warned, angle):
+    place = Affine.translation(1000, 9000) @ Affine.rotation(angle) @ Affine.scale(size[1], -size[0])
+    grid = rasters.reader(turned(0), crs="EPSG:32631", transform=place).name
+    made = gn.densify(grid, tmp_path / "out.tif", resolution=resolution, window=((0, 30), (0, 30)))
+    assert info.inspect_grid(grid, resolution=resolution).warnings == made.warnings
+    assert len(made.warnings) == warned
+    if warned:
+        assert f"{resolution[1]}, {resolution[0]} would make square ones" in made.warnings[0]
+
+
+def test_a_grid_that_lies_nowhere_has_no_pixels_to_be_square(rasters, tmp_path):
+    assert inspect(rasters, turned(0), resolution=(24, 32)).warnings == ()

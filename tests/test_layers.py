@@ -28,7 +28,7 @@ ROOMS = [
 ]
 # Within a folder.
 FILES = {
-    "kernels": [{"jit"}, {"bilinear", "checksum", "scanline"}],
+    "kernels": [{"jit"}, {"bilinear", "checksum", "scanline", "survey"}],
     "files": [
         {"crs", "gdal", "locks", "partial", "vrt"},
         {"bands", "whole_file"},
@@ -45,7 +45,13 @@ FILES = {
         {"projected"},
         {"files"},
     ],
-    "engine": [{"background", "codes", "coordinates", "counts", "memory"}, {"dense"}, {"job"}, {"step"}, {"loop"}],
+    "engine": [
+        {"background", "codes", "coordinates", "counts", "memory", "survey"},
+        {"dense"},
+        {"job"},
+        {"step"},
+        {"loop"},
+    ],
     "doors": [
         {"build_grid", "chains", "grid_rasterize", "legend", "paint", "placement"},
         {"build_mask", "densify", "inspection", "preview"},

@@ -27,6 +27,7 @@ from .options import (
     message_options,
     overwrite_option,
     polygon_file_options,
+    resolution_if_known_option,
     resolution_of_polygons_option,
 )
 
@@ -43,6 +44,8 @@ def main() -> None:
 @click.argument("colgrid", required=False)
 @grid_band_options
 @grid_nodata_option
+@resolution_if_known_option
+@click.option("--source", metavar="IMAGE", help="The image that is looked up; its shape says what lies in it.")
 @allow_vrt_option
 @click.option("--json", "as_json", is_flag=True, help="As JSON, for programs.")
 @message_options
@@ -50,7 +53,7 @@ def info(grid: str, colgrid: str | None, col_band: int | None, as_json: bool, **
     """Say what a coarse grid holds.
 
     Shape, type, statistics and void nodes, the part of the source that it looks up, the largest bilinear error, folds,
-    and warnings where its bands look like x and y, or like displacements.
+    and warnings where its bands look like x and y, displacements, longitudes and latitudes, or an image's.
     """
     from ..doors.inspection import inspect_grid
 

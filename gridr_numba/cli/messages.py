@@ -118,11 +118,16 @@ def _open_standard_streams() -> None:
 
 # What the package's messages call by its Python name, and the command line otherwise.
 _SPOKEN = [
-    (r"\b(overwrite|repair_geometry|allow_vrt|overviews)=True\b", lambda match: "--" + match[1].replace("_", "-")),
+    (
+        r"\b(overwrite|repair_geometry|allow_vrt|overviews|displacement)=True\b",
+        lambda match: "--" + match[1].replace("_", "-"),
+    ),
     (r"\bstrict=True\b", "--strict"),
     (r"\bsee allow_vrt\b", "see --allow-vrt"),
     (r"\bpass grid_nodata=\(\)", "give --grid-nodata none"),
     (r"\bmemory_budget\b", "--memory"),
+    (r"\bsee grid_order\b", "see --xy"),
+    (r"\bsource_offset\b", "--source-offset"),
     (r"\bgeometry_layer\b", "--layer"),
     (r"\bgeometry_crs\[0\]", "--valid-crs"),
     (r"\bgeometry_crs\[1\]", "--invalid-crs"),

@@ -64,7 +64,9 @@ class _OneOrTwo(click.Option):  # type: ignore[misc]
         option.process = take_both
 
 
-def _resolution(_: click.Context, parameter: click.Parameter, value: str) -> int | tuple[int, int]:
+def _resolution(_: click.Context, parameter: click.Parameter, value: str | None) -> int | tuple[int, int] | None:
+    if value is None:
+        return None
     try:
         numbers = [int(text) for text in value.split()]
     except ValueError:
@@ -179,6 +181,14 @@ resolution_of_polygons_option = click.option(
     show_default=True,
     metavar="ROW [COL]",
     help="Dense pixels a pixel of FILE, where it is a coarse grid and polygons are in dense pixels.",
+)
+resolution_if_known_option = click.option(
+    "-r",
+    "--resolution",
+    cls=_OneOrTwo,
+    callback=_resolution,
+    metavar="ROW [COL]",
+    help="Dense pixels a node; one number is for both. With it more mistakes are recognised.",
 )
 mask_valid_value_option = click.option(
     "--mask-valid-value",

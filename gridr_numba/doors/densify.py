@@ -24,6 +24,7 @@ from ..engine.counts import Tally
 from ..engine.job import GridIn, GridOut, Inputs, Job, MaskOut, MaskRules, Outputs, Services, Warnings, job_of
 from ..engine.loop import run_windows
 from ..engine.step import DenseStep
+from ..engine.survey import NodeSurvey
 from ..errors import DtypeError, GridrValueError, StrictError
 from ..files.bands import SinkBand
 from ..files.cog import Cog, cog_options
@@ -301,7 +302,8 @@ def densify(
             job = job_of("densify", place.extent, Inputs(grid_in, mask_in, polygons), rules, outputs, limits)
             counts, checksums = Tally(0 if grid_in is None else 2), Checksums() if verify else None
             watch = None if checksums is None else checksums.watch
-            services = Services(warn, counts, watch, checks.progress(progress))
+            survey = None if grid_in is None else NodeSurvey(place.extent.resolution, sources.source_shape)
+            services = Services(warn, counts, survey, watch, checks.progress(progress))
             check_space(files.all)
             warn_of_sidecars(files.all, files.inputs, warn)
         _make(job, services, files, checksums, stages, strict=strict)
@@ -338,7 +340,7 @@ def _make(
     """Make files at their partial paths, verify them, and put them in their places."""
     with partial_files(files.all):
         with stages("compute and write"):
-            run_windows(DenseStep(job, services.counts), job.limits, services)
+            run_windows(DenseStep(job, services.counts, services.survey), job.limits, services)
             with block_cache.at_most(job.limits.bounds.memory_budget):
                 for file in files.all:
                     file.close()

@@ -12,11 +12,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import checks
 from ..engine.job import GridIn
+from ..engine.survey import NodeSurvey
 from ..files.bands import WindowReader
-from ..files.inputs import open_grid
+from ..files.inputs import open_grid, open_raster
+from ..kernels.bilinear import void_nodes
 from ..window import Window
-from .placement import NAMES
+from .placement import NAMES, resolution_doubts
 
 Floats = NDArray[np.float64]
 
@@ -24,15 +27,6 @@ Floats = NDArray[np.float64]
 _NODES_A_WINDOW = 1 << 20
 # Rows read again with the next window: a second difference takes three.
 _LEAD = 2
-
-_DISPLACEMENTS = (
-    "the coordinates range over less than half a source pixel a node, along rows and along columns: they look like "
-    "displacements, as OTB's grids hold them, to which each node's own position must be added"
-)
-_X_Y = (
-    "the row band changes mostly along columns and the column band along rows: they look like (x, y); exchange "
-    "row_band and col_band, unless the source image is turned by about 90 degrees"
-)
 
 
 @dataclass(frozen=True)
@@ -86,6 +80,7 @@ class GridInfo:
         Cells of four nodes of which none is void; those in which the mapping's Jacobian determinant has, somewhere,
         the sign that it has not in most of the grid.
     warnings : tuple of str
+        What looks like a mistake, as `densify` warns of it: what was seen, and what to try.
     """
 
     shape: tuple[int, int]
@@ -141,6 +136,8 @@ def _range(band: BandInfo) -> str:
 def inspect_grid(
     grid: object,
     *,
+    resolution: int | tuple[int, int] | None = None,
+    source: object = None,
     row_band: int = 1,
     col_band: int = 2,
     grid_nodata: float | tuple[float, ...] | None = None,
@@ -152,6 +149,10 @@ def inspect_grid(
     ----------
     grid : path or pair of paths
         A pair is (row file, column file).
+    resolution : int or tuple of int, optional
+        Dense pixels a node, as in `densify`: where it is known, large displacements are recognised too.
+    source : path, optional
+        The image that the coordinates look up: its shape says which of them lie in it. Its pixels are not read.
     row_band, col_band, grid_nodata, allow_vrt
         As in `densify`.
 
@@ -169,125 +170,67 @@ def inspect_grid(
     with ExitStack() as stack:
         rows, cols = open_grid(stack, grid, allow_vrt=allow_vrt)
         grid_in = GridIn.of(rows, cols, row_band, col_band, grid_nodata, NAMES).with_meaning()
-        scan = _Scan(grid_in)
-        for nodes, lead in _windows(grid_in):
-            with np.errstate(over="ignore", invalid="ignore"):  # of coordinates near the largest that there are
-                scan.add(nodes, lead)
+        step = None if resolution is None else checks.one_or_two_resolutions(resolution, "resolution")
+        image = None if source is None else stack.enter_context(open_raster(source, "source", allow_vrt=allow_vrt))
+        survey = NodeSurvey(step, None if image is None else image.shape)
+        scan = _Scan(grid_in, survey)
+        for nodes, first_row, lead in _windows(grid_in):
+            scan.add(nodes, first_row, lead)
         row, col = (_band_info(scan, grid_in, index) for index in (0, 1))
+        of_place = () if step is None else resolution_doubts(rows.transform, step)
         crs = rows.crs
         return GridInfo(
             shape=grid_in.shape,
             crs=None if crs is None else crs.to_string(),
             row=row,
             col=col,
-            void_nodes=scan.void,
-            cells=scan.cells,
-            folded_cells=scan.folded,
-            warnings=tuple(_warnings(scan, grid_in.shape)),
+            void_nodes=grid_in.shape[0] * grid_in.shape[1] - survey.usable,
+            cells=survey.cells,
+            folded_cells=survey.folded_cells,
+            warnings=(*of_place, *survey.doubts()),
         )
 
 
-def _windows(grid_in: GridIn) -> Iterator[tuple[Floats, int]]:
-    """Yield nodes (2, rows, columns) and how many of the rows came before."""
+def _windows(grid_in: GridIn) -> Iterator[tuple[Floats, int, int]]:
+    """Yield nodes (2, rows, columns), which row of the grid is their first, and how many of the rows came before."""
     height, width = grid_in.shape
     rows = max(1, _NODES_A_WINDOW // width)
     reader = WindowReader(grid_in.bands, np.float64)
     for start in range(0, height, rows):
         lead = min(_LEAD, start)
-        yield reader.read(Window(start - lead, min(start + rows, height), 0, width)), lead
-
-
-@dataclass
-class _Moments:
-    """Count, mean and sum of squared distances from it, merged piece by piece (Chan, Golub and LeVeque)."""
-
-    count: int = 0
-    mean: float = 0.0
-    squares: float = 0.0
-
-    def add(self, values: Floats) -> None:
-        if not values.size:
-            return
-        mean = float(values.mean())
-        total = self.count + values.size
-        away = mean - self.mean
-        self.squares += float(((values - mean) ** 2).sum()) + away**2 * self.count * values.size / total
-        self.mean += away * values.size / total
-        self.count = total
+        yield reader.read(Window(start - lead, min(start + rows, height), 0, width)), start - lead, lead
 
 
 @dataclass
 class _Scan:
-    """What is gathered from window to window; arrays have one item a band, then one an axis (rows, columns)."""
+    """What is gathered from window to window beside the survey; arrays have one item a band, then one an axis."""
 
     grid_in: GridIn
-    void: int = 0
-    cells: int = 0
+    survey: NodeSurvey
     nodata_nodes: NDArray[np.int64] = field(default_factory=lambda: np.zeros(2, np.int64))
     not_finite_nodes: NDArray[np.int64] = field(default_factory=lambda: np.zeros(2, np.int64))
-    moments: tuple[_Moments, _Moments] = field(default_factory=lambda: (_Moments(), _Moments()))
-    low: Floats = field(default_factory=lambda: np.full(2, np.inf))
-    high: Floats = field(default_factory=lambda: np.full(2, -np.inf))
-    steps: Floats = field(default_factory=lambda: np.zeros((2, 2)))
-    step_counts: NDArray[np.int64] = field(default_factory=lambda: np.zeros((2, 2), np.int64))
     bends: Floats = field(default_factory=lambda: np.full((2, 2), -np.inf))
-    corners: NDArray[np.int64] = field(default_factory=lambda: np.zeros(2, np.int64))
-    cells_with: NDArray[np.int64] = field(default_factory=lambda: np.zeros(2, np.int64))
 
-    def add(self, nodes: Floats, lead: int) -> None:
-        """Count a window; the first `lead` rows were counted before, and are there for differences."""
-        not_finite = np.logical_not(np.isfinite(nodes))
-        tagged = np.stack([np.isin(band, values) for band, values in zip(nodes, self.grid_in.nodata, strict=True)])
-        void = np.asarray(np.any(not_finite | tagged, axis=0))
-        self.void += int(void[lead:].sum())
-        self.nodata_nodes += tagged[:, lead:].sum(axis=(1, 2))
-        self.not_finite_nodes += not_finite[:, lead:].sum(axis=(1, 2))
-        usable = np.where(void, np.nan, nodes)
-        self.grid_in.write_coordinates(usable, Window.whole(void.shape), (1, 1))
-        new = usable[:, lead:]
-        for index in (0, 1):
-            values = new[index][np.logical_not(void[lead:])]
-            self.moments[index].add(values)
-            self.low[index] = min(self.low[index], values.min(initial=np.inf))
-            self.high[index] = max(self.high[index], values.max(initial=-np.inf))
-        self._add_differences(usable[:, max(lead - 1, 0) :], usable, axis=1)
-        self._add_differences(new, new, axis=2)
-        self._add_cells(usable[:, max(lead - 1, 0) :])
-
-    def _add_differences(self, for_first: Floats, for_second: Floats, *, axis: int) -> None:
-        for index in (0, 1):
-            first = np.abs(np.diff(for_first[index], 1, axis - 1))
-            second = np.abs(np.diff(for_second[index], 2, axis - 1))
-            self.steps[index, axis - 1] += np.nansum(first)
-            self.step_counts[index, axis - 1] += np.count_nonzero(~np.isnan(first))
-            bend = np.fmax.reduce(second, axis=None, initial=-np.inf)
-            self.bends[index, axis - 1] = max(self.bends[index, axis - 1], bend)
-
-    def _add_cells(self, nodes: Floats) -> None:
-        """Take the Jacobian's determinant at each cell's corners: it is linear within a cell, so they are extremes."""
-        down, right = np.diff(nodes, 1, 1), np.diff(nodes, 1, 2)
-        determinants = np.stack(
-            [
-                down[0][:, cols] * right[1][rows] - down[1][:, cols] * right[0][rows]
-                for cols in (slice(None, -1), slice(1, None))
-                for rows in (slice(None, -1), slice(1, None))
-            ]
-        )
-        self.cells += int((~np.isnan(determinants).any(axis=0)).sum())
-        for index, of_sign in enumerate((determinants > 0, determinants < 0)):
-            self.corners[index] += of_sign.sum()
-            self.cells_with[index] += of_sign.any(axis=0).sum()
-
-    @property
-    def folded(self) -> int:
-        """Cells with a corner of the rarer sign."""
-        return int(self.cells_with[int(np.argmin(self.corners))]) if self.corners.all() else 0
+    def add(self, nodes: Floats, first_row: int, lead: int) -> None:
+        """Count a window, and make its void nodes NaN; its first `lead` rows were counted before."""
+        new = nodes[:, lead:]
+        self.not_finite_nodes += np.count_nonzero(~np.isfinite(new), axis=(1, 2))
+        for index, values in enumerate(self.grid_in.nodata):
+            self.nodata_nodes[index] += np.isin(new[index], values).sum()
+        void_nodes(nodes, self.grid_in.nodata, (0, 0), np.empty(1, np.int64))
+        self.grid_in.write_coordinates(nodes, Window.whole(nodes.shape[1:]), (1, 1))
+        self.survey.add(nodes, (first_row, 0), (lead, 0))
+        for axis, bent in ((0, nodes), (1, new)):
+            with np.errstate(over="ignore", invalid="ignore"):  # of coordinates near the largest that there are
+                second = np.abs(np.diff(bent, 2, axis + 1))
+            largest = np.fmax.reduce(second, axis=(1, 2), initial=-np.inf)
+            self.bends[:, axis] = np.maximum(self.bends[:, axis], largest)
 
 
 def _band_info(scan: _Scan, grid_in: GridIn, index: int) -> BandInfo:
     dataset, band, _ = grid_in.bands[index]
-    moments = scan.moments[index]
-    known = moments.count > 0
+    survey = scan.survey
+    known = survey.usable > 0
     bends = scan.bends[index][np.isfinite(scan.bends[index])]
     tag = dataset.nodatavals[band - 1]
     return BandInfo(
@@ -298,21 +241,9 @@ def _band_info(scan: _Scan, grid_in: GridIn, index: int) -> BandInfo:
         nodata=tag if tag is None or math.isfinite(tag) else str(tag),
         nodata_nodes=int(scan.nodata_nodes[index]),
         not_finite_nodes=int(scan.not_finite_nodes[index]),
-        minimum=float(scan.low[index]) if known else None,
-        maximum=float(scan.high[index]) if known else None,
-        mean=moments.mean if known else None,
-        standard_deviation=math.sqrt(moments.squares / moments.count) if known else None,
+        minimum=float(survey.ranges[index, 0]) if known else None,
+        maximum=float(survey.ranges[index, 1]) if known else None,
+        mean=float(survey.means[index]) if known else None,
+        standard_deviation=float(survey.deviations[index]) if known else None,
         bilinear_error=float(bends.sum()) / 8.0 if bends.size else None,
     )
-
-
-def _warnings(scan: _Scan, shape: tuple[int, int]) -> Iterator[str]:
-    """Judge what the bands look like; displacements first, which may change along either axis."""
-    if not scan.step_counts.all():
-        return  # no two nodes side by side
-    if all(scan.high[axis] - scan.low[axis] < 0.5 * (shape[axis] - 1) for axis in (0, 1)):
-        yield _DISPLACEMENTS
-        return
-    (row_down, row_right), (col_down, col_right) = scan.steps / scan.step_counts
-    if row_right > row_down and col_down > col_right:
-        yield _X_Y

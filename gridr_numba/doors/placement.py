@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from math import hypot
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +62,11 @@ class Sources:
         """The files that must not be overwritten."""
         datasets = (self.rows, self.cols, self.mask, self.like, self.image)
         return [Path(name) for dataset in datasets if dataset is not None for name in dataset.files]
+
+    @property
+    def source_shape(self) -> Pair | None:
+        """Rows and columns of the source image; None where none is given."""
+        return None if self.image is None else self.image.shape
 
     @property
     def source_area(self) -> tuple[Range, Range] | None:
@@ -202,6 +209,8 @@ def _place(sources: Sources, resolution: Pair, warn: Warn) -> tuple[Any, Any]:
         for other, name in ((sources.cols, "grid[1]"), (sources.mask, "mask")):
             if other is not None:
                 _check_same_place(other, name, nodes, nodes.transform, (_SAME_NODE, _SAME_NODE))
+        for doubt in resolution_doubts(nodes.transform, resolution):
+            warn(doubt)
         if nodes.gcps[0]:
             warn(f"{nodes.name!r} is placed by ground control points, which the outputs do not get")
     dense = None
@@ -214,6 +223,32 @@ def _place(sources: Sources, resolution: Pair, warn: Warn) -> tuple[Any, Any]:
         # half a node is let pass, and the image's word is taken.
         _check_same_place(sources.like, "like", nodes, dense, (resolution[0] / 2, resolution[1] / 2))
     return sources.like.crs, None if sources.like.transform.is_identity else sources.like.transform
+
+
+# How much longer than wide, or wider than long, pixels may be and still be called square.
+_SQUARE = 1.05
+
+
+def resolution_doubts(transform: Any, resolution: Pair) -> Iterator[str]:
+    """Doubt a resolution that makes long pixels of nodes with this transform, and exchanged would make square ones.
+
+    The identity is no transform.
+    """
+    if transform.is_identity:
+        return
+    a, b, _, d, e, _ = tuple(transform)[:6]
+    node = hypot(b, e), hypot(a, d)
+
+    def pixel(down: int, across: int) -> tuple[float, float, float]:
+        height, width = node[0] / down, node[1] / across
+        return height, width, max(height, width) / min(height, width)
+
+    (rr, rc), given, exchanged = resolution, pixel(*resolution), pixel(*resolution[::-1])
+    if given[2] > _SQUARE >= exchanged[2]:
+        yield (
+            f"resolution {rr}, {rc} (along rows, along columns) makes pixels of {given[0]:.6g} down by {given[1]:.6g} "
+            f"across, and {rc}, {rr} would make square ones of {exchanged[0]:.6g}: look whether the two are exchanged"
+        )
 
 
 # In pixels of the raster that is compared.

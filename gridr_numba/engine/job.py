@@ -25,6 +25,7 @@ from ..window import Window
 from .coordinates import AS_STORED, Meaning
 from .counts import Tally
 from .dense import compiled_for, largest_float64_in
+from .survey import NodeSurvey
 
 
 @dataclass(frozen=True)
@@ -402,6 +403,8 @@ class Services:
     warn : Warnings
     counts : Tally or None
         Counts pixels by cause, and the range of the coordinates.
+    survey : NodeSurvey or None
+        Doubts the grid's nodes.
     watch : Watch or None
         Told of each window as its file gets it.
     progress : Progress or None
@@ -410,6 +413,7 @@ class Services:
 
     warn: Warnings
     counts: Tally | None = None
+    survey: NodeSurvey | None = None
     watch: Watch | None = None
     progress: Progress | None = None
 

@@ -19,6 +19,7 @@ from .codes import write_codes
 from .counts import Tally
 from .dense import NO_BYTES, NO_GRID, DenseOptions, densify_window
 from .job import Job
+from .survey import NodeSurvey
 
 
 class Target(NamedTuple):
@@ -76,11 +77,13 @@ class DenseStep(Step):
     job : Job
     counts : Tally, optional
         Counts pixels by cause, and the range of the coordinates.
+    survey : NodeSurvey, optional
+        Doubts the nodes; what it says is warned of in the end.
     """
 
-    def __init__(self, job: Job, counts: Tally | None = None) -> None:
+    def __init__(self, job: Job, counts: Tally | None = None, survey: NodeSurvey | None = None) -> None:
         self.name, self.window, self.resolution = job.name, job.extent.window, job.extent.resolution
-        self._inputs, self._counts = job.inputs, counts
+        self._inputs, self._counts, self._survey = job.inputs, counts, survey
         self._grid_out, self._mask_out = job.outputs.grid, job.outputs.mask
         # Whether it matters which pixels the masks make invalid.
         self._wants_mask = self._mask_out is not None or job.rules.fill is not None or counts is not None
@@ -150,12 +153,14 @@ class DenseStep(Step):
             write_codes(mask, self._mask_out.values, codes)
 
     def report(self, warn: Warn) -> None:
-        """Warn of nodes that look like coordinates and equal a nodata tag."""
+        """Warn of nodes that look like coordinates and equal a nodata tag, and of those that do not look like them."""
         if self._tagged:
             warn(
                 f"{self._tagged} nodes are finite numbers and invalid because they equal the nodata tag of their band; "
                 "if they are coordinates, pass grid_nodata=()"
             )
+        for doubt in () if self._survey is None else self._survey.doubts():
+            warn(doubt)
 
     def _dense_options(self, job: Job) -> DenseOptions:
         fill, grid_out, source = job.rules.fill, job.outputs.grid, job.rules.source_area or ()
@@ -178,6 +183,9 @@ class DenseStep(Step):
         void_nodes(nodes, self._inputs.grid.nodata, piece.shared_nodes_row_col, tagged)
         self._tagged += int(tagged[0])
         self._inputs.grid.write_coordinates(nodes, piece.nodes, self.resolution)
+        if self._survey is not None:
+            first = piece.nodes.row_start, piece.nodes.col_start
+            self._survey.add(nodes, first, piece.shared_nodes_row_col)
         return nodes
 
     def _valid(self, piece: Piece) -> NDArray[np.uint8]:
