@@ -26,6 +26,7 @@ _HOMES = {
     "DEFAULT_IO_STRIP_SIZE": "types",
     "DEFAULT_NCPU": "types",
     "MASK_BINARY_THRESHOLD": "types",
+    "Cause": "types",
     "GeometryType": "types",
     "GridRIOMode": "types",
     "GridRasterizeAlg": "types",
@@ -41,7 +42,39 @@ _HOMES = {
     "StrictError": "errors",
 }
 
-__all__ = ["__version__", *_HOMES]
+# Written out, since type checkers read it as it stands.
+__all__ = [
+    "DEFAULT_CPU_TILE_SHAPE",
+    "DEFAULT_IO_STRIP_SIZE",
+    "DEFAULT_NCPU",
+    "MASK_BINARY_THRESHOLD",
+    "Cause",
+    "DatasetError",
+    "DensifyReport",
+    "DtypeError",
+    "GeometryType",
+    "GridRIOMode",
+    "GridRasterizeAlg",
+    "GridrError",
+    "GridrTypeError",
+    "GridrValueError",
+    "InvalidGeometryError",
+    "ShapelyPredicate",
+    "StrictError",
+    "Validity",
+    "__version__",
+    "build_grid",
+    "build_grid_mask_chain",
+    "build_mask",
+    "build_mask_chain",
+    "dense_transform",
+    "densify",
+    "grid_full_resolution_shape",
+    "grid_rasterize",
+    "grid_resolution_window",
+    "map_to_pixel",
+    "pixel_to_map",
+]
 
 if TYPE_CHECKING:
     from .doors.build_grid import build_grid
@@ -65,6 +98,7 @@ if TYPE_CHECKING:
         DEFAULT_IO_STRIP_SIZE,
         DEFAULT_NCPU,
         MASK_BINARY_THRESHOLD,
+        Cause,
         GeometryType,
         GridRasterizeAlg,
         GridRIOMode,
@@ -82,4 +116,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted(__all__)

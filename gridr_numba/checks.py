@@ -273,10 +273,11 @@ def strip_size(value: object) -> int:
 
 
 def progress(value: object) -> Any:
-    """Take a callable for progress, or None."""
-    if value is not None and not callable(value):
+    """Take a callable for progress, True for a bar, or False or None for nothing."""
+    if value is not None and not isinstance(value, bool) and not callable(value):
         raise GridrTypeError(
-            f"progress must be a callable (pixels_done, pixels_total) or None, not {value!r}", argument="progress"
+            f"progress must be a callable (pixels_done, pixels_total), True for a bar, or None, not {value!r}",
+            argument="progress",
         )
     return value
 

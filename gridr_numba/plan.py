@@ -12,13 +12,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from math import lcm
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .checks import integer_pair
-from .types import GridRIOMode, Pair
+from .types import GridRIOMode, Pair, WindowPairs
 from .window import Window
 
 
@@ -51,7 +50,9 @@ def grid_full_resolution_shape(shape: tuple[int, int], resolution: tuple[int, in
     return (node_rows - 1) * rr + 1, (node_cols - 1) * rc + 1
 
 
-def grid_resolution_window(resolution: tuple[int, int], win: Any) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def grid_resolution_window(
+    resolution: tuple[int, int], win: WindowPairs
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return the nodes that a dense window needs, and the window as seen from the first of them.
 
     GRIDR's name and convention: windows are inclusive pairs ``((first_row, last_row), (first_col, last_col))``.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum, IntFlag
+from os import PathLike
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, Union
 
 if TYPE_CHECKING:
@@ -100,6 +101,12 @@ Pair = tuple[int, int]
 
 #: The least and the largest.
 Range = tuple[float, float]
+
+#: A file's name.
+FilePath = str | PathLike[str]
+
+#: Two pairs of integers, of rows and of columns; what they mean, half-open or inclusive, the door says.
+WindowPairs: TypeAlias = "Sequence[Sequence[int]] | NDArray[np.integer[Any]]"
 
 #: Called with (pixels done, pixels in all).
 Progress = Callable[[int, int], object]

@@ -25,6 +25,7 @@ ROOMS = [
     {"doors"},
     {"demo"},
     {"cli"},
+    {"__main__"},
 ]
 # Within a folder.
 FILES = {
@@ -46,7 +47,7 @@ FILES = {
         {"files"},
     ],
     "engine": [
-        {"background", "codes", "coordinates", "counts", "memory", "survey"},
+        {"background", "codes", "coordinates", "counts", "memory", "progress", "survey"},
         {"dense"},
         {"job"},
         {"step"},
@@ -77,7 +78,7 @@ KEEPERS = {
         "demo",
     },
     "click": {"cli"},
-    "tqdm": {"cli"},
+    "tqdm": {"engine.progress"},
 }
 
 

@@ -6,14 +6,13 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..types import Cause
 from .messages import QUIET
 from .options import (
     coordinate_options,
@@ -27,7 +26,6 @@ from .options import (
 )
 
 if TYPE_CHECKING:
-    from ..doors.densify import DensifyReport
     from ..types import Progress
 
 
@@ -126,47 +124,14 @@ def _densify(
         if file is not None:
             file.write(json.dumps(done.to_dict(), indent=2).encode() + b"\n")
     if not context.meta.get(QUIET):
-        click.echo("\n".join(_summary(done)))
+        click.echo(done.to_text())
 
 
 @contextmanager
 def _bar(context: click.Context) -> Iterator[Progress]:
     """Show a progress bar on a terminal, and nothing in a pipe."""
-    from tqdm import tqdm
+    from ..engine.progress import progress_bar
 
     hidden = True if context.meta.get(QUIET) else None  # None: tqdm looks whether stderr is a terminal
-    with tqdm(unit="px", unit_scale=True, disable=hidden, leave=False, dynamic_ncols=True, file=sys.stderr) as bar:
-
-        def advance(pixels_done: int, pixels: int) -> None:
-            bar.total = pixels
-            bar.update(pixels_done - bar.n)
-
+    with progress_bar(None, disable=hidden, leave=False, dynamic_ncols=True, file=sys.stderr) as advance:
         yield advance
-
-
-def _summary(report: DensifyReport) -> Iterator[str]:
-    how = "verified" if report.verified else "not verified"
-    for name, path in (("grid", report.grid), ("mask", report.mask)):
-        if path is not None:
-            yield f"{name:8} {path}, {how}"
-    if report.applied:
-        yield f"applied  {', '.join(_applied(report.applied))}"
-    rows, cols = report.shape
-    share = 100 * report.valid_pixels / (rows * cols)
-    yield f"pixels   {rows} x {cols}, {report.valid_pixels:,} valid ({share:.1f} %)"
-    labels = {cause.key: cause.label for cause in Cause}
-    if causes := [f"{labels[key]} {count:,}" for key, count in report.invalid_pixels.items() if count]:
-        yield f"invalid  {', '.join(causes)}"
-    if report.source_rows is not None and report.source_cols is not None:
-        yield f"source   rows {_span(report.source_rows)}, columns {_span(report.source_cols)}"
-    yield f"time     {sum(report.seconds.values()):.2f} s, {report.mpx_per_second:.1f} Mpx/s, {report.threads} threads"
-
-
-def _applied(applied: Mapping[str, Any]) -> Iterator[str]:
-    for name, value in applied.items():
-        words = name.replace("_", " ")
-        yield words if value is True else f"{words} {value[0]:.10g} {value[1]:.10g}"
-
-
-def _span(pair: Sequence[float]) -> str:
-    return f"{pair[0]:.10g} to {pair[1]:.10g}"

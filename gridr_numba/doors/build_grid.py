@@ -15,7 +15,7 @@ from ..engine.dense import DenseOptions, compiled_for, densify_window, largest_f
 from ..errors import GridrTypeError, GridrValueError
 from ..kernels.bilinear import void_nodes
 from ..plan import grid_full_resolution_shape, node_window
-from ..types import AnyArray
+from ..types import AnyArray, WindowPairs
 from ..window import Window
 
 # Rows of so many pixels are computed, and cast or copied while they are in the cache, where the output is not one that
@@ -26,7 +26,7 @@ _PIXELS_A_PART = 1 << 17
 def build_grid(
     resolution: tuple[int, int],
     grid: AnyArray,
-    grid_target_win: Any,
+    grid_target_win: WindowPairs | None,
     grid_resolution: tuple[int, int],
     out: AnyArray | None,
     computation_dtype: DTypeLike | None = None,

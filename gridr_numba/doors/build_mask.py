@@ -16,7 +16,7 @@ from ..errors import GridrValueError
 from ..kernels.bilinear import mark_below
 from ..plan import node_window
 from ..polygons.mask import PolygonMask
-from ..types import MASK_BINARY_THRESHOLD, AnyArray, GeometryType
+from ..types import MASK_BINARY_THRESHOLD, AnyArray, GeometryType, WindowPairs
 from ..window import Window
 from .build_grid import target_window
 
@@ -32,7 +32,7 @@ def build_mask(
     geometry_origin: tuple[float, float] | None = None,
     geometry_pair: tuple[GeometryType | None, GeometryType | None] | None = None,
     mask_in: AnyArray | None = None,
-    mask_in_target_win: Any = None,
+    mask_in_target_win: WindowPairs | None = None,
     mask_in_resolution: tuple[int, int] | None = None,
     oversampling_dtype: DTypeLike | None = None,
     mask_in_binary_threshold: float | None = MASK_BINARY_THRESHOLD,

@@ -66,7 +66,7 @@ def build_mask_chain(
     *,
     mask_in_binary_threshold: float | None = MASK_BINARY_THRESHOLD,
     repair_geometry: bool = False,
-    progress: Progress | None = None,
+    progress: Progress | bool | None = None,
     memory_budget: int = DEFAULT_MEMORY_BUDGET,
 ) -> int:
     """Merge a coarse raster mask and polygons into a dense mask, window by window. GRIDR's name and signature.
@@ -118,8 +118,8 @@ def build_mask_chain(
         contributing node must be valid. GRIDR's constant is 0.999.
     repair_geometry : bool
         Mend invalid polygons with `shapely.make_valid` instead of refusing them.
-    progress : callable, optional
-        Called with (pixels done, pixels in all) after each window; what it raises ends the job.
+    progress : callable or bool, optional
+        Called with (pixels done, pixels in all) after each window; what it raises ends the job. True shows tqdm's bar.
     memory_budget : int
         Bytes for the windows' buffers and GDAL's block cache, which is the process's and is as before afterwards.
         Makes windows smaller, never larger than `io_strip_size` says.
@@ -192,7 +192,7 @@ def build_grid_mask_chain(
     mask_in_binary_threshold: float | None = MASK_BINARY_THRESHOLD,
     repair_geometry: bool = False,
     grid_nodata: float | tuple[float, ...] | None = None,
-    progress: Progress | None = None,
+    progress: Progress | bool | None = None,
     memory_budget: int = DEFAULT_MEMORY_BUDGET,
 ) -> int:
     """Make a coarse grid and its mask dense, window by window. GRIDR's name and signature.

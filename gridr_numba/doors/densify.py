@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
+from html import escape
 from inspect import signature
 from numbers import Real
 from os import PathLike
@@ -46,7 +47,7 @@ from ..kernels.jit import usable_threads
 from ..polygons.files import Polygons, pixel_polygons, polygon_files
 from ..polygons.mask import Lattice, PolygonMask
 from ..polygons.projection import PixelFrame
-from ..types import DEFAULT_MEMORY_BUDGET, AnyDtype, Cause, Pair, Progress, Warn
+from ..types import DEFAULT_MEMORY_BUDGET, AnyDtype, Cause, FilePath, Pair, Progress, Warn, WindowPairs
 from .placement import NAMES, Placement, Sources, file_limits, placement_of
 
 logger = logging.getLogger(__name__)
@@ -110,17 +111,61 @@ class DensifyReport:
         plain: dict[str, Any] = json.loads(json.dumps(asdict(self)))
         return plain
 
+    def to_text(self) -> str:
+        """Return lines for people."""
+        return "\n".join(f"{name:8} {text}" for name, text in self._lines())
+
+    def __repr__(self) -> str:
+        said = [f"{name} {text}" for name, text in self._lines() if name in ("grid", "mask", "pixels")]
+        if number := len(self.warnings):
+            said.append(f"{number} warning{'s' if number > 1 else ''}")
+        return f"<{type(self).__name__}: {'; '.join(said)}>"
+
+    def _repr_html_(self) -> str:
+        """Return a table: what notebooks show."""
+        lines = [*self._lines(), *(("warning", text) for text in self.warnings)]
+        rows = (f"<tr><th>{name}</th><td>{escape(text)}</td></tr>" for name, text in lines)
+        return f"<table>{''.join(rows)}</table>"
+
+    def _lines(self) -> Iterator[tuple[str, str]]:
+        """Yield what each line is about, and what it says."""
+        how = "verified" if self.verified else "not verified"
+        for name, path in (("grid", self.grid), ("mask", self.mask)):
+            if path is not None:
+                yield name, f"{path}, {how}"
+        if self.applied:
+            yield "applied", ", ".join(_applied(self.applied))
+        rows, cols = self.shape
+        share = 100 * self.valid_pixels / (rows * cols)
+        yield "pixels", f"{rows} x {cols}, {self.valid_pixels:,} valid ({share:.1f} %)"
+        labels = {cause.key: cause.label for cause in Cause}
+        if causes := [f"{labels[key]} {count:,}" for key, count in self.invalid_pixels.items() if count]:
+            yield "invalid", ", ".join(causes)
+        if self.source_rows is not None and self.source_cols is not None:
+            yield "source", f"rows {_span(self.source_rows)}, columns {_span(self.source_cols)}"
+        yield "time", f"{sum(self.seconds.values()):.2f} s, {self.mpx_per_second:.1f} Mpx/s, {self.threads} threads"
+
+
+def _applied(applied: Mapping[str, Any]) -> Iterator[str]:
+    for name, value in applied.items():
+        words = name.replace("_", " ")
+        yield words if value is True else f"{words} {value[0]:.10g} {value[1]:.10g}"
+
+
+def _span(pair: Sequence[float]) -> str:
+    return f"{pair[0]:.10g} to {pair[1]:.10g}"
+
 
 def densify(
-    grid: object,
-    out: object,
+    grid: FilePath | Sequence[FilePath] | None,
+    out: FilePath | None,
     *,
     resolution: int | tuple[int, int],
     shape: tuple[int, int] | None = None,
-    like: object = None,
-    window: object = None,
-    mask: object = None,
-    mask_out: object = None,
+    like: FilePath | None = None,
+    window: WindowPairs | None = None,
+    mask: FilePath | None = None,
+    mask_out: FilePath | None = None,
     valid: Polygons | None = None,
     invalid: Polygons | None = None,
     geometry_origin: tuple[float, float] = (0.0, 0.0),
@@ -144,7 +189,7 @@ def densify(
     overviews: bool = False,
     threads: int | None = None,
     memory_budget: int = DEFAULT_MEMORY_BUDGET,
-    progress: Progress | None = None,
+    progress: Progress | bool | None = None,
     overwrite: bool = False,
     verify: bool = True,
     allow_vrt: bool = False,
@@ -244,8 +289,9 @@ def densify(
     memory_budget : int
         Bytes for the windows' buffers and GDAL's block cache, which is the process's and is as before afterwards. A
         window is always whole blocks of the outputs: as wide as they are where a row of blocks fits in the budget.
-    progress : callable, optional
-        Called with (pixels done, pixels in all) after each window; what it raises cancels the job.
+    progress : callable or bool, optional
+        Called with (pixels done, pixels in all) after each window; what it raises cancels the job. True shows tqdm's
+        bar, in notebooks as a widget.
     overwrite : bool
         Allow outputs that exist to be replaced. An output that is also an input is refused always.
     verify : bool

@@ -15,7 +15,7 @@ from ..errors import DtypeError, GridrTypeError, GridrValueError
 from ..polygons.forms import polygon_set
 from ..polygons.mask import RASTERIO_DILATION, Lattice, paint, write_inside
 from ..polygons.sets import BUFFER_LIMIT, PolygonSet, inside_points
-from ..types import AnyArray, GeometryType, GridRasterizeAlg, RasterizeOptions
+from ..types import AnyArray, GeometryType, GridRasterizeAlg, RasterizeOptions, WindowPairs
 from ..window import Window
 
 logger = logging.getLogger(__name__)
@@ -26,7 +26,7 @@ def grid_rasterize(
     shape: tuple[int, int] | None,
     origin: tuple[float, float] | None,
     resolution: tuple[float, float] | None,
-    win: Any,
+    win: WindowPairs | None,
     inner_value: int,
     outer_value: int,
     default_value: int,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -18,6 +18,7 @@ from ..engine.survey import NodeSurvey
 from ..files.bands import WindowReader
 from ..files.inputs import open_grid, open_raster
 from ..kernels.bilinear import void_nodes
+from ..types import FilePath
 from ..window import Window
 from .placement import NAMES, resolution_doubts
 
@@ -134,7 +135,7 @@ def _range(band: BandInfo) -> str:
 
 
 def inspect_grid(
-    grid: object,
+    grid: FilePath | Sequence[FilePath],
     *,
     resolution: int | tuple[int, int] | None = None,
     source: object = None,

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from rasterio.errors import NotGeoreferencedWarning
 from rasterio.io import MemoryFile
 
-from ..files.gdal import named_errors
+from ..files.gdal import named_errors, nowhere_on_purpose
 from ..files.whole_file import whole_file
 from ..types import INVALID_COLOUR, VALID_COLOUR, AnyArray, Cause, Colour
 from ..window import Window
@@ -119,9 +117,9 @@ def _stretches(length: int, size: int, step: int) -> Iterator[tuple[int, int]]:
 def write_png(path: Path, picture: Floats, name: str = "picture", *, overwrite: bool = True) -> None:
     """Write a picture of shape (rows, columns, 3); the file appears whole or not at all."""
     height, width, _ = picture.shape
-    with warnings.catch_warnings(), whole_file(path, name, overwrite=overwrite) as file, MemoryFile() as memory:
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)  # a picture has no place on the map
-        with memory.open(driver="PNG", height=height, width=width, count=3, dtype="uint8") as dataset:
+    profile = {"driver": "PNG", "height": height, "width": width, "count": 3, "dtype": "uint8"}
+    with whole_file(path, name, overwrite=overwrite) as file, MemoryFile() as memory:
+        with nowhere_on_purpose(), memory.open(**profile) as dataset:
             dataset.write(np.moveaxis(np.rint(picture).astype(np.uint8), -1, 0))
         memory.seek(0)
         file.write(memory.read())

@@ -27,7 +27,7 @@ from ..polygons.files import Polygons, pixel_polygons, polygon_files
 from ..polygons.mask import Lattice, write_inside
 from ..polygons.projection import PixelFrame
 from ..polygons.sets import PolygonSet
-from ..types import INVALID_COLOUR, VALID_COLOUR, AnyArray, Cause, Colour, Pair, RasterizeOptions
+from ..types import INVALID_COLOUR, VALID_COLOUR, AnyArray, Cause, Colour, FilePath, Pair, RasterizeOptions
 from ..window import Window
 from .legend import Bar, Key, framed
 from .paint import LINE, LOST, Bools, Floats, blend, coloured, edges, every, lines, round_step, straight_part, write_png
@@ -47,10 +47,10 @@ _ALARM: Colour = (225, 0, 0)
 
 
 def preview(
-    source: Any,
-    out: object,
+    source: FilePath | Sequence[FilePath],
+    out: FilePath,
     *,
-    mask: object = None,
+    mask: FilePath | None = None,
     valid: Polygons | None = None,
     invalid: Polygons | None = None,
     row_band: int = 1,

@@ -407,15 +407,15 @@ class Services:
         Doubts the grid's nodes.
     watch : Watch or None
         Told of each window as its file gets it.
-    progress : Progress or None
-        Called with (pixels done, pixels in all) after each window; what it raises ends the job.
+    progress : Progress, bool or None
+        Called with (pixels done, pixels in all) after each window; what it raises ends the job. True shows a bar.
     """
 
     warn: Warnings
     counts: Tally | None = None
     survey: NodeSurvey | None = None
     watch: Watch | None = None
-    progress: Progress | None = None
+    progress: Progress | bool | None = None
 
 
 def warn_of_scaling(bands: Iterable[SourceBand], warn: Warn) -> None:

@@ -17,6 +17,7 @@ from ..types import AnyArray
 from .background import in_background
 from .job import Limits, Services
 from .memory import memory_beside
+from .progress import progress_of
 from .step import Step
 
 
@@ -40,12 +41,13 @@ def run_windows(step: Step, limits: Limits, services: Services) -> None:
     computed = (_computed(step, piece, to, threads - behind) for piece, to in zip(plan, cycle(sets), strict=False))
     written = in_background(computed) if behind else (write() for write in computed)
     done, pixels = 0, step.window.shape[0] * step.window.shape[1]
-    with block_cache.at_most(min(limits.bounds.memory_budget - buffers, spare)), closing(written):
+    cache = block_cache.at_most(min(limits.bounds.memory_budget - buffers, spare))
+    with progress_of(services.progress, pixels) as progress, cache, closing(written):
         for piece in written:
             done += piece.target.shape[0] * piece.target.shape[1]
             services.warn.logger.debug("%s: %s written", step.name, piece.target)
-            if services.progress is not None:
-                services.progress(done, pixels)
+            if progress is not None:
+                progress(done, pixels)
     step.report(services.warn)
     seconds = time.perf_counter() - start
     services.warn.logger.info(

@@ -6,6 +6,7 @@ import logging
 import os
 import re
 import threading
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -80,6 +81,30 @@ def gdal_warnings() -> Iterator[list[str]]:
             logger.removeFilter(gather)
             logger.setLevel(level)
             logging.disable(disabled)
+
+
+_FILTERS = threading.Lock()
+
+
+@contextmanager
+def nowhere_on_purpose() -> Iterator[None]:
+    """Have rasterio not warn of a file of our own that has no place on the map.
+
+    For moments: the filters are the process's, and are changed and restored by one thread at a time.
+    """
+    from rasterio.errors import NotGeoreferencedWarning
+
+    with _FILTERS, warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        yield
+
+
+def open_own(path: Any, mode: str = "r", **options: Any) -> Any:
+    """Open a file of our own with rasterio, which is not to warn of one that has no place on the map."""
+    import rasterio
+
+    with nowhere_on_purpose():
+        return rasterio.open(path, mode, **options)
 
 
 class _BlockCache:

@@ -16,7 +16,7 @@ from rasterio.enums import Interleaving, Resampling
 from ..errors import DatasetError, GridrTypeError, GridrValueError
 from ..types import AnyArray, AnyDtype, Pair
 from .bands import BandSource
-from .gdal import check_name, gdal_errors, gdal_warnings, reason_of
+from .gdal import check_name, gdal_errors, gdal_warnings, open_own, reason_of
 from .outputs import OutputFormat, OutputPlan, RasterLayout
 from .partial import PartialFile
 
@@ -100,7 +100,7 @@ class GeoTiff(OutputFormat):
 
     def _opened(self, path: object, profile: dict[str, Any]) -> Any:
         """Create a file, and write what is said of its pixels before them."""
-        dataset = rasterio.open(path, "w", driver="GTiff", **profile)
+        dataset = open_own(path, "w", driver="GTiff", **profile)
         for index, text in enumerate(self.layout.descriptions, start=1):
             dataset.set_band_description(index, text)
             dataset.update_tags(index, **self.layout.band_tags)
@@ -161,12 +161,12 @@ class GeoTiff(OutputFormat):
             ) from error
 
     def _add_overviews(self) -> None:
-        with rasterio.open(self.partial, "r+", driver="GTiff") as dataset:
+        with open_own(self.partial, "r+", driver="GTiff") as dataset:
             dataset.build_overviews(self._overview_factors, Resampling[self.layout.overviews])
 
     def reopened(self) -> AbstractContextManager[BandSource]:
         """Open the closed partial file."""
-        dataset: AbstractContextManager[BandSource] = rasterio.open(self.partial, driver="GTiff")
+        dataset: AbstractContextManager[BandSource] = open_own(self.partial, driver="GTiff")
         return dataset
 
     def check(self) -> None:
@@ -204,7 +204,7 @@ class GeoTiff(OutputFormat):
         """Yield band, row and column of the blocks of an overview, or of the file itself, that need to be asked for."""
         with ExitStack() as stack:
             if level is not None:
-                dataset = stack.enter_context(rasterio.open(self.partial, driver="GTiff", OVERVIEW_LEVEL=level))
+                dataset = stack.enter_context(open_own(self.partial, driver="GTiff", OVERVIEW_LEVEL=level))
             elif self._in_one_piece(dataset):
                 return
             bands = 1 if dataset.interleaving is Interleaving.pixel else dataset.count
@@ -248,7 +248,7 @@ class GeoTiff(OutputFormat):
 
 def blocks_of(path: str) -> tuple[Pair, bool]:
     """Return the shape of a file's blocks, and whether they are compressed."""
-    with rasterio.open(path, driver="GTiff") as dataset:
+    with open_own(path, driver="GTiff") as dataset:
         return dataset.block_shapes[0], dataset.compression is not None
 
 

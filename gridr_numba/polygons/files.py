@@ -30,7 +30,7 @@ from rasterio.errors import CRSError
 
 from ..errors import DatasetError, GridrError, GridrTypeError, GridrValueError
 from ..files.inputs import local_path
-from ..types import GeometryType, Warn
+from ..types import FilePath, GeometryType, Warn
 from .forms import NESTED_AT_MOST, polygon_set
 from .projected import projected
 from .projection import PixelFrame
@@ -40,7 +40,7 @@ from .wellknown import from_wkb, from_wkt
 logger = logging.getLogger(__name__)
 
 #: What `densify` takes for polygons: what the chains take, paths, and sequences of both.
-Polygons = GeometryType | str | PathLike[str] | Sequence[GeometryType | str | PathLike[str]]
+Polygons = GeometryType | FilePath | Sequence[GeometryType | FilePath]
 
 #: `geometry_crs` for polygons that are in dense pixels, whatever their file says.
 PIXELS = "pixels"
