@@ -79,7 +79,9 @@ def densify_window(
     `codes.write_codes` turns into what a file is to hold. With `marked` it holds what polygons say already.
     """
     rr, rc = options.resolution_row_col
-    tile_rows, tile_cols = options.tile_shape or _TILE_SHAPE
+    tile_rows, tile_cols = (min(sides) for sides in zip(options.tile_shape or _TILE_SHAPE, _TILE_SHAPE, strict=True))
+    # Of one tile there is nothing to share: threads would be woken to wait, busily, for the one that works.
+    one_tile = relative.shape[0] <= tile_rows and relative.shape[1] <= tile_cols
     first = (relative.row_start, relative.col_start)
     source = options.source or [(-limit, limit) for limit in options.limits]
     rules = Rules(
@@ -90,12 +92,12 @@ def densify_window(
         options.fill,
         options.fill_masked,
     )
-    with team(options.threads, parallel=options.parallel) as loop:
+    with team(options.threads, parallel=options.parallel and not one_tile) as loop:
         densify(
             Nodes(nodes, valid_nodes, first, (rr, rc)),
             rules,
             marked,
-            (min(tile_rows, _TILE_SHAPE[0]), min(tile_cols, _TILE_SHAPE[1])),
+            (tile_rows, tile_cols),
             loop,
             dense_part(out_grid, out_mask),
         )
