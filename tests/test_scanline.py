@@ -391,7 +391,7 @@ print('fine')
 """
 
 
-@pytest.mark.parametrize("alg", ["1", "2"])
+@pytest.mark.parametrize("alg", ["1", pytest.param("2", marks=pytest.mark.large)])  # Python holds the lock all along
 @pytest.mark.parametrize("start", ["cold", "warm"])
 def test_four_threads_share_one_set(start, alg):
     assert run(SHARED, start, alg) == "fine"

@@ -16,11 +16,11 @@ from rasterio.windows import Window as RasterioWindow
 import gridr_numba as gn
 
 TILES = {"BLOCKXSIZE": 16, "BLOCKYSIZE": 16}
-NODES = (41, 61)
+NODES = (21, 61)
 RESOLUTION = (5, 7)  # neither divides a block
-SHAPE = (201, 421)
+SHAPE = (101, 421)
 # Budgets, and the windows of one thread: all; rows of blocks; from here on columns are cut: some blocks wide, one.
-BUDGETS = {1 << 28: 1, 300_000: 13, 50_000: 13 * 4, 10_000: 13 * 27}
+BUDGETS = {1 << 28: 1, 300_000: 7, 50_000: 7 * 4, 10_000: 7 * 27}
 
 
 @pytest.fixture(scope="module")
@@ -42,8 +42,8 @@ def inputs(tmp_path_factory):
 
 def clouds():
     random = np.random.default_rng(5)
-    places = random.uniform((0, 0), SHAPE[::-1], (40, 2))
-    return [shapely.Point(x, y).buffer(r) for (x, y), r in zip(places, random.uniform(2, 30, 40), strict=True)]
+    places = random.uniform((0, 0), SHAPE[::-1], (20, 2))
+    return [shapely.Point(x, y).buffer(r) for (x, y), r in zip(places, random.uniform(2, 30, 20), strict=True)]
 
 
 def make(folder, out, budget, **options):
@@ -53,7 +53,7 @@ def make(folder, out, budget, **options):
         resolution=RESOLUTION,
         mask=folder / "mask.tif",
         mask_out=out / "mask.tif",
-        valid=shapely.box(3, 5, 400, 190),
+        valid=shapely.box(3, 5, 400, 95),
         invalid=clouds(),
         creation_options=options.pop("creation_options", TILES),
         memory_budget=budget,
@@ -144,12 +144,12 @@ def test_one_wrong_pixel_in_one_of_the_windows_is_found(inputs, tmp_path, monkey
 
     def corrupt(self, files, *others):
         with rasterio.open(files[-1].partial, "r+") as dataset:
-            window = RasterioWindow(255, 130, 1, 1)
+            window = RasterioWindow(255, 66, 1, 1)
             dataset.write(dataset.read(2, window=window) + 1, 2, window=window)
         real(self, files, *others)
 
     monkeypatch.setattr(outputs.Checksums, "verify", corrupt)
-    with pytest.raises(gn.DatasetError, match=r"out: rows 128 to 143, columns \d+ to \d+ of band 2 of .* as written"):
+    with pytest.raises(gn.DatasetError, match=r"out: rows 64 to 79, columns \d+ to \d+ of band 2 of .* as written"):
         make(folder, tmp_path, 50_000)
     assert list(tmp_path.iterdir()) == []
 
