@@ -129,9 +129,7 @@ def test_a_report_is_short_in_words(made, tmp_path):
         f"<DensifyReport: grid {tmp_path / 'dense.tif'}, verified; mask {tmp_path / 'mask.tif'}, verified; "
         "pixels 13 x 11, 143 valid (100.0 %)>"
     )
-    alone = gn.densify(
-        None, None, shape=(2, 2), resolution=(1, 1), mask_out=tmp_path / "m.tif", verify=False, invalid=[]
-    )
+    alone = gn.densify(None, None, shape=(2, 2), resolution=(1, 1), mask_out=tmp_path / "m.tif", verify=False)
     assert repr(alone) == (f"<DensifyReport: mask {tmp_path / 'm.tif'}, not verified; pixels 2 x 2, 4 valid (100.0 %)>")
     assert pickle.loads(pickle.dumps(report)) == report
 
