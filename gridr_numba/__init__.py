@@ -17,6 +17,7 @@ _HOMES = {
     "build_mask_chain": "doors.chains",
     "dense_transform": "georef",
     "densify": "doors.densify",
+    "make_grid": "doors.make_grid",
     "grid_full_resolution_shape": "plan",
     "grid_rasterize": "doors.grid_rasterize",
     "grid_resolution_window": "plan",
@@ -33,6 +34,7 @@ _HOMES = {
     "ShapelyPredicate": "types",
     "Validity": "types",
     "DensifyReport": "doors.densify",
+    "GridReport": "doors.make_grid",
     "DatasetError": "errors",
     "DtypeError": "errors",
     "GridrError": "errors",
@@ -55,6 +57,7 @@ __all__ = [
     "GeometryType",
     "GridRIOMode",
     "GridRasterizeAlg",
+    "GridReport",
     "GridrError",
     "GridrTypeError",
     "GridrValueError",
@@ -72,6 +75,7 @@ __all__ = [
     "grid_full_resolution_shape",
     "grid_rasterize",
     "grid_resolution_window",
+    "make_grid",
     "map_to_pixel",
     "pixel_to_map",
 ]
@@ -82,6 +86,7 @@ if TYPE_CHECKING:
     from .doors.chains import build_grid_mask_chain, build_mask_chain
     from .doors.densify import DensifyReport, densify
     from .doors.grid_rasterize import grid_rasterize
+    from .doors.make_grid import GridReport, make_grid
     from .errors import (
         DatasetError,
         DtypeError,

@@ -10,6 +10,7 @@ A transform is any sequence that starts with the six coefficients ``(a, b, c, d,
 from __future__ import annotations
 
 from collections.abc import Sequence
+from fractions import Fraction
 from typing import Any, TypeVar
 
 import numpy as np
@@ -93,6 +94,64 @@ def dense_transform(transform: TransformT, resolution_row_col: tuple[int, int]) 
     x_node, y_node = a * 0.5 + b * 0.5 + c, d * 0.5 + e * 0.5 + f  # the centre of node (0, 0)
     a, b, d, e = a / rc, b / rr, d / rc, e / rr
     return _like(transform, a, b, x_node - 0.5 * (a + b), d, e, y_node - 0.5 * (d + e))
+
+
+def coarse_transform(transform: TransformT, resolution_row_col: tuple[int, int]) -> TransformT:
+    """Return the transform of the coarse nodes of a dense raster that has this one: the inverse of `dense_transform`.
+
+    Parameters
+    ----------
+    transform : affine.Affine
+        The dense raster's, from pixel corners to the map.
+    resolution_row_col : tuple of int
+        Dense pixels a node, along rows and columns.
+
+    Returns
+    -------
+    affine.Affine
+        Of the same type as `transform`.
+    """
+    a, b, c, d, e, f = _coefficients(transform)
+    rr, rc = integer_pair(resolution_row_col, "resolution_row_col", minimum=1)
+    x_node, y_node = a * 0.5 + b * 0.5 + c, d * 0.5 + e * 0.5 + f  # the centre of node (0, 0)
+    a, b, d, e = a * rc, b * rr, d * rc, e * rr
+    return _like(transform, a, b, x_node - 0.5 * (a + b), d, e, y_node - 0.5 * (d + e))
+
+
+def pixel_map_between(
+    transform: Sequence[float], other: Sequence[float]
+) -> tuple[float, float, float, float, float, float]:
+    """Return the affine map from the pixels of one raster to those of another, integers being centres on both sides.
+
+    ``(rr, rc, r0, cr, cc, c0)`` of ``other_row = rr*row + rc*col + r0`` and ``other_col = cr*row + cc*col + c0``,
+    computed in fractions and each rounded once.
+
+    Raises
+    ------
+    GridrValueError
+        If the other transform cannot be inverted.
+    """
+    half = Fraction(1, 2)
+    (a, b, c, d, e, f), (oa, ob, oc, od, oe, of) = (map(Fraction, _coefficients(each)) for each in (transform, other))
+    determinant = oa * oe - ob * od
+    if determinant == 0:
+        raise GridrValueError(f"transform must be invertible, and {tuple(other[:6])} is not", argument="transform")
+    x0, y0 = (a + b) * half + c - oc, (d + e) * half + f - of
+    exact = (
+        (oa * e - od * b) / determinant,
+        (oa * d - od * a) / determinant,
+        (oa * y0 - od * x0) / determinant - half,
+        (oe * b - ob * e) / determinant,
+        (oe * a - ob * d) / determinant,
+        (oe * x0 - ob * y0) / determinant - half,
+    )
+    rr, rc, r0, cr, cc, c0 = map(float, exact)
+    return rr, rc, r0, cr, cc, c0
+
+
+def from_corners(corners: ArrayLike) -> NDArray[np.float64]:
+    """Take the half pixel off rows or columns that count from a pixel's corner, as GDAL's transformers give them."""
+    return np.asarray(corners, dtype=np.float64) - 0.5
 
 
 def centres(origin: float, step: float, start: int, stop: int) -> NDArray[np.float64]:

@@ -20,7 +20,7 @@ ROOMS = [
     {"georef", "plan"},
     {"kernels"},
     {"files"},
-    {"polygons"},
+    {"polygons", "mapping"},
     {"engine"},
     {"doors"},
     {"demo"},
@@ -29,7 +29,7 @@ ROOMS = [
 ]
 # Within a folder.
 FILES = {
-    "kernels": [{"jit"}, {"bilinear", "checksum", "scanline", "survey"}],
+    "kernels": [{"jit"}, {"bilinear", "checksum", "rpc", "scanline", "survey"}],
     "files": [
         {"crs", "gdal", "locks", "partial", "vrt"},
         {"bands", "whole_file"},
@@ -46,6 +46,7 @@ FILES = {
         {"projected"},
         {"files"},
     ],
+    "mapping": [{"points", "search"}, {"models", "grid"}],
     "engine": [
         {"background", "codes", "coordinates", "counts", "memory", "progress", "survey"},
         {"dense"},
@@ -54,11 +55,11 @@ FILES = {
         {"loop"},
     ],
     "doors": [
-        {"build_grid", "chains", "grid_rasterize", "legend", "paint", "placement"},
-        {"build_mask", "densify", "inspection", "preview"},
+        {"build_grid", "chains", "grid_rasterize", "legend", "paint", "placement", "reports", "stages", "target"},
+        {"build_mask", "densify", "inspection", "make_grid", "preview"},
         {"warmup"},
     ],
-    "cli": [{"messages"}, {"options"}, {"densify"}, {"commands"}],
+    "cli": [{"messages"}, {"options"}, {"densify"}, {"make_grid"}, {"commands"}],
     "demo": [{"job"}, {"checks"}, {"run"}],
 }
 # Who may import what from outside: the libraries that a room or a module is there to keep from the others.
@@ -74,6 +75,7 @@ KEEPERS = {
         "polygons.files",
         "polygons.mask",
         "polygons.projection",
+        "mapping.models",
         "doors",
         "demo",
     },

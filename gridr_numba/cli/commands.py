@@ -16,6 +16,7 @@ import click
 
 from .. import __version__
 from . import densify
+from . import make_grid as grids
 from .messages import QUIET, Commands, in_options
 from .options import (
     allow_vrt_option,
@@ -138,5 +139,5 @@ def demo(context: click.Context, directory: Path) -> None:
         context.exit(1)
 
 
-for _command in (densify.densify, densify.mask):
+for _command in (grids.make_grid, densify.densify, densify.mask):
     main.add_command(_command)

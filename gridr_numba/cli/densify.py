@@ -119,7 +119,7 @@ def _densify(
         path = destination(report, "report", taken, overwrite=options["overwrite"])
     overwrite = options["overwrite"]
     with nullcontext() if path is None else whole_file(path, "report", overwrite=overwrite) as file:
-        with _bar(context) as progress:
+        with bar(context) as progress:
             done = run(grid, out, progress=progress, **options)
         if file is not None:
             file.write(json.dumps(done.to_dict(), indent=2).encode() + b"\n")
@@ -128,7 +128,7 @@ def _densify(
 
 
 @contextmanager
-def _bar(context: click.Context) -> Iterator[Progress]:
+def bar(context: click.Context) -> Iterator[Progress]:
     """Show a progress bar on a terminal, and nothing in a pipe."""
     from ..engine.progress import progress_bar
 

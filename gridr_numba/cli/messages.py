@@ -128,6 +128,8 @@ _SPOKEN = [
     (r"\bmemory_budget\b", "--memory"),
     (r"\bsee grid_order\b", "see --xy"),
     (r"\bsource_offset\b", "--source-offset"),
+    (r"\bunreachable='void'", "--unreachable void"),
+    (r"\bheight must\b", "--height must"),
     (r"\bgeometry_layer\b", "--layer"),
     (r"\bgeometry_crs\[0\]", "--valid-crs"),
     (r"\bgeometry_crs\[1\]", "--invalid-crs"),

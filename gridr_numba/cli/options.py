@@ -110,7 +110,7 @@ def _files(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> li
     return list(values) if len(values) > 1 else values[0] if values else None
 
 
-def _crs(_: click.Context, __: click.Parameter, value: str | None) -> str | int | None:
+def crs_of(_: click.Context, __: click.Parameter, value: str | None) -> str | int | None:
     """Take an EPSG code without its prefix too; what is too long for one is refused as other text is."""
     return int(value) if value is not None and value.isdecimal() and len(value) < 10 else value
 
@@ -297,13 +297,13 @@ polygon_file_options = _together(
     ),
     click.option(
         "--geometry-crs",
-        callback=_crs,
+        callback=crs_of,
         metavar="CRS|pixels",
         help="Of the polygons, instead of what the files say. Files without a CRS are in dense pixels; GeoJSON is"
         " WGS 84 where the outputs have a CRS.",
     ),
-    click.option("--valid-crs", callback=_crs, metavar="CRS|pixels", help="The same, of --valid alone."),
-    click.option("--invalid-crs", callback=_crs, metavar="CRS|pixels", help="The same, of --invalid alone."),
+    click.option("--valid-crs", callback=crs_of, metavar="CRS|pixels", help="The same, of --valid alone."),
+    click.option("--invalid-crs", callback=crs_of, metavar="CRS|pixels", help="The same, of --invalid alone."),
     click.option(
         "--origin",
         "geometry_origin",
@@ -331,6 +331,17 @@ polygon_options = _together(
     ),
     click.option("--repair-geometry", is_flag=True, help="Mend invalid polygons."),
 )
+creation_option = click.option(
+    "--co",
+    "creation_options",
+    multiple=True,
+    callback=_creation_options,
+    metavar="KEY=VAL",
+    help="A creation option of the driver, as for GDAL; repeatable.",
+)
+verify_option = click.option(
+    "--verify/--no-verify", default=True, help="Read the outputs back and compare.  [default: verify]"
+)
 output_options = _together(
     click.option(
         "--driver",
@@ -339,14 +350,7 @@ output_options = _together(
         show_default=True,
         help="GeoTIFF, or cloud optimised GeoTIFF.",
     ),
-    click.option(
-        "--co",
-        "creation_options",
-        multiple=True,
-        callback=_creation_options,
-        metavar="KEY=VAL",
-        help="A creation option of the driver, as for GDAL; repeatable.",
-    ),
+    creation_option,
     click.option("--overviews", is_flag=True, help="Add overviews: averages of grids, most frequent values of masks."),
     click.option("--threads", type=int, help="At most so many.  [default: all]"),
     click.option(
@@ -358,7 +362,7 @@ output_options = _together(
         metavar="BYTES",
         help="For the windows' buffers and GDAL's block cache, such as 1G.",
     ),
-    click.option("--verify/--no-verify", default=True, help="Read the outputs back and compare.  [default: verify]"),
+    verify_option,
     click.option("--strict", is_flag=True, help="Fail, and publish nothing, where there is a warning."),
     overwrite_option,
     allow_vrt_option,

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import json
 import logging
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, field
-from html import escape
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from inspect import signature
 from numbers import Real
 from os import PathLike
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import rasterio
@@ -49,6 +47,8 @@ from ..polygons.mask import Lattice, PolygonMask
 from ..polygons.projection import PixelFrame
 from ..types import DEFAULT_MEMORY_BUDGET, AnyDtype, Cause, FilePath, Pair, Progress, Warn, WindowPairs
 from .placement import NAMES, Placement, Sources, file_limits, placement_of
+from .reports import Report, span
+from .stages import Stages
 
 logger = logging.getLogger(__name__)
 
@@ -56,8 +56,8 @@ logger = logging.getLogger(__name__)
 CAUSES = "causes"
 
 
-@dataclass(frozen=True)
-class DensifyReport:
+@dataclass(frozen=True, repr=False)
+class DensifyReport(Report):
     """What `densify` made.
 
     Attributes
@@ -106,26 +106,7 @@ class DensifyReport:
     warnings: tuple[str, ...] = ()
     applied: dict[str, Any] = field(default_factory=dict)
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain values, ready for JSON."""
-        plain: dict[str, Any] = json.loads(json.dumps(asdict(self)))
-        return plain
-
-    def to_text(self) -> str:
-        """Return lines for people."""
-        return "\n".join(f"{name:8} {text}" for name, text in self._lines())
-
-    def __repr__(self) -> str:
-        said = [f"{name} {text}" for name, text in self._lines() if name in ("grid", "mask", "pixels")]
-        if number := len(self.warnings):
-            said.append(f"{number} warning{'s' if number > 1 else ''}")
-        return f"<{type(self).__name__}: {'; '.join(said)}>"
-
-    def _repr_html_(self) -> str:
-        """Return a table: what notebooks show."""
-        lines = [*self._lines(), *(("warning", text) for text in self.warnings)]
-        rows = (f"<tr><th>{name}</th><td>{escape(text)}</td></tr>" for name, text in lines)
-        return f"<table>{''.join(rows)}</table>"
+    _brief: ClassVar = ("grid", "mask", "pixels")
 
     def _lines(self) -> Iterator[tuple[str, str]]:
         """Yield what each line is about, and what it says."""
@@ -142,7 +123,7 @@ class DensifyReport:
         if causes := [f"{labels[key]} {count:,}" for key, count in self.invalid_pixels.items() if count]:
             yield "invalid", ", ".join(causes)
         if self.source_rows is not None and self.source_cols is not None:
-            yield "source", f"rows {_span(self.source_rows)}, columns {_span(self.source_cols)}"
+            yield "source", f"rows {span(self.source_rows)}, columns {span(self.source_cols)}"
         yield "time", f"{sum(self.seconds.values()):.2f} s, {self.mpx_per_second:.1f} Mpx/s, {self.threads} threads"
 
 
@@ -150,10 +131,6 @@ def _applied(applied: Mapping[str, Any]) -> Iterator[str]:
     for name, value in applied.items():
         words = name.replace("_", " ")
         yield words if value is True else f"{words} {value[0]:.10g} {value[1]:.10g}"
-
-
-def _span(pair: Sequence[float]) -> str:
-    return f"{pair[0]:.10g} to {pair[1]:.10g}"
 
 
 def densify(
@@ -326,7 +303,7 @@ def densify(
         Before a file is created, if `memory_budget` is too small for one of the outputs' blocks (a row of pixels, where
         they are striped), or there is not enough memory; the message says what would be needed.
     """
-    given, stages = locals(), _Stages()
+    given, stages = locals(), Stages()
     with ExitStack() as stack:
         with stages("check"):
             sources = Sources.opened(stack, grid, mask, like, source, allow_vrt=allow_vrt)
@@ -379,7 +356,7 @@ def _make(
     services: Services,
     files: _Files,
     checksums: Checksums | None,
-    stages: _Stages,
+    stages: Stages,
     *,
     strict: bool,
 ) -> None:
@@ -456,19 +433,6 @@ def _described(value: Any) -> Any:
     if isinstance(value, tuple | list) and len(value) <= _DESCRIBED_ITEMS:
         return [_described(item) for item in value]
     return getattr(value, "__name__", type(value).__name__)
-
-
-class _Stages:
-    """Seconds by stage."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-
-    @contextmanager
-    def __call__(self, stage: str) -> Iterator[None]:
-        start = time.perf_counter()
-        yield
-        self.seconds[stage] = round(time.perf_counter() - start, 6)
 
 
 def _mask_values(value: object) -> Pair | None:
@@ -607,9 +571,7 @@ def _grid_type(dtype: DTypeLike | None, grid_in: GridIn) -> AnyDtype:
     return given
 
 
-def _report(
-    job: Job, counts: Tally, warn: Warnings, files: _Files, stages: _Stages, *, verified: bool
-) -> DensifyReport:
+def _report(job: Job, counts: Tally, warn: Warnings, files: _Files, stages: Stages, *, verified: bool) -> DensifyReport:
     height, width = job.extent.window.shape
     ranges = counts.ranges
     spacing = None

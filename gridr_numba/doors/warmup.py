@@ -12,6 +12,7 @@ import rasterio
 from ..kernels.bilinear import mark_below
 from ..kernels.checksum import LANES, fold
 from ..kernels.jit import parallel_loop
+from ..kernels.rpc import image_of_ground
 from .densify import densify
 
 
@@ -39,6 +40,8 @@ def warm_up() -> None:
     parallel_loop()
     for size in (1, 2, 4, 8):  # of the words that a row of a window may be made of
         fold(np.zeros(1, f"u{size}"), 0, np.zeros(LANES, np.uint64))
+    ground = np.zeros(5), np.ones(5), np.ones((4, 20)), 1.0, np.zeros(1), np.zeros(1)
+    image_of_ground(*ground, 0.0, np.empty((2, 1)))
     mark_below(np.zeros((1, 1)), 1.0, False, np.zeros((1, 1), np.uint8))
 
 

@@ -1,0 +1,404 @@
+"""`make_grid`: the coarsest grid whose bilinear interpolation is within a tolerance of the true mapping."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import rasterio
+from numpy.typing import DTypeLike
+
+from .. import __version__, checks
+from ..engine.job import Warnings
+from ..errors import GridrTypeError, GridrValueError
+from ..files.geotiff import GeoTiff, gtiff_options
+from ..files.inputs import OpenRaster, open_raster
+from ..files.outputs import (
+    Checksums,
+    OutputFormat,
+    RasterLayout,
+    check_space,
+    destination,
+    partial_files,
+    publish,
+    publishing,
+    warn_of_sidecars,
+)
+from ..georef import coarse_transform
+from ..kernels.jit import usable_threads
+from ..mapping.grid import Grid, Wanted, make
+from ..mapping.models import MODELS, Target, model_of
+from ..mapping.search import Mapping
+from ..plan import grid_full_resolution_shape
+from ..types import DEFAULT_MEMORY_BUDGET, Pair, Progress, Warn
+from ..window import Window
+from .reports import Report, span
+from .stages import Stages
+from .target import target_of
+
+logger = logging.getLogger(__name__)
+
+#: The tag in which a grid says of which target it is.
+GRID_TAG = "GRIDR_NUMBA_GRID"
+
+# Of the pixels that were checked, such a share may be void although they have a mapping before there is a warning.
+_VOIDED_AT_MOST = 0.01
+_CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True, repr=False)
+class GridReport(Report):
+    """What `make_grid` made.
+
+    Attributes
+    ----------
+    grid : str
+        The file.
+    model : str
+        What the mapping is of: 'crs', 'rpc', 'gcps', 'tps' or 'callable'.
+    shape : tuple of int
+        Rows and columns of nodes.
+    resolution : tuple of int
+        Target pixels a node along rows and columns.
+    target_shape, covered_shape : tuple of int
+        Rows and columns of the target, and of the dense raster that the nodes make.
+    tolerance : float
+        Source pixels.
+    measured_error : float
+        The largest at the quarters of all cells that are kept.
+    checked_pixels : int
+    checked_error : float
+        The largest among them.
+    share_that_may_exceed : float
+        Of all pixels, with a confidence of 95 %: 0 where every pixel was checked.
+    unreachable_cells : int
+        Cells without nodes, or without a mapping.
+    unreachable_bounds : tuple of int or None
+        Of these: first row, row after the last, first column, column after the last of the target.
+    void_nodes : int
+    voided_pixels, unmapped_pixels : int
+        Of those that were checked: how many have a mapping and no value, and how many have no mapping.
+    source_rows, source_cols : tuple of float or None
+        The range of the nodes: what to read of the source image.
+    evaluations, check_evaluations : int
+        How many pixels the mapping was asked for, by the search and by the check.
+    seconds : dict
+        By stage.
+    versions : dict
+        Of the package, GDAL, PROJ, numpy and rasterio.
+    verified : bool
+    warnings : tuple of str
+    """
+
+    grid: str
+    model: str
+    shape: Pair
+    resolution: Pair
+    target_shape: Pair
+    covered_shape: Pair
+    tolerance: float
+    measured_error: float
+    checked_pixels: int
+    checked_error: float
+    share_that_may_exceed: float
+    unreachable_cells: int
+    unreachable_bounds: tuple[int, int, int, int] | None
+    void_nodes: int
+    voided_pixels: int
+    unmapped_pixels: int
+    source_rows: tuple[float, float] | None
+    source_cols: tuple[float, float] | None
+    evaluations: int
+    check_evaluations: int
+    seconds: dict[str, float]
+    versions: dict[str, str]
+    verified: bool
+    warnings: tuple[str, ...] = ()
+
+    _brief: ClassVar = ("grid", "nodes", "error")
+
+    def _lines(self) -> Iterator[tuple[str, str]]:
+        (rows, cols), (rr, rc), (height, width) = self.shape, self.resolution, self.target_shape
+        yield "grid", f"{self.grid}, {'verified' if self.verified else 'not verified'}"
+        yield "nodes", f"{rows} x {cols}, one every {rr} x {rc} pixels of {height} x {width} ({self.model})"
+        checked = f"up to {self.checked_error:.4g}" if self.checked_pixels else "none seen"
+        yield "error", f"{checked} of {self.tolerance:g} source pixels, {self.checked_pixels:,} pixels checked"
+        if self.unreachable_cells:
+            yield "void", f"{self.void_nodes:,} nodes, {self.unreachable_cells:,} cells"
+        if self.source_rows is not None and self.source_cols is not None:
+            yield "source", f"rows {span(self.source_rows)}, columns {span(self.source_cols)}"
+        asked = self.evaluations + self.check_evaluations
+        yield "time", f"{sum(self.seconds.values()):.2f} s, {asked:,} evaluations"
+
+
+def make_grid(
+    source: str | PathLike[str] | Mapping,
+    out: str | PathLike[str],
+    *,
+    like: str | PathLike[str] | None = None,
+    crs: Any = None,
+    transform: Sequence[float] | None = None,
+    shape: Pair | None = None,
+    pixel_size: float | tuple[float, float] | None = None,
+    bounds: tuple[float, float, float, float] | None = None,
+    tolerance: float = 0.01,
+    model: str = "auto",
+    height: float | str | None = None,
+    step: int | Pair | None = None,
+    check: int | str = 100_000,
+    unreachable: str = "error",
+    max_evaluations: int = 20_000_000,
+    dtype: DTypeLike = "float64",
+    creation_options: dict[str, Any] | None = None,
+    threads: int | None = None,
+    progress: Progress | None = None,
+    overwrite: bool = False,
+    verify: bool = True,
+    allow_vrt: bool = False,
+) -> GridReport:
+    """Make the coarsest grid of nodes between which the mapping is bilinear within a tolerance.
+
+    Nodes are the mapping's own values, to the bit (rounded once for float32). Steps along rows and columns are chosen
+    apart, from how the mapping bends; each cell is checked at its quarters, and random pixels of the target, or all,
+    against the nodes as written, interpolated as `densify` does. The error is the Euclidean distance in source pixels.
+
+    Parameters
+    ----------
+    source : path or callable
+        An image that says where its pixels lie, of which no pixel is read; or a vectorised mapping
+        ``f(rows, cols) -> (source_rows, source_cols)`` of the target's pixels, in float64, integers being centres. What
+        is not finite has no mapping. It is asked for a pixel in any company, and must answer the same.
+    out : path
+        The grid: a GeoTIFF with bands 'row' and 'col', NaN as nodata, and the CRS and transform that put its
+        nodes where they are on the map.
+    like : path, optional
+        An image that is the target: its CRS, transform and shape.
+    crs : str, int, dict or rasterio.crs.CRS, optional
+        Of the target, with either `transform` and `shape`, or `pixel_size` and `bounds`.
+    transform, shape : affine.Affine and tuple of int, optional
+        Of the target. With a callable, `shape` alone will do.
+    pixel_size : float or pair of float, optional
+        Along x and along y, in units of `crs`. None takes what keeps the source's resolution.
+    bounds : tuple of float, optional
+        Left, bottom, right, top, in units of `crs`. None takes what the source covers. The last row and column may
+        reach beyond.
+    tolerance : float
+        Source pixels.
+    model : {'auto', 'crs', 'rpc', 'gcps', 'tps'}
+        What says where the source's pixels lie. 'auto' takes its CRS and transform, else its RPCs, else its ground
+        control points, with GDAL's polynomial; 'tps' is GDAL's thin plate spline through these.
+    height : float or 'rpc'
+        For RPCs: of the ground, in metres above the ellipsoid; 'rpc' is their own height offset.
+    step : int or pair of int, optional
+        Target pixels a node along rows and columns. None has it chosen.
+    check : int or 'all'
+        How many random pixels to check, always the same; only 'all' is a proof.
+    unreachable : {'error', 'void'}
+        What becomes of cells in which the tolerance cannot be kept, such as at a dateline, and of those without a
+        mapping: refuse, or leave them without nodes, so that `densify` makes their pixels invalid.
+    max_evaluations : int
+        How many pixels the search may ask the mapping for.
+    dtype : data type
+        float64 or float32. The latter is refused where its spacing is above a tenth of the tolerance.
+    creation_options, overwrite, verify, allow_vrt
+        As in `densify`.
+    threads : int, optional
+        To read back with.
+    progress : callable, optional
+        Called with (pixels checked, pixels to check).
+
+    Returns
+    -------
+    GridReport
+
+    Raises
+    ------
+    GridrValueError, GridrTypeError
+        For a wrong argument, a source that does not say where it lies, a tolerance that cannot be kept.
+    DatasetError
+        For a file that cannot be read, written or verified.
+    """
+    stages, warn = Stages(), Warnings(logger)
+    with ExitStack() as stack:
+        with stages("check"):
+            opened = _opened(stack, source, like, allow_vrt)
+            target = target_of(*opened, crs, transform, shape, pixel_size, bounds)
+            mapping, name = _mapping(source, opened[0], target, model, height)
+            wanted = _wanted(target.shape, tolerance, step, check, unreachable, dtype)
+            most = checks.integer(max_evaluations, "max_evaluations", minimum=1)
+            inputs = [Path(each) for dataset in opened if dataset is not None for each in dataset.files]
+            path = destination(out, "out", inputs, overwrite=overwrite)
+            options = gtiff_options(creation_options, wanted.dtype)
+        with stages("search and check"):
+            grid = make(mapping, wanted, most, checks.progress(progress))
+        with stages("write"):
+            file = GeoTiff("out", path, _layout(grid, target, name), options)
+            check_space([file])
+            warn_of_sidecars([file], inputs, warn)
+            used = usable_threads(threads)
+            _write(file, grid, inputs, warn, overwrite=overwrite, verify=verify, threads=used)
+    return _report(grid, wanted, file, name, stages, warn, verified=verify)
+
+
+def _opened(
+    stack: ExitStack, source: object, like: object, allow_vrt: bool
+) -> tuple[OpenRaster | None, OpenRaster | None]:
+    def opened(value: object, name: str) -> OpenRaster | None:
+        if value is None or callable(value):
+            return None
+        return stack.enter_context(open_raster(value, name, allow_vrt=allow_vrt))
+
+    if source is None:
+        raise GridrTypeError("source must be a path or a callable, not None", argument="source")
+    return opened(source, "source"), opened(like, "like")
+
+
+def _mapping(source: Any, opened: Any, target: Target, model: object, height: object) -> tuple[Mapping, str]:
+    if model not in MODELS:
+        raise GridrValueError(f"model must be one of {', '.join(MODELS)}, not {model!r}", argument="model")
+    if opened is None:
+        if model != "auto":
+            raise GridrValueError(f"model must be 'auto' with a callable source, not {model!r}", argument="model")
+        return _Called(source), "callable"
+    return model_of(opened, target, str(model), height)
+
+
+@dataclass(frozen=True)
+class _Called:
+    """The caller's mapping; what it returns is checked."""
+
+    function: Callable[..., Any]
+
+    def __call__(self, rows: Any, cols: Any) -> Any:
+        found = self.function(rows, cols)
+        try:
+            first, second = (np.broadcast_to(np.asarray(each, np.float64), rows.shape) for each in found)
+        except (TypeError, ValueError) as error:
+            raise GridrTypeError(
+                f"source must return (source_rows, source_cols), two arrays of the shape of its arguments: {error}",
+                argument="source",
+            ) from error
+        return first, second
+
+
+def _wanted(shape: Pair, tolerance: Any, step: Any, check: Any, unreachable: Any, dtype: Any) -> Wanted:
+    allowed = float(checks.number(tolerance, "tolerance"))
+    if not 0 < allowed < np.inf:
+        raise GridrValueError(f"tolerance must be positive and finite, not {tolerance!r}", argument="tolerance")
+    steps = None
+    if step is not None:
+        pair = (step, step) if np.ndim(step) == 0 else step
+        steps = checks.integer_pair(pair, "step", minimum=1)
+    if unreachable not in ("error", "void"):
+        raise GridrValueError(f"unreachable must be 'error' or 'void', not {unreachable!r}", argument="unreachable")
+    pixels = None if isinstance(check, str) and check == "all" else checks.integer(check, "check", minimum=0)
+    kind = checks.floating_dtype(dtype, "dtype")
+    if kind not in (np.float32, np.float64):
+        raise GridrValueError(f"dtype must be float32 or float64, not {kind}", argument="dtype")
+    return Wanted(shape, allowed, steps, pixels, unreachable == "void", np.dtype(kind))
+
+
+def _layout(grid: Grid, target: Target, model: str) -> RasterLayout:
+    """Return what the file holds: the nodes' place, and of which target they are."""
+    place = None if target.transform is None else coarse_transform(target.transform, grid.step)
+    node_shape: Pair = grid.nodes.shape[1], grid.nodes.shape[2]
+    said = {
+        "resolution": list(grid.step),
+        "target_shape": list(target.shape),
+        "target_transform": None if target.transform is None else list(target.transform)[:6],
+        "node_shape": list(node_shape),
+        "node_transform": None if place is None else list(place)[:6],
+        "model": model,
+    }
+    tags = {"GRIDR_NUMBA_VERSION": __version__, GRID_TAG: json.dumps(said)}
+    return RasterLayout(node_shape, grid.nodes.dtype, ("row", "col"), np.nan, target.crs, place, tags)
+
+
+def _write(
+    file: OutputFormat, grid: Grid, inputs: Sequence[Path], warn: Warn, *, overwrite: bool, verify: bool, threads: int
+) -> None:
+    """Write in rows of blocks, verify, and publish."""
+    checksums = Checksums() if verify else None
+    rows = file.planned.block_shape[0]
+    height, width = file.shape
+    with partial_files([file]):
+        for start in range(0, height, rows):
+            window = Window(start, min(start + rows, height), 0, width)
+            values = np.ascontiguousarray(grid.nodes[:, window.row_start : window.row_stop])
+            if checksums is not None:
+                checksums.watch(file, [1, 2], window, values)
+            file.write(values, [1, 2], window=window.to_rasterio())
+        file.close()
+        if checksums is None:
+            file.check()
+        else:
+            checksums.verify([file], threads, DEFAULT_MEMORY_BUDGET)
+        with publishing([file], warn):
+            publish([file], inputs, overwrite=overwrite)
+
+
+def _report(
+    grid: Grid, wanted: Wanted, file: OutputFormat, model: str, stages: Stages, warn: Warnings, *, verified: bool
+) -> GridReport:
+    check, shape = grid.check, file.shape
+    if check.voided > _VOIDED_AT_MOST * max(1, check.pixels):
+        warn(f"{file.name!r}: {check.voided / check.pixels:.1%} of the pixels have a mapping and no node")
+    ranges = None
+    if np.isfinite(grid.nodes).any():
+        ranges = [(float(np.nanmin(band)), float(np.nanmax(band))) for band in grid.nodes]
+    return GridReport(
+        grid=file.name,
+        model=model,
+        shape=shape,
+        resolution=grid.step,
+        target_shape=wanted.shape,
+        covered_shape=grid_full_resolution_shape(shape, grid.step),
+        tolerance=wanted.tolerance,
+        measured_error=grid.measured,
+        checked_pixels=check.pixels,
+        checked_error=check.largest,
+        share_that_may_exceed=_share_that_may_exceed(wanted),
+        unreachable_cells=int(grid.unreachable.sum()),
+        unreachable_bounds=_bounds_of(grid, wanted.shape),
+        void_nodes=int(np.isnan(grid.nodes[0]).sum()),
+        voided_pixels=check.voided,
+        unmapped_pixels=check.lacking,
+        source_rows=None if ranges is None else ranges[0],
+        source_cols=None if ranges is None else ranges[1],
+        evaluations=grid.evaluations,
+        check_evaluations=grid.check_evaluations,
+        seconds=stages.seconds,
+        versions={
+            "gridr_numba": __version__,
+            "gdal": rasterio.__gdal_version__,
+            "proj": rasterio.__proj_version__,
+            **{module.__name__: module.__version__ for module in (np, rasterio)},
+        },
+        verified=verified,
+        warnings=tuple(warn.messages),
+    )
+
+
+def _share_that_may_exceed(wanted: Wanted) -> float:
+    """Return Clopper and Pearson's upper bound where none of the pixels that were checked exceeds."""
+    if wanted.check is None:
+        return 0.0
+    return 1 - (1 - _CONFIDENCE) ** (1 / wanted.check) if wanted.check else 1.0
+
+
+def _bounds_of(grid: Grid, shape: Pair) -> tuple[int, int, int, int] | None:
+    rows, cols = np.nonzero(grid.unreachable)
+    if not len(rows):
+        return None
+    (first_row, stop_row), (first_col, stop_col) = (
+        (int(each.min()) * step, min((int(each.max()) + 1) * step + 1, n))
+        for each, step, n in zip((rows, cols), grid.step, shape, strict=True)
+    )
+    return first_row, stop_row, first_col, stop_col

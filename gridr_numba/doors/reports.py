@@ -1,0 +1,49 @@
+"""What the doors that write files report, as lines, in notebooks and as JSON."""
+
+from __future__ import annotations
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from html import escape
+from typing import Any, ClassVar
+
+
+class Report(ABC):
+    """What a report's own lines become; the report itself is a frozen dataclass, without its `repr`."""
+
+    warnings: tuple[str, ...]
+
+    #: The lines that say enough where there is no room for all.
+    _brief: ClassVar[tuple[str, ...]]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values, ready for JSON."""
+        plain: dict[str, Any] = json.loads(json.dumps(asdict(self)))  # type: ignore[call-overload]
+        return plain
+
+    def to_text(self) -> str:
+        """Return lines for people."""
+        return "\n".join(f"{name:8} {text}" for name, text in self._lines())
+
+    def __repr__(self) -> str:
+        said = [f"{name} {text}" for name, text in self._lines() if name in self._brief]
+        if number := len(self.warnings):
+            said.append(f"{number} warning{'s' if number > 1 else ''}")
+        return f"<{type(self).__name__}: {'; '.join(said)}>"
+
+    def _repr_html_(self) -> str:
+        """Return a table: what notebooks show."""
+        lines = [*self._lines(), *(("warning", text) for text in self.warnings)]
+        rows = (f"<tr><th>{name}</th><td>{escape(text)}</td></tr>" for name, text in lines)
+        return f"<table>{''.join(rows)}</table>"
+
+    @abstractmethod
+    def _lines(self) -> Iterator[tuple[str, str]]:
+        """Yield what each line is about, and what it says."""
+
+
+def span(pair: Sequence[float]) -> str:
+    """Say a range of coordinates."""
+    return f"{pair[0]:.10g} to {pair[1]:.10g}"

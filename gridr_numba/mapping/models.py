@@ -1,0 +1,216 @@
+"""Where a target's pixels look in a source image, by what the image says of itself: CRS, RPCs or ground control points.
+
+Each model is a mapping as `search` takes it: float64 in, float64 out, integers being pixel centres; what has no mapping
+is not finite. Points are mapped one by one, so nothing depends on which are asked together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import pi
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rasterio.crs import CRS
+from rasterio.errors import CRSError
+from rasterio.transform import GCPTransformer
+from rasterio.warp import transform as transform_points
+
+from ..errors import GridrValueError
+from ..files.crs import same_crs
+from ..files.gdal import gdal_errors
+from ..georef import from_corners, map_to_pixel, pixel_map_between, pixel_to_map
+from ..kernels.rpc import image_of_ground
+from ..types import Pair
+from .search import Mapping
+
+Floats = NDArray[np.float64]
+
+MODELS = ("auto", "crs", "rpc", "gcps", "tps")
+#: RPCs are fitted where their normalised coordinates are within 1; a little further they still hold.
+RPC_REACH = 1.2
+_LONGITUDE_LATITUDE = CRS.from_epsg(4326)
+
+
+@dataclass(frozen=True)
+class Target:
+    """The raster that is to be filled."""
+
+    crs: Any
+    transform: Any
+    shape: Pair
+
+
+@dataclass(frozen=True)
+class Composed:
+    """Both rasters in one CRS: an affine map of pixels, whose coefficients are the exact ones, each rounded once."""
+
+    coefficients: tuple[float, ...]
+
+    def __call__(self, rows: Floats, cols: Floats) -> tuple[Floats, Floats]:
+        """Map."""
+        rr, rc, r0, cr, cc, c0 = self.coefficients
+        return rr * rows + rc * cols + r0, cr * rows + cc * cols + c0
+
+
+@dataclass(frozen=True)
+class Projected:
+    """A raster in another CRS: its pixels by its transform, the map by PROJ.
+
+    Attributes
+    ----------
+    middle : float or None
+        The longitude about which those of a geographic source are wrapped: that of its middle.
+    turn : float
+        A whole turn in the unit of its longitudes.
+    """
+
+    target: Target
+    crs: Any
+    transform: Any
+    middle: float | None
+    turn: float
+
+    @classmethod
+    def of(cls, target: Target, crs: Any, transform: Any, shape: Pair) -> Projected:
+        """Look at the source's middle, where it has longitudes."""
+        middle, turn = None, 0.0
+        if crs.is_geographic:
+            xs, _ = pixel_to_map(transform, (shape[0] - 1) / 2, (shape[1] - 1) / 2)
+            middle, turn = float(xs), 2 * pi / crs.units_factor[1]
+        return cls(target, crs, transform, middle, turn)
+
+    def __call__(self, rows: Floats, cols: Floats) -> tuple[Floats, Floats]:
+        """Map."""
+        xs, ys = reprojected(self.target.crs, self.crs, *pixel_to_map(self.target.transform, rows, cols))
+        if self.middle is not None:
+            xs = wrapped(xs, self.middle, self.turn)
+        return map_to_pixel(self.transform, xs, ys)
+
+
+@dataclass(frozen=True)
+class Rational:
+    """An image with RPCs, on ground of one height above the ellipsoid, in metres."""
+
+    target: Target
+    rpcs: Any
+    height: float
+
+    def __call__(self, rows: Floats, cols: Floats) -> tuple[Floats, Floats]:
+        """Map."""
+        rpcs, shape = self.rpcs, np.shape(rows)
+        xs, ys = pixel_to_map(self.target.transform, rows, cols)
+        lons, lats = reprojected(self.target.crs, _LONGITUDE_LATITUDE, xs, ys)
+        offsets, scales = (
+            np.array([getattr(rpcs, f"{name}_{kind}") for name in ("long", "lat", "height", "line", "samp")])
+            for kind in ("off", "scale")
+        )
+        terms = np.array([rpcs.line_num_coeff, rpcs.line_den_coeff, rpcs.samp_num_coeff, rpcs.samp_den_coeff])
+        lons = wrapped(lons, rpcs.long_off, 360.0)
+        out = np.empty((2, lons.size))
+        image_of_ground(offsets, scales, terms, RPC_REACH, lons.ravel(), lats.ravel(), self.height, out)
+        return out[0].reshape(shape), out[1].reshape(shape)
+
+
+@dataclass(frozen=True)
+class Controlled:
+    """An image with ground control points: GDAL's polynomial through them, or its thin plate spline."""
+
+    target: Target
+    points: Sequence[Any]
+    crs: Any
+    spline: bool
+
+    def __call__(self, rows: Floats, cols: Floats) -> tuple[Floats, Floats]:
+        """Map."""
+        xs, ys = reprojected(self.target.crs, self.crs, *pixel_to_map(self.target.transform, rows, cols))
+        with GCPTransformer(self.points, tps=self.spline) as transformer:
+            corners = transformer.rowcol(xs.ravel(), ys.ravel(), op=_as_is)
+        return tuple(from_corners(np.reshape(each, np.shape(rows))) for each in corners)  # type: ignore[return-value]
+
+
+def _as_is(values: Any) -> Any:
+    return values
+
+
+def wrapped(longitudes: Floats, middle: float, turn: float) -> Floats:
+    """Return longitudes within half a turn of a middle one; those that are so stay to the bit."""
+    with np.errstate(invalid="ignore"):
+        turns = np.floor((longitudes - middle) / turn + 0.5)
+        return np.where(turns == 0, longitudes, longitudes - turns * turn)
+
+
+def reprojected(source: Any, destination: Any, xs: Floats, ys: Floats) -> tuple[Floats, Floats]:
+    """Bring map coordinates to another CRS, x being east or longitude; what is outside of its domain is NaN."""
+    if source == destination:
+        return xs, ys
+    shape = np.shape(xs)
+    found = _transformed(source, destination, np.ravel(xs), np.ravel(ys))
+    there = np.isfinite(found[0]) & np.isfinite(found[1])
+    new_xs, new_ys = (np.where(there, each, np.nan).reshape(shape) for each in found)
+    return new_xs, new_ys
+
+
+def _transformed(source: Any, destination: Any, xs: Floats, ys: Floats) -> tuple[Floats, Floats]:
+    """Ask PROJ; rasterio raises for a batch of which some points have no image: that is halved."""
+    try:
+        found = transform_points(source, destination, xs, ys)
+    except CRSError as error:
+        raise GridrValueError(
+            f"there is no way from {source.to_string()} to {destination.to_string()}: {error}"
+        ) from error
+    except gdal_errors():
+        if len(xs) == 1:
+            return np.array([np.inf]), np.array([np.inf])
+        half = len(xs) // 2
+        parts = [_transformed(source, destination, xs[part], ys[part]) for part in (slice(half), slice(half, None))]
+        return np.concatenate([part[0] for part in parts]), np.concatenate([part[1] for part in parts])
+    return np.asarray(found[0], np.float64), np.asarray(found[1], np.float64)
+
+
+def model_of(source: Any, target: Target, model: str, height: object) -> tuple[Mapping, str]:
+    """Return the mapping from a target to an open source, and the model's name.
+
+    'auto' takes a CRS with a transform that is not the identity, then RPCs, then ground control points.
+
+    Raises
+    ------
+    GridrValueError
+        If the source does not say what the model needs, or the target has no CRS.
+    """
+    placed = source.crs is not None and not source.transform.is_identity
+    points, points_crs = source.gcps
+    has = {"crs": placed, "rpc": source.rpcs is not None, "gcps": bool(points), "tps": bool(points)}
+    name = next((each for each, there in has.items() if there), None) if model == "auto" else model
+    if name is None or not has[name]:
+        needed = {
+            "crs": "a CRS and a transform",
+            "rpc": "RPCs",
+            "gcps": "ground control points",
+            "tps": "ground control points",
+            None: "a CRS and a transform, RPCs or ground control points",
+        }[name]
+        raise GridrValueError(f"source must have {needed}, and {source.name!r} has none", argument="source")
+    if name == "crs":
+        if same_crs(source.crs, target.crs):
+            if tuple(source.transform)[:6] == tuple(target.transform)[:6]:
+                return Composed((1.0, 0.0, 0.0, 0.0, 1.0, 0.0)), name
+            return Composed(pixel_map_between(target.transform, source.transform)), name
+        return Projected.of(target, source.crs, source.transform, source.shape), name
+    if name == "rpc":
+        return Rational(target, source.rpcs, _height(height, source.rpcs)), name
+    return Controlled(target, points, points_crs, name == "tps"), name
+
+
+def _height(height: object, rpcs: Any) -> float:
+    if height == "rpc":
+        return float(rpcs.height_off)
+    if isinstance(height, bool) or not isinstance(height, int | float | np.number) or not np.isfinite(height):
+        raise GridrValueError(
+            "height must be given for an image with RPCs: metres above the ellipsoid, or 'rpc' for the RPCs' own "
+            f"height offset ({rpcs.height_off:g}); not {height!r}",
+            argument="height",
+        )
+    return float(height)

@@ -1,0 +1,231 @@
+"""`make_grid`: targets, files, refusals, reports."""
+
+from __future__ import annotations
+
+import json
+import os
+
+import numpy as np
+import pytest
+import rasterio
+from click.testing import CliRunner
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from rasterio.transform import Affine
+from rasterio.warp import calculate_default_transform
+
+import gridr_numba as gn
+from gridr_numba.cli import main
+from gridr_numba.doors.make_grid import GRID_TAG
+from gridr_numba.georef import coarse_transform
+
+UTM = {"crs": "EPSG:32631", "transform": Affine(10, 0, 5e5, 0, -10, 5e6), "shape": (400, 300)}
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory):
+    path = tmp_path_factory.mktemp("source") / "image.tif"
+    place = {"crs": "EPSG:4326", "transform": Affine(1e-4, 0, 2.9, 0, -1e-4, 45.2)}
+    with rasterio.open(path, "w", driver="GTiff", width=1500, height=1200, count=1, dtype="uint8", **place):
+        pass
+    return path
+
+
+@pytest.fixture
+def out(tmp_path):
+    return tmp_path / "grid.tif"
+
+
+def bend(rows, cols):
+    return rows + 1e-4 * rows**2, cols + 1e-4 * rows * cols
+
+
+def test_the_file_and_the_report(source, out):
+    report = gn.make_grid(source, out, **UTM, check=2000)
+    with rasterio.open(out) as grid:
+        nodes, tags = grid.read(), json.loads(grid.tags()[GRID_TAG])
+        assert grid.descriptions == ("row", "col")
+        assert grid.crs == rasterio.CRS.from_epsg(32631)
+        assert np.isnan(grid.nodata)
+        dense = gn.dense_transform(grid.transform, report.resolution)
+    corners = np.array([(0, 0), (0, 299), (399, 0), (399, 299)]).T
+    there = gn.map_to_pixel(UTM["transform"], *gn.pixel_to_map(dense, *corners))
+    assert np.abs(np.stack(there) - corners).max() <= 1e-6
+    assert tags["resolution"] == list(report.resolution)
+    assert tags["target_shape"] == [400, 300]
+    assert tuple(tags["target_transform"]) == tuple(UTM["transform"])[:6]
+    assert tags["node_shape"] == list(report.shape) == list(nodes.shape[1:])
+    assert report.target_shape == (400, 300)
+    covered = zip((400, 300), report.covered_shape, report.resolution, strict=True)
+    assert all(n <= full < n + step for n, full, step in covered)
+    assert report.model == "crs"
+    assert 0 < report.checked_error <= report.tolerance == 0.01
+    assert report.share_that_may_exceed == pytest.approx(3 / 2000, rel=0.01)
+    assert report.source_rows == (nodes[0].min(), nodes[0].max())
+    assert report.verified
+    assert report.to_dict()["resolution"] == list(report.resolution)
+
+
+def test_densify_accepts_it(source, out, tmp_path):
+    like = tmp_path / "like.tif"
+    place = {"crs": UTM["crs"], "transform": UTM["transform"]}
+    with rasterio.open(like, "w", driver="GTiff", width=300, height=400, count=1, dtype="uint8", **place):
+        pass
+    report = gn.make_grid(source, out, like=like)
+    dense = tmp_path / "dense.tif"
+    gn.densify(out, dense, resolution=report.resolution, like=like)
+    with rasterio.open(dense) as made, rasterio.open(source) as image:
+        rows, cols = made.read()
+        xs, ys = gn.pixel_to_map(UTM["transform"], *np.mgrid[:400, :300])
+        lons, lats = rasterio.warp.transform(UTM["crs"], image.crs, xs.ravel(), ys.ravel())
+        true = gn.map_to_pixel(image.transform, np.reshape(lons, xs.shape), np.reshape(lats, xs.shape))
+    assert np.hypot(rows - true[0], cols - true[1]).max() <= 0.01
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.floats(-3, 3), st.floats(0.1, 30), st.floats(-0.5, 0.5), st.integers(2, 500), st.integers(2, 500))
+def test_transforms_of_turned_and_sheared_targets_come_back(angle, size, shear, rr, rc):
+    across, down = size * np.exp(1j * angle), size * np.exp(1j * (angle - np.pi / 2 + shear))
+    transform = Affine(across.real, down.real, 5e5, across.imag, down.imag, 5e6)
+    back = gn.dense_transform(coarse_transform(transform, (rr, rc)), (rr, rc))
+    corners = np.array([(0, 0), (0, 9999), (9999, 0), (9999, 9999)]).T
+    there = gn.map_to_pixel(transform, *gn.pixel_to_map(back, *corners))
+    assert np.abs(np.stack(there) - corners).max() <= 1e-6
+
+
+def test_what_is_not_said_of_the_target_is_gdals_proposal(source, out):
+    report = gn.make_grid(source, out, crs="EPSG:3035")
+    with rasterio.open(source) as image:
+        size = image.width, image.height
+        transform, width, height = calculate_default_transform(image.crs, "EPSG:3035", *size, *image.bounds)
+    assert report.target_shape == (height, width)
+    with rasterio.open(out) as grid:
+        assert tuple(json.loads(grid.tags()[GRID_TAG])["target_transform"]) == tuple(transform)[:6]
+
+
+def test_pixel_size_and_bounds(source, out):
+    report = gn.make_grid(source, out, crs=32631, pixel_size=(20, 10), bounds=(5e5, 4999000, 502010, 5e6))
+    assert report.target_shape == (100, 101)
+    with rasterio.open(out) as grid:
+        assert json.loads(grid.tags()[GRID_TAG])["target_transform"] == [20.0, 0.0, 5e5, 0.0, -10.0, 5e6]
+
+
+def test_a_callable(out):
+    report = gn.make_grid(bend, out, shape=(500, 700), check="all")
+    assert (report.model, report.checked_pixels, report.share_that_may_exceed) == ("callable", 350_000, 0.0)
+    with rasterio.open(out) as grid:
+        dense = gn.build_grid((1, 1), grid.read(), None, report.resolution, None)[:, :500, :700]
+        assert grid.crs is None
+    assert np.hypot(*(dense - np.stack(bend(*np.mgrid[:500, :700].astype(float))))).max() <= 0.01
+
+
+def test_void(out):
+    def disc(rows, cols):
+        return np.where(np.hypot(rows - 250, cols - 250) < 200, rows, np.nan), cols + 1e-4 * rows * rows
+
+    report = gn.make_grid(disc, out, shape=(500, 500), unreachable="void", check="all")
+    assert report.void_nodes > 0
+    assert report.unreachable_cells > 0
+    first_row, stop_row, first_col, stop_col = report.unreachable_bounds
+    assert first_row == first_col == 0
+    assert stop_row == stop_col == 500
+    assert report.unmapped_pixels == np.isnan(disc(*np.mgrid[:500, :500].astype(float))[0]).sum()
+    assert 0 < report.voided_pixels < 250_000 - report.unmapped_pixels
+    (warning,) = report.warnings
+    assert "of the pixels have a mapping and no node" in warning
+
+
+def test_progress_is_of_checked_pixels(out):
+    said = []
+    gn.make_grid(bend, out, shape=(500, 700), check=3_000_000, progress=lambda done, of: said.append((done, of)))
+    assert said == sorted(set(said))
+    assert said[-1] == (3_000_000, 3_000_000)
+    assert len(said) == 3
+
+
+@pytest.mark.parametrize(
+    ("changed", "message", "argument"),
+    [
+        ({"pixel_size": 3}, "the target must be said in one way", "like"),
+        ({"shape": None}, "the target must be said in one way", "like"),
+        ({"tolerance": 0}, "tolerance must be positive and finite, not 0", "tolerance"),
+        ({"tolerance": np.nan}, "tolerance must be", "tolerance"),
+        ({"check": "most"}, "check must be an integer", "check"),
+        ({"unreachable": "skip"}, "unreachable must be 'error' or 'void', not 'skip'", "unreachable"),
+        ({"model": "rpc"}, "model must be 'auto' with a callable source", "model"),
+        ({"model": "affine"}, "model must be one of auto, crs, rpc, gcps, tps", "model"),
+        ({"step": (0, 3)}, r"step\[0\] must be at least 1", "step"),
+        ({"dtype": "int32"}, "dtype must be a floating", "dtype"),
+        ({"dtype": "float16"}, "dtype must be float32 or float64", "dtype"),
+        ({"max_evaluations": 0}, "max_evaluations must be at least 1", "max_evaluations"),
+    ],
+)
+def test_what_is_refused_before_anything_is_written(out, changed, message, argument):
+    with pytest.raises(gn.GridrError, match=message) as caught:
+        gn.make_grid(bend, out, **{"shape": (30, 40), **changed})
+    assert caught.value.argument == argument
+    assert os.listdir(out.parent) == []
+
+
+def test_a_source_is_not_overwritten_and_a_file_that_exists_only_if_asked(source, out):
+    with pytest.raises(gn.GridrValueError, match="is an input, and is not overwritten"):
+        gn.make_grid(source, source, **UTM, overwrite=True)
+    gn.make_grid(bend, out, shape=(30, 40))
+    with pytest.raises(gn.GridrValueError, match="exists; overwrite=True replaces it"):
+        gn.make_grid(bend, out, shape=(30, 40))
+    gn.make_grid(bend, out, shape=(30, 40), overwrite=True)
+
+
+def test_what_a_callable_returns_is_checked(out):
+    with pytest.raises(gn.GridrTypeError, match=r"source must return \(source_rows, source_cols\)"):
+        gn.make_grid(lambda rows, cols: rows, out, shape=(30, 40))
+    with pytest.raises(gn.GridrTypeError, match="source must be a path or a callable, not None"):
+        gn.make_grid(None, out, shape=(30, 40))
+
+
+def test_a_tolerance_that_cannot_be_kept_leaves_nothing(out):
+    with pytest.raises(gn.GridrValueError, match=r"tolerance of 0\.01 source pixels cannot be kept"):
+        gn.make_grid(lambda rows, cols: (np.where(3 * cols > rows, rows, rows + 9.0), cols), out, shape=(300, 400))
+    assert os.listdir(out.parent) == []
+
+
+# -- the command line ---------------------------------------------------------------------------------------------
+
+
+def command(*arguments):
+    return CliRunner().invoke(main, [str(argument) for argument in arguments], prog_name="gridr-numba")
+
+
+def test_the_command(source, out, tmp_path):
+    report = tmp_path / "report.json"
+    done = command(
+        *("make-grid", source, out, "--crs", 32631, "--pixel-size", 20, "--pixel-size", 10, "--tolerance", 0.1),
+        *("--bounds", 5e5, 4999000, 502010, 5e6, "--check", 500, "--report", report, "--no-verify"),
+    )
+    assert done.exit_code == 0, done.output
+    made = json.loads(report.read_text())
+    assert made["target_shape"] == [100, 101]
+    assert made["checked_pixels"] == 500
+    assert not made["verified"]
+    rows, cols = made["resolution"]
+    assert f", one every {rows} x {cols} pixels of 100 x 101 (crs)" in done.output
+    assert f"next     gridr-numba densify {out} OUT.tif --resolution {rows} {cols}" in done.output
+    dense = command("densify", out, tmp_path / "dense.tif", "--resolution", rows, cols)
+    assert dense.exit_code == 0, dense.output
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--height", "high"], "'high' is neither metres nor 'rpc'"),
+        (["--check", "some"], "'some' is neither a number of pixels nor 'all'"),
+        (["--step", 1, "--step", 2, "--step", 3], "at most twice"),
+        (["--crs", "nowhere"], "crs must be a coordinate reference system, not 'nowhere'"),
+        (["--crs", 32631, "--model", "rpc"], "source must have RPCs"),
+    ],
+)
+def test_what_the_command_refuses(source, out, options, message):
+    done = command("make-grid", source, out, *options)
+    assert done.exit_code == 2
+    assert message in " ".join(done.output.split())
+    assert not out.exists()
