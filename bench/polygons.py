@@ -11,7 +11,7 @@ Then windows: a job's polygons in 100 strips, and in 10 x 10 windows of `Polygon
 512 x 512 pixels among 20,000 clouds, at the slowest of some places, against the two milliseconds that are promised.
 Last, a megapixel against GRIDR's SHAPELY algorithm.
 
-Windows and strips are judged in one thread, where the ratio is that of the work: the whole gains from a second thread,
+Windows are judged in one thread, where the ratio is that of the work: the whole gains from a second thread,
 while a window of less than a millisecond does not. Waking a thread takes 10 to 300 microseconds.
 
 Contenders take turns, each with three calls that are not timed before the one that is; ratios are medians of the
@@ -176,15 +176,14 @@ def _mask(polygons: list[shapely.Polygon], size: int) -> PolygonMask:
 
 
 def _strips(polygons: list[shapely.Polygon], size: int, rounds: int, threads: int) -> dict[str, Any]:
-    """Write a raster in 100 strips and in one, the edges built for each call. Judged in one thread."""
+    """Write a raster in 100 strips and in one, the edges built for each call."""
     layers = [Layer(_checked(polygons), 0, 1)]
     cut, whole = np.empty((size, size), np.uint8), np.empty((size, size), np.uint8)
     calls = {
         "100 strips": partial(_scan, layers, 0, cut, 100, threads),
         "one strip": partial(_scan, layers, 0, whole, 1, threads),
     }
-    at_most = 1.3 if threads == 1 else None
-    entry = _alternate(f"{len(polygons)} polygons, {size}x{size}", calls, rounds, at_most, threads=threads)
+    entry = _alternate(f"{len(polygons)} polygons, {size}x{size}", calls, rounds, 1.3, threads=threads)
     assert np.array_equal(cut, whole)
     return entry
 

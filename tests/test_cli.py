@@ -333,7 +333,7 @@ JOB = ("densify", "grid.tif", "out.tif", "-r", "3", "4")
     [
         (2, ("densify", "grid.tif", "-r", 3, 4), "GRID [COLGRID] OUT are two or three files, not 1."),
         (2, ("densify", "a", "b", "c", "d", "-r", 3, 4), "two or three files, not 4. See 'gridr-numba densify --help'"),
-        (2, ("densify", "grid.tif", "out.tif"), "Missing option '-r'"),
+        (2, ("densify", "grid.tif", "out.tif"), "resolution must be given"),
         (2, (*JOB, "--window", 1, 2), "--window"),
         (2, (*JOB, "--resolution", 0, 4), "resolution[0] must be at least 1, not 0"),
         (2, (*JOB, "--window", 0, 17, 0, 3), "window must lie within the dense raster's (16, 25)"),

@@ -55,8 +55,9 @@ FILES = {
         {"loop"},
     ],
     "doors": [
-        {"build_grid", "chains", "grid_rasterize", "legend", "paint", "placement", "reports", "stages", "target"},
-        {"build_mask", "densify", "inspection", "make_grid", "preview"},
+        {"build_grid", "chains", "grid_rasterize", "grid_tag", "legend", "paint", "reports", "stages", "target"},
+        {"build_mask", "make_grid", "placement"},
+        {"densify", "inspection", "preview"},
         {"warmup"},
     ],
     "cli": [{"messages"}, {"options"}, {"densify"}, {"make_grid"}, {"commands"}],

@@ -16,7 +16,7 @@ from rasterio.warp import calculate_default_transform
 
 import gridr_numba as gn
 from gridr_numba.cli import main
-from gridr_numba.doors.make_grid import GRID_TAG
+from gridr_numba.doors.grid_tag import GRID_TAG
 from gridr_numba.georef import coarse_transform
 
 UTM = {"crs": "EPSG:32631", "transform": Affine(10, 0, 5e5, 0, -10, 5e6), "shape": (400, 300)}
@@ -189,6 +189,78 @@ def test_a_tolerance_that_cannot_be_kept_leaves_nothing(out):
     assert os.listdir(out.parent) == []
 
 
+# -- what densify takes from the tag ------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def tagged(source, tmp_path_factory):
+    path = tmp_path_factory.mktemp("tagged") / "grid.tif"
+    return path, gn.make_grid(source, path, **UTM)
+
+
+def test_resolution_shape_and_transform_come_from_the_tag(tagged, tmp_path):
+    path, made = tagged
+    report = gn.densify(path, tmp_path / "dense.tif")
+    assert report.shape == (400, 300)
+    assert report.warnings == ()
+    with rasterio.open(tmp_path / "dense.tif") as dense:
+        assert tuple(dense.transform) == tuple(UTM["transform"])  # to the bit
+        whole = dense.read()
+    gn.densify(path, tmp_path / "part.tif", window=((10, 40), (20, 90)), resolution=made.resolution)
+    with rasterio.open(tmp_path / "part.tif") as part:
+        assert np.array_equal(part.read(), whole[:, 10:40, 20:90])
+
+
+@pytest.mark.parametrize(
+    ("changed", "argument", "message"),
+    [
+        ({"resolution": 7}, "resolution", "resolution must be .*, as the grid says in its tag, or not given; not 7"),
+        ({"grid_order": "xy"}, "grid_order", "the grid's tag says that its bands are source rows"),
+        ({"displacement": True}, "displacement", "the grid's tag says"),
+        ({"row_band": 2, "col_band": 1}, "row_band", "the grid's tag says"),
+        ({"window": ((0, 401), (0, 300))}, "window", r"must lie within the dense raster's \(400, 300\)"),
+    ],
+)
+def test_what_differs_from_the_tag_is_refused(tagged, tmp_path, changed, argument, message):
+    with pytest.raises(gn.GridrValueError, match=message) as caught:
+        gn.densify(tagged[0], tmp_path / "dense.tif", **changed)
+    assert caught.value.argument == argument
+    assert os.listdir(tmp_path) == []
+
+
+def test_like_must_have_the_tagged_shape(tagged, tmp_path):
+    like = tmp_path / "like.tif"
+    place = {"crs": UTM["crs"], "transform": UTM["transform"]}
+    with rasterio.open(like, "w", driver="GTiff", width=299, height=400, count=1, dtype="uint8", **place):
+        pass
+    with pytest.raises(gn.GridrValueError, match="like must have the shape of the grid's target"):
+        gn.densify(tagged[0], tmp_path / "dense.tif", like=like)
+
+
+@pytest.mark.parametrize("change", ["cut", "moved", "spoilt"])
+def test_the_tag_of_a_grid_that_was_changed_is_ignored(tagged, tmp_path, change):
+    path, made = tagged
+    changed = tmp_path / "changed.tif"
+    with rasterio.open(path) as grid:
+        profile, nodes, tags = grid.profile, grid.read(), grid.tags()
+    if change == "cut":
+        nodes = nodes[:, :-1]
+        profile["height"] -= 1
+    if change == "moved":
+        a, b, c, *rest = tuple(profile["transform"])[:6]
+        profile["transform"] = Affine(a, b, c + 1, *rest)
+    if change == "spoilt":
+        tags[GRID_TAG] = "[1, 2"
+    with rasterio.open(changed, "w", **profile) as grid:
+        grid.write(nodes)
+        grid.update_tags(**tags)
+    with pytest.raises(gn.GridrValueError, match="resolution must be given"):
+        gn.densify(changed, tmp_path / "dense.tif")
+    report = gn.densify(changed, tmp_path / "dense.tif", resolution=made.resolution)
+    assert f"the tag {GRID_TAG} of " in report.warnings[0]
+    assert report.shape == gn.grid_full_resolution_shape(nodes.shape[1:], made.resolution)
+
+
 # -- the command line ---------------------------------------------------------------------------------------------
 
 
@@ -209,9 +281,10 @@ def test_the_command(source, out, tmp_path):
     assert not made["verified"]
     rows, cols = made["resolution"]
     assert f", one every {rows} x {cols} pixels of 100 x 101 (crs)" in done.output
-    assert f"next     gridr-numba densify {out} OUT.tif --resolution {rows} {cols}" in done.output
-    dense = command("densify", out, tmp_path / "dense.tif", "--resolution", rows, cols)
+    assert f"next     gridr-numba densify {out} OUT.tif\n" in done.output
+    dense = command("densify", out, tmp_path / "dense.tif")
     assert dense.exit_code == 0, dense.output
+    assert "pixels   100 x 101" in dense.output
 
 
 @pytest.mark.parametrize(

@@ -126,5 +126,4 @@ def make_grid(context: click.Context, image: str, out: str, *, report: str | Non
             file.write(json.dumps(done.to_dict(), indent=2).encode() + b"\n")
     if not context.meta.get(QUIET):
         click.echo(done.to_text())
-        rows, cols = done.resolution
-        click.echo(f"next     gridr-numba densify {done.grid} OUT.tif --resolution {rows} {cols}")
+        click.echo(f"next     gridr-numba densify {done.grid} OUT.tif")

@@ -168,9 +168,8 @@ resolution_option = click.option(
     "--resolution",
     cls=_OneOrTwo,
     callback=_resolution,
-    required=True,
     metavar="ROW [COL]",
-    help="Dense pixels a node; one number is for both.",
+    help="Dense pixels a node; one number is for both.  [default: what a grid of make-grid says]",
 )
 resolution_of_polygons_option = click.option(
     "-r",

@@ -46,6 +46,7 @@ from ..polygons.files import Polygons, pixel_polygons, polygon_files
 from ..polygons.mask import Lattice, PolygonMask
 from ..polygons.projection import PixelFrame
 from ..types import DEFAULT_MEMORY_BUDGET, AnyDtype, Cause, FilePath, Pair, Progress, Warn, WindowPairs
+from .grid_tag import GridTag, resolution_of
 from .placement import NAMES, Placement, Sources, file_limits, placement_of
 from .reports import Report, span
 from .stages import Stages
@@ -137,7 +138,7 @@ def densify(
     grid: FilePath | Sequence[FilePath] | None,
     out: FilePath | None,
     *,
-    resolution: int | tuple[int, int],
+    resolution: int | tuple[int, int] | None = None,
     shape: tuple[int, int] | None = None,
     like: FilePath | None = None,
     window: WindowPairs | None = None,
@@ -196,8 +197,10 @@ def densify(
         scale and offset, `displacement` and `source_offset` make coordinates of them, which are the nodes of law 1.
     out : path or None
         The dense grid: a GeoTIFF with bands 'row' and 'col' and NaN as nodata. None only with ``grid=None``.
-    resolution : int or tuple of int
-        Dense pixels a node along rows and columns; one integer is for both.
+    resolution : int or tuple of int, optional
+        Dense pixels a node along rows and columns; one integer is for both. A grid of `make_grid` says it in its tag,
+        and of which target it is: None takes it from there, and the dense raster then is that target, with its
+        transform to the bit. What differs from the tag is refused, but for a `window` of the target.
     shape : tuple of int, optional
         Rows and columns of nodes, where there is no grid. None takes them from `mask`, or else as many as it takes to
         cover `like`.
@@ -308,9 +311,11 @@ def densify(
         with stages("check"):
             sources = Sources.opened(stack, grid, mask, like, source, allow_vrt=allow_vrt)
             warn = Warnings(logger)
-            rr_rc = checks.one_or_two_resolutions(resolution, "resolution")
-            place = placement_of(sources, rr_rc, shape, window, warn)
+            tag = GridTag.of(sources.rows, warn)
+            place = placement_of(sources, resolution_of(resolution, tag), shape, window, tag, warn)
             grid_in = sources.grid_in(grid_order, row_band, col_band, grid_nodata, displacement, source_offset)
+            if tag is not None:
+                tag.check(grid_order, displacement, grid_in)
             mask_in = sources.mask_in(mask_valid_value, mask_band, place.extent.node_shape)
             crs_layer_origin = geometry_crs, geometry_layer, geometry_origin
             how = rasterize_kwargs, repair_geometry

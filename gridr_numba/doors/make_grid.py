@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
@@ -39,14 +38,12 @@ from ..mapping.search import Mapping
 from ..plan import grid_full_resolution_shape
 from ..types import DEFAULT_MEMORY_BUDGET, Pair, Progress, Warn
 from ..window import Window
+from .grid_tag import GRID_TAG, GridTag
 from .reports import Report, span
 from .stages import Stages
 from .target import target_of
 
 logger = logging.getLogger(__name__)
-
-#: The tag in which a grid says of which target it is.
-GRID_TAG = "GRIDR_NUMBA_GRID"
 
 # Of the pixels that were checked, such a share may be void although they have a mapping before there is a warning.
 _VOIDED_AT_MOST = 0.01
@@ -309,15 +306,10 @@ def _layout(grid: Grid, target: Target, model: str) -> RasterLayout:
     """Return what the file holds: the nodes' place, and of which target they are."""
     place = None if target.transform is None else coarse_transform(target.transform, grid.step)
     node_shape: Pair = grid.nodes.shape[1], grid.nodes.shape[2]
-    said = {
-        "resolution": list(grid.step),
-        "target_shape": list(target.shape),
-        "target_transform": None if target.transform is None else list(target.transform)[:6],
-        "node_shape": list(node_shape),
-        "node_transform": None if place is None else list(place)[:6],
-        "model": model,
-    }
-    tags = {"GRIDR_NUMBA_VERSION": __version__, GRID_TAG: json.dumps(said)}
+    coefficients = None if target.transform is None else tuple(target.transform)[:6]
+    node_coefficients = None if place is None else tuple(place)[:6]
+    tag = GridTag(grid.step, target.shape, coefficients, node_shape, node_coefficients, model)
+    tags = {"GRIDR_NUMBA_VERSION": __version__, GRID_TAG: tag.text()}
     return RasterLayout(node_shape, grid.nodes.dtype, ("row", "col"), np.nan, target.crs, place, tags)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import rasterio
 
 from .. import checks
 from ..engine.job import Extent, GridIn, Limits, MaskIn, Names, refuse_scaling
@@ -20,6 +21,7 @@ from ..georef import dense_transform, map_to_pixel, pixel_area, pixel_to_map, sh
 from ..plan import Bounds, grid_full_resolution_shape
 from ..types import Pair, Range, Warn
 from ..window import Window
+from .grid_tag import GridTag, target_of_tag
 
 #: What the file doors call their arguments.
 NAMES = Names(
@@ -154,11 +156,14 @@ class Placement:
         return shifted_transform(self.whole_transform, window.row_start, window.col_start)
 
 
-def placement_of(sources: Sources, resolution: Pair, shape: object, window: object, warn: Warn) -> Placement:
+def placement_of(
+    sources: Sources, resolution: Pair, shape: object, window: object, tag: GridTag | None, warn: Warn
+) -> Placement:
     """Take the arguments that say what to make; refuse inputs that do not lie where they must."""
     node_shape = _node_shape(sources, resolution, shape)
     full_shape = grid_full_resolution_shape(node_shape, resolution)
-    part = Window.whole(full_shape)
+    target = full_shape if tag is None else target_of_tag(tag, sources.like)
+    part = Window.whole(target)
     if window is not None:
         if sources.like is not None:
             raise GridrValueError(
@@ -167,14 +172,14 @@ def placement_of(sources: Sources, resolution: Pair, shape: object, window: obje
         part = Window.from_half_open(window, "window")
     elif sources.like is not None:
         part = Window.whole(sources.like.shape)
-    if not part.within(full_shape):
+    if not part.within(target):
         name = "like" if window is None else "window"
         raise GridrValueError(
-            f"{name} must lie within the dense raster's {full_shape} rows and columns, and asks for rows "
+            f"{name} must lie within the dense raster's {target} rows and columns, and asks for rows "
             f"{part.row_start} to {part.row_stop} and columns {part.col_start} to {part.col_stop}",
             argument=name,
         )
-    return Placement(Extent(node_shape, resolution, part), *_place(sources, resolution, warn))
+    return Placement(Extent(node_shape, resolution, part), *_place(sources, resolution, tag, warn))
 
 
 def _node_shape(sources: Sources, resolution: Pair, shape: object) -> Pair:
@@ -195,7 +200,7 @@ def _node_shape(sources: Sources, resolution: Pair, shape: object) -> Pair:
     return rows, cols
 
 
-def _place(sources: Sources, resolution: Pair, warn: Warn) -> tuple[Any, Any]:
+def _place(sources: Sources, resolution: Pair, tag: GridTag | None, warn: Warn) -> tuple[Any, Any]:
     """Return the CRS and the transform of the whole dense raster: the image's, or the coarse grid's made dense.
 
     An image's first pixel is the dense raster's. The transform is None where a file has none, which GDAL shows as the
@@ -216,6 +221,8 @@ def _place(sources: Sources, resolution: Pair, warn: Warn) -> tuple[Any, Any]:
     dense = None
     if nodes is not None and not nodes.transform.is_identity:
         dense = dense_transform(nodes.transform, resolution)
+    if tag is not None and tag.target_transform is not None:
+        dense = rasterio.Affine(*tag.target_transform)
     if sources.like is None:
         return (None if nodes is None else nodes.crs), dense
     if nodes is not None:

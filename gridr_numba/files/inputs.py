@@ -73,6 +73,9 @@ class OpenRaster(BandSource, Protocol):
     def gcps(self) -> tuple[Sequence[object], object]:
         """Ground control points, and their CRS."""
 
+    def tags(self) -> dict[str, str]:
+        """Metadata of the dataset."""
+
     @property
     def files(self) -> Sequence[str]:
         """The paths of all files that it is made of."""
