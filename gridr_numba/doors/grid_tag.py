@@ -96,8 +96,8 @@ def resolution_of(given: object, tag: GridTag | None) -> Pair:
     if given is None:
         if tag is None:
             raise GridrValueError(
-                "resolution must be given, as (along rows, along columns) or one integer for both; only a grid of make_grid "
-                "says its own",
+                "resolution must be given, as (along rows, along columns) or one integer for both; only a grid of "
+                "make_grid says its own",
                 argument="resolution",
             )
         return tag.resolution
