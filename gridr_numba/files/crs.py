@@ -1,13 +1,22 @@
-"""When two coordinate reference systems are the same: for a raster, that is their horizontal part."""
+"""Coordinate reference systems: when two are the same, and points from one to another.
+
+For a raster, a system is its horizontal part. Points are (x, y), x being east or longitude, whatever the system says.
+"""
 
 from __future__ import annotations
 
+import math
 from contextlib import suppress
 from typing import Any
 
+import numpy as np
 import rasterio
+from numpy.typing import NDArray
 from rasterio.crs import CRS
 from rasterio.errors import CRSError
+from rasterio.warp import transform as warp
+
+Points = NDArray[np.float64]  # (n, 2): x, y
 
 
 def same_crs(crs: Any, other: Any) -> bool:
@@ -47,3 +56,40 @@ def _flat(described: Any) -> Any:
         flat["base_crs"] = _flat(described["base_crs"])
         flat["coordinate_system"] = {**system, "axis": system["axis"][:2]}
     return flat
+
+
+def all_finite(points: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Say of which points, of any arrangement (..., 2), both coordinates are finite."""
+    finite: NDArray[np.bool_] = np.logical_and(*np.isfinite(np.moveaxis(points, -1, 0)))
+    return finite
+
+
+def warped(source: Any, target: Any, points: Points) -> Points:
+    """Bring points from one CRS to another; what is NaN, and what PROJ cannot bring, becomes NaN."""
+    warped = np.full(points.shape, np.nan)
+    there = all_finite(points)
+    if source.is_geographic:  # PROJ complains of each latitude that is none
+        there &= np.abs(points[:, 1]) < full_circle(source) / 4 * (1 + 1e-9)
+    _warp(source, target, points[there], into := np.empty((np.count_nonzero(there), 2)))
+    warped[there] = np.where(all_finite(into)[:, np.newaxis], into, np.nan)
+    return warped
+
+
+def _warp(source: Any, target: Any, points: Points, out: Points) -> None:
+    """Let PROJ bring points. rasterio raises for all of a call if PROJ complains of one: then halves are brought."""
+    try:
+        out[:] = np.column_stack(warp(source, target, *points.T.tolist()))
+    except Exception as error:  # GDAL's errors, in a class of rasterio's own, which it does not show
+        if type(error).__name__ == "CPLE_NotSupportedError":  # no way from one CRS to the other
+            raise
+        if len(points) == 1:
+            out[:] = np.nan
+            return
+        middle = len(points) // 2
+        _warp(source, target, points[:middle], out[:middle])
+        _warp(source, target, points[middle:], out[middle:])
+
+
+def full_circle(crs: Any) -> float:
+    """Return a whole turn in the unit of a CRS's longitudes."""
+    return round(math.tau / float(crs.units_factor[1]), 6)

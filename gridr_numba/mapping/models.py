@@ -8,19 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import pi
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from rasterio.crs import CRS
-from rasterio.errors import CRSError
 from rasterio.transform import GCPTransformer
-from rasterio.warp import transform as transform_points
 
 from ..errors import GridrValueError
-from ..files.crs import same_crs
-from ..files.gdal import gdal_errors
+from ..files.crs import full_circle, same_crs, warped
 from ..georef import from_corners, map_to_pixel, pixel_map_between, pixel_to_map
 from ..kernels.rpc import image_of_ground
 from ..types import Pair
@@ -79,14 +75,14 @@ class Projected:
         middle, turn = None, 0.0
         if crs.is_geographic:
             xs, _ = pixel_to_map(transform, (shape[0] - 1) / 2, (shape[1] - 1) / 2)
-            middle, turn = float(xs), 2 * pi / crs.units_factor[1]
+            middle, turn = float(xs), full_circle(crs)
         return cls(target, crs, transform, middle, turn)
 
     def __call__(self, rows: Floats, cols: Floats) -> tuple[Floats, Floats]:
         """Map."""
         xs, ys = reprojected(self.target.crs, self.crs, *pixel_to_map(self.target.transform, rows, cols))
         if self.middle is not None:
-            xs = wrapped(xs, self.middle, self.turn)
+            xs = around(xs, self.middle, self.turn)
         return map_to_pixel(self.transform, xs, ys)
 
 
@@ -108,7 +104,7 @@ class Rational:
             for kind in ("off", "scale")
         )
         terms = np.array([rpcs.line_num_coeff, rpcs.line_den_coeff, rpcs.samp_num_coeff, rpcs.samp_den_coeff])
-        lons = wrapped(lons, rpcs.long_off, 360.0)
+        lons = around(lons, rpcs.long_off, 360.0)
         out = np.empty((2, lons.size))
         image_of_ground(offsets, scales, terms, RPC_REACH, lons.ravel(), lats.ravel(), self.height, out)
         return out[0].reshape(shape), out[1].reshape(shape)
@@ -135,7 +131,7 @@ def _as_is(values: Any) -> Any:
     return values
 
 
-def wrapped(longitudes: Floats, middle: float, turn: float) -> Floats:
+def around(longitudes: Floats, middle: float, turn: float) -> Floats:
     """Return longitudes within half a turn of a middle one; those that are so stay to the bit."""
     with np.errstate(invalid="ignore"):
         turns = np.floor((longitudes - middle) / turn + 0.5)
@@ -143,31 +139,12 @@ def wrapped(longitudes: Floats, middle: float, turn: float) -> Floats:
 
 
 def reprojected(source: Any, destination: Any, xs: Floats, ys: Floats) -> tuple[Floats, Floats]:
-    """Bring map coordinates to another CRS, x being east or longitude; what is outside of its domain is NaN."""
-    if source == destination:
+    """Bring map coordinates to another CRS, x being east or longitude; what has no place there is NaN."""
+    if same_crs(source, destination):
         return xs, ys
     shape = np.shape(xs)
-    found = _transformed(source, destination, np.ravel(xs), np.ravel(ys))
-    there = np.isfinite(found[0]) & np.isfinite(found[1])
-    new_xs, new_ys = (np.where(there, each, np.nan).reshape(shape) for each in found)
-    return new_xs, new_ys
-
-
-def _transformed(source: Any, destination: Any, xs: Floats, ys: Floats) -> tuple[Floats, Floats]:
-    """Ask PROJ; rasterio raises for a batch of which some points have no image: that is halved."""
-    try:
-        found = transform_points(source, destination, xs, ys)
-    except CRSError as error:
-        raise GridrValueError(
-            f"there is no way from {source.to_string()} to {destination.to_string()}: {error}"
-        ) from error
-    except gdal_errors():
-        if len(xs) == 1:
-            return np.array([np.inf]), np.array([np.inf])
-        half = len(xs) // 2
-        parts = [_transformed(source, destination, xs[part], ys[part]) for part in (slice(half), slice(half, None))]
-        return np.concatenate([part[0] for part in parts]), np.concatenate([part[1] for part in parts])
-    return np.asarray(found[0], np.float64), np.asarray(found[1], np.float64)
+    new_xs, new_ys = warped(source, destination, np.column_stack([np.ravel(xs), np.ravel(ys)])).T
+    return new_xs.reshape(shape), new_ys.reshape(shape)
 
 
 def model_of(source: Any, target: Target, model: str, height: object) -> tuple[Mapping, str]:

@@ -15,8 +15,9 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
+from ..files.crs import all_finite
 from ..georef import edge_before
-from .projection import Projection, all_finite
+from .projection import Projection
 
 # A block is looked at in so many steps a side, and in one more around it: the margin, within which it surely is.
 _STEPS = 6

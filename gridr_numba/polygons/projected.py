@@ -19,9 +19,10 @@ import shapely
 from numpy.typing import NDArray
 
 from ..errors import GridrValueError
+from ..files.crs import Points, all_finite
 from .footprint import Block, Footprint
 from .forms import polygon_set
-from .projection import TURNS_AT_MOST, PixelFrame, Points, Projection, all_finite
+from .projection import TURNS_AT_MOST, PixelFrame, Projection
 from .sample import Sample, inside_pairs
 
 Polygonal = NDArray[np.object_]  # (n,) of shapely.Polygon

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -11,12 +10,9 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 from rasterio.crs import CRS
-from rasterio.warp import transform as warp
 
-from ..files.crs import same_crs
+from ..files.crs import Points, all_finite, full_circle, same_crs, warped
 from ..georef import edge_before, map_to_pixel, pixel_to_map
-
-Points = NDArray[np.float64]  # (n, 2): x, y
 
 #: Polygons and rasters whose x go further around than this lie nowhere.
 TURNS_AT_MOST = 4
@@ -64,7 +60,7 @@ class Projection:
 
         Where x goes around the Earth, the image is that of the turn which is nearest to a pixel of the raster, `near`.
         """
-        mapped = points if self.is_affine else _warped(self.crs, self.frame.crs, points)
+        mapped = points if self.is_affine else warped(self.crs, self.frame.crs, points)
         if near is not None and self.raster_turn is not None:
             centre = self._to_map(near)[..., 0]
             turns = np.round((centre - mapped[:, 0]) / self.raster_turn)
@@ -75,16 +71,16 @@ class Projection:
     def from_pixels(self, pixels: Points) -> Points:
         """Bring pixels to the polygons' CRS; those that have no place there become NaN."""
         mapped = self._to_map(pixels)
-        return mapped if self.is_affine else _warped(self.frame.crs, self.crs, mapped)
+        return mapped if self.is_affine else warped(self.frame.crs, self.crs, mapped)
 
     def on_earth(self, points: Points) -> NDArray[np.bool_]:
         """Say of which points PROJ knows a longitude and a latitude."""
         if self.crs.is_geographic:
-            circle = _full_circle(self.crs)
+            circle = full_circle(self.crs)
             return all_finite(np.where(np.abs(points) <= (TURNS_AT_MOST * circle, circle / 4), points, np.nan))
         try:
-            return all_finite(_warped(self.crs, _WGS_84, points))
-        except Exception:  # as in `_warp`: not of the Earth
+            return all_finite(warped(self.crs, _WGS_84, points))
+        except Exception:  # as in `files.crs`: not of the Earth
             return np.zeros(len(points), dtype=bool)
 
     @property
@@ -121,51 +117,15 @@ class Projection:
         return mapped
 
 
-def all_finite(points: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Say of which points, of any arrangement (..., 2), both coordinates are finite."""
-    finite: NDArray[np.bool_] = np.logical_and(*np.isfinite(np.moveaxis(points, -1, 0)))
-    return finite
-
-
-def _warped(source: Any, target: Any, points: Points) -> Points:
-    """Bring points from one CRS to another; what is NaN, and what PROJ cannot bring, becomes NaN."""
-    warped = np.full(points.shape, np.nan)
-    there = all_finite(points)
-    if source.is_geographic:  # PROJ complains of each latitude that is none
-        there &= np.abs(points[:, 1]) < _full_circle(source) / 4 * (1 + 1e-9)
-    _warp(source, target, points[there], into := np.empty((np.count_nonzero(there), 2)))
-    warped[there] = np.where(all_finite(into)[:, np.newaxis], into, np.nan)
-    return warped
-
-
-def _warp(source: Any, target: Any, points: Points, out: Points) -> None:
-    """Let PROJ bring points. rasterio raises for all of a call if PROJ complains of one: then halves are brought."""
-    try:
-        out[:] = np.column_stack(warp(source, target, *points.T.tolist()))
-    except Exception as error:  # GDAL's errors, in a class of rasterio's own, which it does not show
-        if type(error).__name__ == "CPLE_NotSupportedError":  # no way from one CRS to the other
-            raise
-        if len(points) == 1:
-            out[:] = np.nan
-            return
-        middle = len(points) // 2
-        _warp(source, target, points[:middle], out[:middle])
-        _warp(source, target, points[middle:], out[middle:])
-
-
-def _full_circle(crs: Any) -> float:
-    return round(math.tau / float(crs.units_factor[1]), 6)
-
-
 def _turn(crs: Any) -> float | None:
     if crs.is_geographic:
-        return _full_circle(crs)
+        return full_circle(crs)
     # A cylindrical projection: a degree of longitude, taken 360 times, leads back to where it started.
     places = np.array([(0.0, 10.0), (1.0, 10.0), (0.0, -20.0)])
     try:
-        start, degree, south = _warped(_WGS_84, crs, places)
+        start, degree, south = warped(_WGS_84, crs, places)
         turn = 360.0 * float(degree[0] - start[0])
-        around = _warped(crs, _WGS_84, np.array([start, south]) + np.array([turn, 0.0]))
+        around = warped(crs, _WGS_84, np.array([start, south]) + np.array([turn, 0.0]))
     except Exception:  # as above: not on Earth
         return None
     if not turn > 0.0 or not np.isfinite(around).all():

@@ -8,7 +8,8 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from .projection import TURNS_AT_MOST, Points, Projection, all_finite
+from ..files.crs import Points, all_finite
+from .projection import TURNS_AT_MOST, Projection
 
 # So many rows and columns, from the raster's first to its last.
 _A_SIDE = 65
