@@ -30,6 +30,7 @@ from gridr_numba.engine import job as jobs
 from gridr_numba.engine import loop
 from gridr_numba.engine.step import DenseStep
 from gridr_numba.files import geotiff, locks, outputs
+from gridr_numba.files.outputs import destination
 from gridr_numba.plan import Bounds
 
 TIMEOUT = 120
@@ -349,6 +350,23 @@ def test_a_mask_that_is_named_as_a_sidecar_is_not_deleted(folder):
     report = gn.densify(folder / "in-grid.tif", out, mask=sidecar, **arguments)
     assert sidecar.read_bytes() == content
     assert report.warnings == (taken,)
+
+
+@pytest.mark.parametrize("part", ["ground.shx", "ground.dbf", "in-grid.tif.aux.xml", "in-mask.tfw"])
+def test_a_part_of_an_input_is_not_replaced(folder, part):
+    call(folder)
+    (folder / "ground.shp").write_bytes(b"polygons, of which this is one file of several")
+    (folder / part).write_bytes(b"a part")
+    inputs = [folder / "ground.shp", folder / "in-grid.tif", folder / "in-mask.tif"]
+    for _ in range(2):
+        with pytest.raises(gn.GridrValueError, match=r"would be read as a part of the input .*, and is not made"):
+            destination(folder / part, "report", inputs, overwrite=True)
+        (folder / part).unlink(missing_ok=True)
+    (folder / "ground.shp").unlink()
+    destination(folder / "ground.json", "report", inputs, overwrite=True)
+    for name in (".", "/"):
+        with pytest.raises(gn.GridrValueError, match="is a folder"):
+            destination(name, "out", [], overwrite=True)
 
 
 def test_a_partial_file_that_is_an_input_is_not_deleted(folder):

@@ -189,6 +189,33 @@ def test_a_tolerance_that_cannot_be_kept_leaves_nothing(out):
     assert os.listdir(out.parent) == []
 
 
+@pytest.mark.parametrize(
+    ("found", "argument"),
+    [(lambda r, c: (np.ma.masked_less(r, 5), c), "source"), (lambda r, c: (r + 1j, c), "source")],
+)
+def test_masked_and_complex_mappings_are_refused(out, found, argument):
+    with pytest.raises(gn.GridrTypeError, match="source must return plain real arrays") as caught:
+        gn.make_grid(found, out, shape=(30, 40))
+    assert caught.value.argument == argument
+
+
+def test_what_does_not_bear_on_the_mapping_is_refused(source, out):
+    for arguments in ((bend, {"shape": (30, 40)}), (source, UTM)):
+        with pytest.raises(gn.GridrValueError, match="height must be given for an image with RPCs alone"):
+            gn.make_grid(arguments[0], out, **arguments[1], height=5)
+    with pytest.raises(gn.GridrValueError, match="threads must be at least 1"):
+        gn.make_grid(bend, out, shape=(30, 40), threads=0)
+    for crs in ("EPSG:5773", "EPSG:4978"):
+        with pytest.raises(gn.GridrValueError, match="crs must be of a map") as caught:
+            gn.make_grid(source, out, crs=crs)
+        assert caught.value.argument == "crs"
+
+
+def test_a_grid_without_a_node_is_warned_of(out):
+    report = gn.make_grid(lambda rows, cols: (rows * np.nan, cols), out, shape=(30, 40), unreachable="void")
+    assert "no node has a mapping" in report.warnings[0]
+
+
 # -- what densify takes from the tag ------------------------------------------------------------------------------
 
 

@@ -229,6 +229,7 @@ def make_grid(
             target = target_of(*opened, crs, transform, shape, pixel_size, bounds)
             mapping, name = _mapping(source, opened[0], target, model, height)
             wanted = _wanted(target.shape, tolerance, step, check, unreachable, dtype)
+            used = usable_threads(None if threads is None else checks.integer(threads, "threads", minimum=1))
             most = checks.integer(max_evaluations, "max_evaluations", minimum=1)
             inputs = [Path(each) for dataset in opened if dataset is not None for each in dataset.files]
             path = destination(out, "out", inputs, overwrite=overwrite)
@@ -239,7 +240,6 @@ def make_grid(
             file = GeoTiff("out", path, _layout(grid, target, name), options)
             check_space([file])
             warn_of_sidecars([file], inputs, warn)
-            used = usable_threads(threads)
             _write(file, grid, inputs, warn, overwrite=overwrite, verify=verify, threads=used)
     return _report(grid, wanted, file, name, stages, warn, verified=verify)
 
@@ -261,6 +261,11 @@ def _mapping(source: Any, opened: Any, target: Target, model: object, height: ob
     if model not in MODELS:
         raise GridrValueError(f"model must be one of {', '.join(MODELS)}, not {model!r}", argument="model")
     if opened is None:
+        if height is not None:
+            raise GridrValueError(
+                f"height must be given for an image with RPCs alone, not with a callable; not {height!r}",
+                argument="height",
+            )
         if model != "auto":
             raise GridrValueError(f"model must be 'auto' with a callable source, not {model!r}", argument="model")
         return _Called(source), "callable"
@@ -275,6 +280,12 @@ class _Called:
 
     def __call__(self, rows: Any, cols: Any) -> Any:
         found = self.function(rows, cols)
+        if any(isinstance(each, np.ma.MaskedArray) or np.iscomplexobj(each) for each in found):
+            raise GridrTypeError(
+                "source must return plain real arrays, NaN where there is no mapping, and returned masked or complex "
+                "ones",
+                argument="source",
+            )
         try:
             first, second = (np.broadcast_to(np.asarray(each, np.float64), rows.shape) for each in found)
         except (TypeError, ValueError) as error:
@@ -343,6 +354,8 @@ def _report(
     if check.voided > _VOIDED_AT_MOST * max(1, check.pixels):
         warn(f"{file.name!r}: {check.voided / check.pixels:.1%} of the pixels have a mapping and no node")
     ranges = None
+    if not np.isfinite(grid.nodes).any():
+        warn(f"{file.name!r}: no node has a mapping")
     if np.isfinite(grid.nodes).any():
         ranges = [(float(np.nanmin(band)), float(np.nanmax(band))) for band in grid.nodes]
     return GridReport(

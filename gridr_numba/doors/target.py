@@ -109,11 +109,14 @@ def _bounds(value: Any) -> tuple[float, float, float, float]:
 
 def _crs(value: Any) -> CRS:
     try:
-        return CRS.from_user_input(value)
+        crs = CRS.from_user_input(value)
     except CRSError as error:
         raise GridrValueError(
             f"crs must be a coordinate reference system, not {value!r}: {error}", argument="crs"
         ) from error
+    if not (crs.is_projected or crs.is_geographic) or crs.to_epsg() == 4978:
+        raise GridrValueError(f"crs must be of a map, projected or geographic, and {value!r} is not", argument="crs")
+    return crs
 
 
 def _affine(value: Any) -> rasterio.Affine:

@@ -264,6 +264,8 @@ class OutputFormat(ABC):
 def destination(value: object, name: str, inputs: Sequence[Path], *, overwrite: bool) -> Path:
     """Take the path of a file to be made: local, in a folder that exists, not an input, not there unless allowed."""
     path = local_path(value, name)
+    if not path.name:  # '.', or a root
+        raise GridrValueError(f"{name}: {str(path)!r} is a folder", argument=name)
     if path.is_symlink():
         path = Path(os.path.realpath(path))  # renamed over, a link would be a file, and what it names as it was
     if not path.parent.is_dir():
@@ -274,6 +276,11 @@ def destination(value: object, name: str, inputs: Sequence[Path], *, overwrite: 
     for own in (path, partial_path(path)):
         if any(_same_file(own, source) for source in inputs):
             raise GridrValueError(f"{name}: {str(own)!r} is an input, and is not overwritten", argument=name)
+    for source in (each for each in inputs if _belongs_to(path, each)):
+        raise GridrValueError(
+            f"{name}: {str(path)!r} would be read as a part of the input {str(source)!r}, and is not made",
+            argument=name,
+        )
     if path.is_dir():
         raise GridrValueError(f"{name}: {str(path)!r} is a folder", argument=name)
     if path.exists() and not path.is_file():
@@ -281,6 +288,19 @@ def destination(value: object, name: str, inputs: Sequence[Path], *, overwrite: 
     if path.exists() and not overwrite:
         raise GridrValueError(f"{name}: {str(path)!r} exists; overwrite=True replaces it", argument=name)
     return path
+
+
+# Files that GDAL reads with another one of the same name: headers, attributes, indices, statistics, world files.
+_PARTS = frozenset(
+    ".hdr .shp .shx .dbf .prj .cpg .qix .sbn .sbx .tfw .wld .rpb .imd .aux .xml .ovr .msk".split()  # noqa: SIM905
+)
+
+
+def _belongs_to(path: Path, source: Path) -> bool:
+    """Say whether a file looks like a part of an input: beside it, of the same name but for its suffix."""
+    beside = path.resolve().parent == source.resolve().parent
+    named = path.name.lower().startswith((source.stem.lower() + ".", source.name.lower() + "."))
+    return beside and named and path.suffix.lower() in _PARTS
 
 
 def _check_length(path: Path, name: str) -> None:

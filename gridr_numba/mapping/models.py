@@ -170,6 +170,11 @@ def model_of(source: Any, target: Target, model: str, height: object) -> tuple[M
             None: "a CRS and a transform, RPCs or ground control points",
         }[name]
         raise GridrValueError(f"source must have {needed}, and {source.name!r} has none", argument="source")
+    if height is not None and name != "rpc":
+        raise GridrValueError(
+            f"height must be given for an image with RPCs alone, and this one is mapped by its {name}; not {height!r}",
+            argument="height",
+        )
     if name == "crs":
         if same_crs(source.crs, target.crs):
             if tuple(source.transform)[:6] == tuple(target.transform)[:6]:
