@@ -476,7 +476,14 @@ def test_who_waits_long_for_a_folder_says_so(folder, monkeypatch, caplog):
     monkeypatch.setattr(locks, "PATIENCE", 0.05)
     descriptor = os.open(folder / "out", os.O_RDONLY)
     fcntl.flock(descriptor, fcntl.LOCK_EX)
-    threading.Timer(0.5, os.close, (descriptor,)).start()
+
+    def let_go():  # once it is said, however long the job takes to come there
+        ends = time.monotonic() + 60
+        while not caplog.messages and time.monotonic() < ends:
+            time.sleep(0.01)
+        os.close(descriptor)
+
+    threading.Thread(target=let_go).start()
     assert call(folder).warnings == ()
     assert caplog.messages == [f"waits for a program that holds a lock on {str(folder / 'out')!r}"]
 
