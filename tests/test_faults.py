@@ -212,6 +212,7 @@ def test_a_folder_that_cannot_be_written_to(folder, monkeypatch):
 SIGNALS = """
 number, times = int(sys.argv[2]), int(sys.argv[3])
 random.seed(number)
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in what a shell starts in the background
 gn.densify(grid, folder + '/warm.tif', resolution=(5, 5), mask=mask, threads=1)
 
 def start():

@@ -341,6 +341,8 @@ def test_wkt_and_wkb(rasters, tmp_path, kind, third):
 @pytest.mark.parametrize("dimensions", ["", "Z", "M", "ZM"])
 @pytest.mark.parametrize("in_hex", [False, True])
 def test_wkb_of_any_kind(tmp_path, byte_order, flavor, dimensions, in_hex):
+    if shapely.geos_version < (3, 12) and "M" in dimensions:
+        pytest.skip("GEOS before 3.12 writes no measures")
     corners = (
         ", ".join(" ".join(map(str, (x, y, 7, 8)[: 2 + len(dimensions)])) for x, y in ring)
         for ring in ([(1, 2), (9, 2), (9, 9), (1, 2)], [(5, 3), (8, 3), (8, 4), (5, 3)])
@@ -351,7 +353,7 @@ def test_wkb_of_any_kind(tmp_path, byte_order, flavor, dimensions, in_hex):
         nested = f"GEOMETRYCOLLECTION {dimensions} ({nested}, POLYGON {dimensions} {polygon})"
     geometry = shapely.set_srid(shapely.from_wkt(nested), 32631 if flavor == "extended" else 0)
     srid = {"include_srid": flavor == "extended", "flavor": flavor, "byte_order": byte_order}
-    wkb = shapely.to_wkb(geometry, hex=in_hex, output_dimension=4, **srid)
+    wkb = shapely.to_wkb(geometry, hex=in_hex, output_dimension=2 + len(dimensions), **srid)
     path = tmp_path / "a.wkb"
     path.write_bytes(f" {wkb}\n".strip().encode() if in_hex else wkb)
     assert len(vector_pixels(path, crs="pixels")) == 42

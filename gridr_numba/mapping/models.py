@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from inspect import signature
 from typing import Any
 
 import numpy as np
+import rasterio
 from numpy.typing import NDArray
 from rasterio.crs import CRS
 from rasterio.transform import GCPTransformer
@@ -122,7 +124,7 @@ class Controlled:
     def __call__(self, rows: Floats, cols: Floats) -> tuple[Floats, Floats]:
         """Map."""
         xs, ys = reprojected(self.target.crs, self.crs, *pixel_to_map(self.target.transform, rows, cols))
-        with GCPTransformer(self.points, tps=self.spline) as transformer:
+        with GCPTransformer(self.points, **({"tps": True} if self.spline else {})) as transformer:
             corners = transformer.rowcol(xs.ravel(), ys.ravel(), op=_as_is)
         return tuple(from_corners(np.reshape(each, np.shape(rows))) for each in corners)  # type: ignore[return-value]
 
@@ -183,6 +185,10 @@ def model_of(source: Any, target: Target, model: str, height: object) -> tuple[M
         return Projected.of(target, source.crs, source.transform, source.shape), name
     if name == "rpc":
         return Rational(target, source.rpcs, _height(height, source.rpcs)), name
+    if name == "tps" and "tps" not in signature(GCPTransformer).parameters:
+        raise GridrValueError(
+            f"model must be 'gcps' with rasterio {rasterio.__version__}, whose splines come with 1.4", argument="model"
+        )
     return Controlled(target, points, points_crs, name == "tps"), name
 
 

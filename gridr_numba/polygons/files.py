@@ -35,7 +35,7 @@ from .forms import NESTED_AT_MOST, polygon_set
 from .projected import projected
 from .projection import PixelFrame
 from .sets import PolygonSet, warn_of_a_miss
-from .wellknown import from_wkb, from_wkt
+from .wellknown import check_curves, from_wkb, from_wkt
 
 logger = logging.getLogger(__name__)
 
@@ -50,6 +50,9 @@ _RFC_7946 = object()
 
 # PROJJSON, PROJ strings, WKT, and names such as EPSG:4326. All else GDAL would take for an address to ask or a file.
 _CRS_TEXT = re.compile(r"\{|\+|\w+=|\w+\s*[\[(]|[\w:.+,-]+$")
+
+# A code is a number, or two of a compound.
+_BAD_CODE = re.compile(r"\s*EPSG:(?!\d+(\+\d+)?\s*$)", re.IGNORECASE)
 
 # PostGIS has them in four bytes.
 _SRID_DIGITS = 10
@@ -165,6 +168,8 @@ def _crs(value: object, name: str) -> Any:
             f"{name} must be a coordinate reference system, not an address or a path: {value!r}", argument=name
         )
     try:
+        if isinstance(value, str) and _BAD_CODE.match(value):  # of which GDAL 3.9 reads the first number
+            raise CRSError("it is no code of EPSG's")
         with rasterio.Env():  # else GDAL prints what it also raises
             return CRS.from_user_input(value)
     except (CRSError, ValueError, OverflowError) as error:  # numbers and characters that rasterio stumbles on
@@ -336,6 +341,7 @@ def _read_layer(path: Path, name: str, layer: str | None) -> _Content:
     except (GridrError, MemoryError):
         raise
     except Exception as error:  # pyogrio's errors have no common root
+        check_curves(error, name)
         raise DatasetError(f"{name} cannot be read: {error}", argument=name) from error
     return geometries, partial(_layer_crs, meta["crs"], name)
 

@@ -82,8 +82,22 @@ def _read(parse: Callable[[Any], Any], content: str | bytes, form: str, name: st
     try:
         return parse(content)
     except shapely.errors.ShapelyError as error:
+        check_curves(error, name)
         raise DatasetError(f"{name} does not hold the {form} of one geometry: {error}", argument=name) from error
     except NotImplementedError as error:
+        raise GridrTypeError(f"{name} must be polygons of straight edges, and holds curves", argument=name) from error
+
+
+# How GEOS before 3.13 says that it knows no curves: by their number in WKB, or their name in WKT.
+_UNKNOWN_CURVE = re.compile(
+    r"Unknown (?:WKB )?type:? '?(?:8|9|10|11|12|CIRCULARSTRING|COMPOUNDCURVE|CURVEPOLYGON|MULTICURVE|MULTISURFACE)\b",
+    re.IGNORECASE,
+)
+
+
+def check_curves(error: Exception, name: str) -> None:
+    """Refuse curves where it is these that GEOS could not read."""
+    if _UNKNOWN_CURVE.search(str(error)):
         raise GridrTypeError(f"{name} must be polygons of straight edges, and holds curves", argument=name) from error
 
 
