@@ -254,7 +254,7 @@ def test_ground_control_points_are_gdals_but_for_its_half_pixel(model):
     image = Image(gcps=(points, UTM.crs))
     how = {"tps": True} if model == "tps" else {}
     if how and "tps" not in inspect.signature(GCPTransformer).parameters:
-        with pytest.raises(gn.GridrValueError, match="whose splines come with 1.4"):
+        with pytest.raises(gn.GridrValueError, match="whose splines come with"):
             models.model_of(image, UTM, model, None)
         return
     found = np.stack(models.model_of(image, UTM, model, None)[0](*PIXELS))

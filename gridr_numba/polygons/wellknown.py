@@ -52,8 +52,15 @@ def from_wkt(text: str, name: str) -> tuple[Any, str]:
             f"{name} does not hold the WKT of one geometry: it starts with {before[:40]!r}", argument=name
         )
     characters = np.frombuffer(text.encode(), np.uint8)
-    brackets = characters[(characters == ord("(")) | (characters == ord(")"))]
-    check_nesting(int(np.cumsum(np.where(brackets == ord("("), 1, -1)).max(initial=0)), name)
+    places = np.flatnonzero((characters == ord("(")) | (characters == ord(")")))
+    depth = np.cumsum(np.where(characters[places] == ord("("), 1, -1))
+    check_nesting(int(depth.max(initial=0)), name)
+    closed = places[depth == 0]
+    if len(closed) and closed[0] + 1 < len(characters):  # of which GEOS before 3.12 says nothing
+        raise DatasetError(
+            f"{name} does not hold the WKT of one geometry: that ends after {closed[0] + 1} of its {len(characters)} bytes",
+            argument=name,
+        )
     return _read(shapely.from_wkt, text, "WKT", name), found[1] if found else ""
 
 
