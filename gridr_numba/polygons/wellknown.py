@@ -57,8 +57,9 @@ def from_wkt(text: str, name: str) -> tuple[Any, str]:
     check_nesting(int(depth.max(initial=0)), name)
     closed = places[depth == 0]
     if len(closed) and closed[0] + 1 < len(characters):  # of which GEOS before 3.12 says nothing
+        end = closed[0] + 1
         raise DatasetError(
-            f"{name} does not hold the WKT of one geometry: that ends after {closed[0] + 1} of its {len(characters)} bytes",
+            f"{name} does not hold the WKT of one geometry: that ends after {end} of its {len(characters)} bytes",
             argument=name,
         )
     return _read(shapely.from_wkt, text, "WKT", name), found[1] if found else ""
