@@ -211,6 +211,12 @@ def test_what_does_not_bear_on_the_mapping_is_refused(source, out):
         assert caught.value.argument == "crs"
 
 
+def test_a_crs_is_no_address(source, out):
+    with pytest.raises(gn.GridrValueError, match=r"crs must be .*, not an address or a path") as caught:
+        gn.make_grid(source, out, crs="http://127.0.0.1:9/crs")
+    assert caught.value.argument == "crs"
+
+
 def test_a_grid_without_a_node_is_warned_of(out):
     report = gn.make_grid(lambda rows, cols: (rows * np.nan, cols), out, shape=(30, 40), unreachable="void")
     assert "no node has a mapping" in report.warnings[0]

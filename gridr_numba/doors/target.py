@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import rasterio
 from rasterio.crs import CRS
-from rasterio.errors import CRSError
 from rasterio.warp import calculate_default_transform
 
 from .. import checks
 from ..errors import GridrTypeError, GridrValueError
+from ..files.crs import crs_from
 from ..mapping.models import Target
 from ..types import Pair
 
@@ -108,12 +108,7 @@ def _bounds(value: Any) -> tuple[float, float, float, float]:
 
 
 def _crs(value: Any) -> CRS:
-    try:
-        crs = CRS.from_user_input(value)
-    except CRSError as error:
-        raise GridrValueError(
-            f"crs must be a coordinate reference system, not {value!r}: {error}", argument="crs"
-        ) from error
+    crs: CRS = crs_from(value, "crs")
     if not (crs.is_projected or crs.is_geographic) or crs.to_epsg() == 4978:
         raise GridrValueError(f"crs must be of a map, projected or geographic, and {value!r} is not", argument="crs")
     return crs

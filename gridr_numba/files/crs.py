@@ -6,6 +6,8 @@ For a raster, a system is its horizontal part. Points are (x, y), x being east o
 from __future__ import annotations
 
 import math
+import re
+import reprlib
 from contextlib import suppress
 from typing import Any
 
@@ -16,7 +18,33 @@ from rasterio.crs import CRS
 from rasterio.errors import CRSError
 from rasterio.warp import transform as warp
 
+from ..errors import GridrValueError
+
 Points = NDArray[np.float64]  # (n, 2): x, y
+
+
+# PROJJSON, PROJ strings, WKT, and names such as EPSG:4326. All else GDAL would take for an address to ask or a file.
+_TEXT = re.compile(r"\{|\+|\w+=|\w+\s*[\[(]|[\w:.+,-]+$")
+
+# A code is a number, or two of a compound.
+_BAD_CODE = re.compile(r"\s*EPSG:(?!\d+(\+\d+)?\s*$)", re.IGNORECASE)
+
+
+def crs_from(value: object, name: str) -> Any:
+    """Take a CRS as rasterio does, but none that GDAL would look for at an address or in a file."""
+    if isinstance(value, str) and not _TEXT.match(value.strip()):
+        raise GridrValueError(
+            f"{name} must be a coordinate reference system, not an address or a path: {value!r}", argument=name
+        )
+    try:
+        if isinstance(value, str) and _BAD_CODE.match(value):  # of which GDAL 3.9 reads the first number
+            raise CRSError("it is no code of EPSG's")
+        with rasterio.Env():  # else GDAL prints what it also raises
+            return CRS.from_user_input(value)
+    except (CRSError, ValueError, OverflowError) as error:  # numbers and characters that rasterio stumbles on
+        raise GridrValueError(
+            f"{name} must be a coordinate reference system, not {reprlib.repr(value)}: {error}", argument=name
+        ) from error
 
 
 def same_crs(crs: Any, other: Any) -> bool:

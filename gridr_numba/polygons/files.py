@@ -23,12 +23,11 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-import rasterio
 import shapely
 from rasterio.crs import CRS
-from rasterio.errors import CRSError
 
 from ..errors import DatasetError, GridrError, GridrTypeError, GridrValueError
+from ..files.crs import crs_from
 from ..files.inputs import local_path
 from ..types import FilePath, GeometryType, Warn
 from .forms import NESTED_AT_MOST, polygon_set
@@ -47,12 +46,6 @@ PIXELS = "pixels"
 
 # The CRS of a GeoJSON file that does not say one.
 _RFC_7946 = object()
-
-# PROJJSON, PROJ strings, WKT, and names such as EPSG:4326. All else GDAL would take for an address to ask or a file.
-_CRS_TEXT = re.compile(r"\{|\+|\w+=|\w+\s*[\[(]|[\w:.+,-]+$")
-
-# A code is a number, or two of a compound.
-_BAD_CODE = re.compile(r"\s*EPSG:(?!\d+(\+\d+)?\s*$)", re.IGNORECASE)
 
 # PostGIS has them in four bytes.
 _SRID_DIGITS = 10
@@ -159,23 +152,7 @@ def _crs_pair(value: object) -> tuple[Any, Any]:
 def _crs_or_pixels(value: object, name: str) -> Any:
     if isinstance(value, str) and value == PIXELS:
         return PIXELS
-    return None if value is None else _crs(value, name)
-
-
-def _crs(value: object, name: str) -> Any:
-    if isinstance(value, str) and not _CRS_TEXT.match(value.strip()):
-        raise GridrValueError(
-            f"{name} must be a coordinate reference system, not an address or a path: {value!r}", argument=name
-        )
-    try:
-        if isinstance(value, str) and _BAD_CODE.match(value):  # of which GDAL 3.9 reads the first number
-            raise CRSError("it is no code of EPSG's")
-        with rasterio.Env():  # else GDAL prints what it also raises
-            return CRS.from_user_input(value)
-    except (CRSError, ValueError, OverflowError) as error:  # numbers and characters that rasterio stumbles on
-        raise GridrValueError(
-            f"{name} must be a coordinate reference system, not {reprlib.repr(value)}: {error}", argument=name
-        ) from error
+    return None if value is None else crs_from(value, name)
 
 
 def _in_pixels(
@@ -299,7 +276,7 @@ def _geojson_crs(content: dict[str, Any], name: str) -> Any:
         raise GridrValueError(
             f"{name}['crs'] must name a coordinate reference system, not be {reprlib.repr(member)}", argument=name
         )
-    return _crs(crs_name, f"{name}['crs']")
+    return crs_from(crs_name, f"{name}['crs']")
 
 
 def _read_wkt(path: Path, name: str) -> _Content:
@@ -321,7 +298,7 @@ def _srid_crs(digits: str, name: str) -> Any:
     digits = digits.lstrip("0")
     if len(digits) > _SRID_DIGITS:
         raise GridrValueError(f"{name}: the SRID must be an EPSG code, not {reprlib.repr(digits)}", argument=name)
-    return _crs(int(digits), f"{name}: the SRID") if digits else None
+    return crs_from(int(digits), f"{name}: the SRID") if digits else None
 
 
 def _read_layer(path: Path, name: str, layer: str | None) -> _Content:
@@ -367,5 +344,5 @@ def _layer_crs(value: object, name: str) -> Any:
     """Take a layer's CRS; GeoPackages have an undefined one where none was given, and that is none: pixels."""
     if not value or re.match(r'\w+\["Undefined ', str(value)):
         return None
-    crs = _crs(value, f"{name}: the CRS")
+    crs = crs_from(value, f"{name}: the CRS")
     return crs if crs.is_geographic or crs.is_projected else None
