@@ -56,8 +56,8 @@ FILES = {
     ],
     "doors": [
         {"build_grid", "chains", "grid_rasterize", "grid_tag", "legend", "paint", "reports", "stages", "target"},
-        {"build_mask", "make_grid", "placement"},
-        {"densify", "inspection", "preview"},
+        {"build_mask", "placement", "production"},
+        {"densify", "inspection", "make_grid", "preview"},
         {"warmup"},
     ],
     "cli": [{"messages"}, {"options"}, {"densify"}, {"make_grid"}, {"commands"}],

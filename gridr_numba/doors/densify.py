@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from inspect import signature
 from numbers import Real
 from os import PathLike
@@ -24,10 +25,9 @@ from ..engine.job import GridIn, GridOut, Inputs, Job, MaskOut, MaskRules, Outpu
 from ..engine.loop import run_windows
 from ..engine.step import DenseStep
 from ..engine.survey import NodeSurvey
-from ..errors import DtypeError, GridrValueError, StrictError
+from ..errors import DtypeError, GridrValueError
 from ..files.bands import SinkBand
 from ..files.cog import Cog, cog_options
-from ..files.gdal import block_cache
 from ..files.geotiff import GeoTiff, gtiff_options
 from ..files.outputs import (
     Checksums,
@@ -36,9 +36,6 @@ from ..files.outputs import (
     check_space,
     check_suffix,
     destination,
-    partial_files,
-    publish,
-    publishing,
     warn_of_sidecars,
 )
 from ..kernels.jit import usable_threads
@@ -48,6 +45,7 @@ from ..polygons.projection import PixelFrame
 from ..types import DEFAULT_MEMORY_BUDGET, AnyDtype, Cause, FilePath, Pair, Progress, Warn, WindowPairs
 from .grid_tag import GridTag, resolution_of
 from .placement import NAMES, Placement, Sources, file_limits, placement_of
+from .production import Production
 from .reports import Report, span
 from .stages import Stages
 
@@ -334,7 +332,9 @@ def densify(
             services = Services(warn, counts, survey, watch, checks.progress(progress))
             check_space(files.all)
             warn_of_sidecars(files.all, files.inputs, warn)
-        _make(job, services, files, checksums, stages, strict=strict)
+            used, budget = usable_threads(limits.threads), limits.bounds.memory_budget
+            production = Production(files.all, files.inputs, files.overwrite, checksums, used, budget, strict)
+        production.run(partial(run_windows, DenseStep(job, counts, survey), limits, services), stages, warn)
     return _report(job, counts, warn, files, stages, verified=verify)
 
 
@@ -354,34 +354,6 @@ def _polygons(
     frame = PixelFrame(place.crs, place.whole_transform, lattice.origin_row_col, lattice.shape_row_col)
     sets = pixel_polygons(*pair, frame, crs=crs, layer=layer, repair=repair, warn=warn)
     return PolygonMask.of_sets(*sets, lattice, options)
-
-
-def _make(
-    job: Job,
-    services: Services,
-    files: _Files,
-    checksums: Checksums | None,
-    stages: Stages,
-    *,
-    strict: bool,
-) -> None:
-    """Make files at their partial paths, verify them, and put them in their places."""
-    with partial_files(files.all):
-        with stages("compute and write"):
-            run_windows(DenseStep(job, services.counts, services.survey), job.limits, services)
-            with block_cache.at_most(job.limits.bounds.memory_budget):
-                for file in files.all:
-                    file.close()
-        with stages("check blocks" if checksums is None else "verify"):
-            if checksums is None:
-                for file in files.all:
-                    file.check()
-            else:
-                checksums.verify(files.all, usable_threads(job.limits.threads), job.limits.bounds.memory_budget)
-        with stages("publish"), publishing(files.all, services.warn):
-            if strict and services.warn.messages:
-                raise StrictError(f"strict=True, and there is what to warn of: {' '.join(services.warn.messages)}")
-            publish(files.all, files.inputs, overwrite=files.overwrite)
 
 
 # What is said elsewhere in the files, or does not bear on their pixels.

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from os import PathLike
 from pathlib import Path
 from typing import Any, ClassVar
@@ -25,9 +26,6 @@ from ..files.outputs import (
     RasterLayout,
     check_space,
     destination,
-    partial_files,
-    publish,
-    publishing,
     warn_of_sidecars,
 )
 from ..georef import coarse_transform
@@ -36,9 +34,10 @@ from ..mapping.grid import Grid, Wanted, make
 from ..mapping.models import MODELS, Target, model_of
 from ..mapping.search import Mapping
 from ..plan import grid_full_resolution_shape
-from ..types import DEFAULT_MEMORY_BUDGET, Pair, Progress, Warn
+from ..types import DEFAULT_MEMORY_BUDGET, Pair, Progress
 from ..window import Window
 from .grid_tag import GRID_TAG, GridTag
+from .production import Production
 from .reports import Report, span
 from .stages import Stages
 from .target import target_of
@@ -236,11 +235,12 @@ def make_grid(
             options = gtiff_options(creation_options, wanted.dtype)
         with stages("search and check"):
             grid = make(mapping, wanted, most, checks.progress(progress))
-        with stages("write"):
-            file = GeoTiff("out", path, _layout(grid, target, name), options)
-            check_space([file])
-            warn_of_sidecars([file], inputs, warn)
-            _write(file, grid, inputs, warn, overwrite=overwrite, verify=verify, threads=used)
+        file = GeoTiff("out", path, _layout(grid, target, name), options)
+        check_space([file])
+        warn_of_sidecars([file], inputs, warn)
+        checksums = Checksums() if verify else None
+        production = Production([file], inputs, overwrite, checksums, used, DEFAULT_MEMORY_BUDGET)
+        production.run(partial(_write, file, grid, checksums), stages, warn)
     return _report(grid, wanted, file, name, stages, warn, verified=verify)
 
 
@@ -324,27 +324,16 @@ def _layout(grid: Grid, target: Target, model: str) -> RasterLayout:
     return RasterLayout(node_shape, grid.nodes.dtype, ("row", "col"), np.nan, target.crs, place, tags)
 
 
-def _write(
-    file: OutputFormat, grid: Grid, inputs: Sequence[Path], warn: Warn, *, overwrite: bool, verify: bool, threads: int
-) -> None:
-    """Write in rows of blocks, verify, and publish."""
-    checksums = Checksums() if verify else None
+def _write(file: OutputFormat, grid: Grid, checksums: Checksums | None) -> None:
+    """Write in rows of blocks."""
     rows = file.planned.block_shape[0]
     height, width = file.shape
-    with partial_files([file]):
-        for start in range(0, height, rows):
-            window = Window(start, min(start + rows, height), 0, width)
-            values = np.ascontiguousarray(grid.nodes[:, window.row_start : window.row_stop])
-            if checksums is not None:
-                checksums.watch(file, [1, 2], window, values)
-            file.write(values, [1, 2], window=window.to_rasterio())
-        file.close()
-        if checksums is None:
-            file.check()
-        else:
-            checksums.verify([file], threads, DEFAULT_MEMORY_BUDGET)
-        with publishing([file], warn):
-            publish([file], inputs, overwrite=overwrite)
+    for start in range(0, height, rows):
+        window = Window(start, min(start + rows, height), 0, width)
+        values = np.ascontiguousarray(grid.nodes[:, window.row_start : window.row_stop])
+        if checksums is not None:
+            checksums.watch(file, [1, 2], window, values)
+        file.write(values, [1, 2], window=window.to_rasterio())
 
 
 def _report(
