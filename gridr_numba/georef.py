@@ -89,11 +89,9 @@ def dense_transform(transform: TransformT, resolution_row_col: tuple[int, int]) 
     affine.Affine
         Of the same type as `transform`.
     """
-    a, b, c, d, e, f = _coefficients(transform)
+    a, b, _, d, e, _ = _coefficients(transform)
     rr, rc = integer_pair(resolution_row_col, "resolution_row_col", minimum=1)
-    x_node, y_node = a * 0.5 + b * 0.5 + c, d * 0.5 + e * 0.5 + f  # the centre of node (0, 0)
-    a, b, d, e = a / rc, b / rr, d / rc, e / rr
-    return _like(transform, a, b, x_node - 0.5 * (a + b), d, e, y_node - 0.5 * (d + e))
+    return _about_first_centre(transform, a / rc, b / rr, d / rc, e / rr)
 
 
 def coarse_transform(transform: TransformT, resolution_row_col: tuple[int, int]) -> TransformT:
@@ -111,11 +109,9 @@ def coarse_transform(transform: TransformT, resolution_row_col: tuple[int, int])
     affine.Affine
         Of the same type as `transform`.
     """
-    a, b, c, d, e, f = _coefficients(transform)
+    a, b, _, d, e, _ = _coefficients(transform)
     rr, rc = integer_pair(resolution_row_col, "resolution_row_col", minimum=1)
-    x_node, y_node = a * 0.5 + b * 0.5 + c, d * 0.5 + e * 0.5 + f  # the centre of node (0, 0)
-    a, b, d, e = a * rc, b * rr, d * rc, e * rr
-    return _like(transform, a, b, x_node - 0.5 * (a + b), d, e, y_node - 0.5 * (d + e))
+    return _about_first_centre(transform, a * rc, b * rr, d * rc, e * rr)
 
 
 def pixel_map_between(
@@ -195,6 +191,13 @@ def _coefficients(transform: Sequence[float]) -> tuple[float, ...]:
             f"transform must have six coefficients (a, b, c, d, e, f), not {len(coefficients)}", argument="transform"
         )
     return coefficients
+
+
+def _about_first_centre(transform: TransformT, a: float, b: float, d: float, e: float) -> TransformT:
+    """Return a transform with pixels of another size, the first of which has its centre where that of this one is."""
+    old_a, old_b, c, old_d, old_e, f = _coefficients(transform)
+    x, y = old_a * 0.5 + old_b * 0.5 + c, old_d * 0.5 + old_e * 0.5 + f
+    return _like(transform, a, b, x - 0.5 * (a + b), d, e, y - 0.5 * (d + e))
 
 
 def _like(transform: TransformT, *coefficients: float) -> TransformT:

@@ -6,8 +6,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +26,7 @@ from .options import (
 )
 
 if TYPE_CHECKING:
+    from ..doors.reports import Report
     from ..types import Progress
 
 
@@ -99,8 +100,6 @@ def _densify(
 ) -> None:
     from ..doors.densify import CAUSES
     from ..doors.densify import densify as run
-    from ..files.outputs import destination
-    from ..files.whole_file import whole_file
     from ..types import GridRasterizeAlg, ShapelyPredicate
 
     if causes and mask_values is not None:
@@ -112,19 +111,27 @@ def _densify(
         "alg": GridRasterizeAlg.SHAPELY if alg == "shapely" else GridRasterizeAlg.RASTERIO_RASTERIZE,
         "kwargs_alg": {"shapely_predicate": ShapelyPredicate[predicate.upper()]},
     }
-    path = None
-    if report is not None:
-        named = [grid, out, *(options.get(name) for name in ("mask_out", "mask", "like", "source", "valid", "invalid"))]
-        taken = [Path(each) for item in named for each in ((item,) if isinstance(item, str) else item or ())]
-        path = destination(report, "report", taken, overwrite=options["overwrite"])
-    overwrite = options["overwrite"]
-    with nullcontext() if path is None else whole_file(path, "report", overwrite=overwrite) as file:
-        with bar(context) as progress:
-            done = run(grid, out, progress=progress, **options)
-        if file is not None:
-            file.write(json.dumps(done.to_dict(), indent=2).encode() + b"\n")
+    named = [grid, out, *(options.get(name) for name in ("mask_out", "mask", "like", "source", "valid", "invalid"))]
+    taken = [Path(each) for item in named for each in ((item,) if isinstance(item, str) else item or ())]
+    with reported(report, taken, overwrite=options["overwrite"]) as keep, bar(context) as progress:
+        done = run(grid, out, progress=progress, **options)
+        keep(done)
     if not context.meta.get(QUIET):
         click.echo(done.to_text())
+
+
+@contextmanager
+def reported(report: str | None, taken: list[Path], *, overwrite: bool) -> Iterator[Callable[[Report], object]]:
+    """Yield what keeps a report for its file, if there is to be one: made before the job, in its place after it."""
+    from ..files.outputs import destination
+    from ..files.whole_file import whole_file
+
+    if report is None:
+        yield lambda _: None
+        return
+    path = destination(report, "report", taken, overwrite=overwrite)
+    with whole_file(path, "report", overwrite=overwrite) as file:
+        yield lambda done: file.write(json.dumps(done.to_dict(), indent=2).encode() + b"\n")
 
 
 @contextmanager

@@ -4,14 +4,12 @@
 
 from __future__ import annotations
 
-import json
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import click
 
-from .densify import bar
+from .densify import bar, reported
 from .messages import QUIET
 from .options import allow_vrt_option, creation_option, crs_of, message_options, overwrite_option, verify_option
 
@@ -109,21 +107,14 @@ def make_grid(context: click.Context, image: str, out: str, *, report: str | Non
     """Make the coarsest grid that leads a target to IMAGE within a tolerance.
 
     IMAGE says where its pixels lie by its CRS and transform, its RPCs or its ground control points. GRID then goes to
-    densify, with the resolution that is printed.
+    densify, and says its resolution there.
     """
     from ..doors.make_grid import make_grid as run
-    from ..files.outputs import destination
-    from ..files.whole_file import whole_file
 
-    path = None
-    if report is not None:
-        taken = [Path(each) for each in (image, out, options["like"]) if each is not None]
-        path = destination(report, "report", taken, overwrite=options["overwrite"])
-    with nullcontext() if path is None else whole_file(path, "report", overwrite=options["overwrite"]) as file:
-        with bar(context) as progress:
-            done = run(image, out, progress=progress, **options)
-        if file is not None:
-            file.write(json.dumps(done.to_dict(), indent=2).encode() + b"\n")
+    taken = [Path(each) for each in (image, out, options["like"]) if each is not None]
+    with reported(report, taken, overwrite=options["overwrite"]) as keep, bar(context) as progress:
+        done = run(image, out, progress=progress, **options)
+        keep(done)
     if not context.meta.get(QUIET):
         click.echo(done.to_text())
         click.echo(f"next     gridr-numba densify {done.grid} OUT.tif")

@@ -163,31 +163,26 @@ allow_vrt_option = click.option(
     "--allow-vrt", is_flag=True, help="Read VRTs too that are mosaics of local GeoTIFF and ENVI files."
 )
 overwrite_option = click.option("--overwrite", is_flag=True, help="Replace outputs that exist.")
-resolution_option = click.option(
-    "-r",
-    "--resolution",
-    cls=_OneOrTwo,
-    callback=_resolution,
-    metavar="ROW [COL]",
-    help="Dense pixels a node; one number is for both.  [default: what a grid of make-grid says]",
+
+
+def _resolution_option(help: str, **more: Any) -> _Decorator:
+    names = "-r", "--resolution"
+    option: _Decorator = click.option(
+        *names, cls=_OneOrTwo, callback=_resolution, metavar="ROW [COL]", help=help, **more
+    )
+    return option
+
+
+resolution_option = _resolution_option(
+    "Dense pixels a node; one number is for both.  [default: what a grid of make-grid says]"
 )
-resolution_of_polygons_option = click.option(
-    "-r",
-    "--resolution",
-    cls=_OneOrTwo,
-    callback=_resolution,
+resolution_of_polygons_option = _resolution_option(
+    "Dense pixels a pixel of FILE, where it is a coarse grid and polygons are in dense pixels.",
     default="1",
     show_default=True,
-    metavar="ROW [COL]",
-    help="Dense pixels a pixel of FILE, where it is a coarse grid and polygons are in dense pixels.",
 )
-resolution_if_known_option = click.option(
-    "-r",
-    "--resolution",
-    cls=_OneOrTwo,
-    callback=_resolution,
-    metavar="ROW [COL]",
-    help="Dense pixels a node; one number is for both. With it more mistakes are recognised.",
+resolution_if_known_option = _resolution_option(
+    "Dense pixels a node; one number is for both. With it more mistakes are recognised."
 )
 mask_valid_value_option = click.option(
     "--mask-valid-value",

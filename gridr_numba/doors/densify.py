@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import numpy as np
-import rasterio
 from numpy.typing import DTypeLike
 
 from .. import __version__, checks
@@ -46,7 +45,7 @@ from ..types import DEFAULT_MEMORY_BUDGET, AnyDtype, Cause, FilePath, Pair, Prog
 from .grid_tag import GridTag, resolution_of
 from .placement import NAMES, Placement, Sources, file_limits, placement_of
 from .production import Production
-from .reports import Report, span
+from .reports import Report, span, versions
 from .stages import Stages
 
 logger = logging.getLogger(__name__)
@@ -132,6 +131,7 @@ def _applied(applied: Mapping[str, Any]) -> Iterator[str]:
         yield words if value is True else f"{words} {value[0]:.10g} {value[1]:.10g}"
 
 
+# Longer than a screen, and half of it parameters: each is checked once, in the order in which the checks need them.
 def densify(
     grid: FilePath | Sequence[FilePath] | None,
     out: FilePath | None,
@@ -567,11 +567,7 @@ def _report(job: Job, counts: Tally, warn: Warnings, files: _Files, stages: Stag
         seconds=stages.seconds,
         mpx_per_second=height * width / 1e6 / sum(stages.seconds.values()),
         threads=usable_threads(job.limits.threads),
-        versions={
-            "gridr_numba": __version__,
-            "gdal": rasterio.__gdal_version__,
-            **{module.__name__: module.__version__ for module in (np, rasterio)},
-        },
+        versions=versions(),
         verified=verified,
         warnings=tuple(warn.messages),
         applied={} if job.inputs.grid is None else job.inputs.grid.applied,

@@ -30,7 +30,7 @@ from ..files.outputs import (
 )
 from ..georef import coarse_transform
 from ..kernels.jit import usable_threads
-from ..mapping.grid import Grid, Wanted, make
+from ..mapping.grid import Grid, Wanted, make, pixels_of
 from ..mapping.models import MODELS, Target, model_of
 from ..mapping.search import Mapping
 from ..plan import grid_full_resolution_shape
@@ -38,7 +38,7 @@ from ..types import DEFAULT_MEMORY_BUDGET, Pair, Progress
 from ..window import Window
 from .grid_tag import GRID_TAG, GridTag
 from .production import Production
-from .reports import Report, span
+from .reports import Report, span, versions
 from .stages import Stages
 from .target import target_of
 
@@ -300,10 +300,7 @@ def _wanted(shape: Pair, tolerance: Any, step: Any, check: Any, unreachable: Any
     allowed = float(checks.number(tolerance, "tolerance"))
     if not 0 < allowed < np.inf:
         raise GridrValueError(f"tolerance must be positive and finite, not {tolerance!r}", argument="tolerance")
-    steps = None
-    if step is not None:
-        pair = (step, step) if np.ndim(step) == 0 else step
-        steps = checks.integer_pair(pair, "step", minimum=1)
+    steps = None if step is None else checks.one_or_two_resolutions(step, "step")
     if unreachable not in ("error", "void"):
         raise GridrValueError(f"unreachable must be 'error' or 'void', not {unreachable!r}", argument="unreachable")
     pixels = None if isinstance(check, str) and check == "all" else checks.integer(check, "check", minimum=0)
@@ -343,10 +340,10 @@ def _report(
     if check.voided > _VOIDED_AT_MOST * max(1, check.pixels):
         warn(f"{file.name!r}: {check.voided / check.pixels:.1%} of the pixels have a mapping and no node")
     ranges = None
-    if not np.isfinite(grid.nodes).any():
-        warn(f"{file.name!r}: no node has a mapping")
     if np.isfinite(grid.nodes).any():
         ranges = [(float(np.nanmin(band)), float(np.nanmax(band))) for band in grid.nodes]
+    else:
+        warn(f"{file.name!r}: no node has a mapping")
     return GridReport(
         grid=file.name,
         model=model,
@@ -360,7 +357,7 @@ def _report(
         checked_error=check.largest,
         share_that_may_exceed=_share_that_may_exceed(wanted),
         unreachable_cells=int(grid.unreachable.sum()),
-        unreachable_bounds=_bounds_of(grid, wanted.shape),
+        unreachable_bounds=pixels_of(grid.unreachable, grid.step, wanted.shape) if grid.unreachable.any() else None,
         void_nodes=int(np.isnan(grid.nodes[0]).sum()),
         voided_pixels=check.voided,
         unmapped_pixels=check.lacking,
@@ -369,12 +366,7 @@ def _report(
         evaluations=grid.evaluations,
         check_evaluations=grid.check_evaluations,
         seconds=stages.seconds,
-        versions={
-            "gridr_numba": __version__,
-            "gdal": rasterio.__gdal_version__,
-            "proj": rasterio.__proj_version__,
-            **{module.__name__: module.__version__ for module in (np, rasterio)},
-        },
+        versions={**versions(), "proj": rasterio.__proj_version__},
         verified=verified,
         warnings=tuple(warn.messages),
     )
@@ -385,14 +377,3 @@ def _share_that_may_exceed(wanted: Wanted) -> float:
     if wanted.check is None:
         return 0.0
     return 1 - (1 - _CONFIDENCE) ** (1 / wanted.check) if wanted.check else 1.0
-
-
-def _bounds_of(grid: Grid, shape: Pair) -> tuple[int, int, int, int] | None:
-    rows, cols = np.nonzero(grid.unreachable)
-    if not len(rows):
-        return None
-    (first_row, stop_row), (first_col, stop_col) = (
-        (int(each.min()) * step, min((int(each.max()) + 1) * step + 1, n))
-        for each, step, n in zip((rows, cols), grid.step, shape, strict=True)
-    )
-    return first_row, stop_row, first_col, stop_col

@@ -9,6 +9,11 @@ from dataclasses import asdict
 from html import escape
 from typing import Any, ClassVar
 
+import numpy as np
+import rasterio
+
+from .. import __version__
+
 
 class Report(ABC):
     """What a report's own lines become; the report itself is a frozen dataclass, without its `repr`."""
@@ -47,3 +52,12 @@ class Report(ABC):
 def span(pair: Sequence[float]) -> str:
     """Say a range of coordinates."""
     return f"{pair[0]:.10g} to {pair[1]:.10g}"
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of the package and of what it computes with."""
+    return {
+        "gridr_numba": __version__,
+        "gdal": rasterio.__gdal_version__,
+        **{module.__name__: module.__version__ for module in (np, rasterio)},
+    }

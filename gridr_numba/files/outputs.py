@@ -292,7 +292,10 @@ def destination(value: object, name: str, inputs: Sequence[Path], *, overwrite: 
 
 # Files that GDAL reads with another one of the same name: headers, attributes, indices, statistics, world files.
 _PARTS = frozenset(
-    ".hdr .shp .shx .dbf .prj .cpg .qix .sbn .sbx .tfw .wld .rpb .imd .aux .xml .ovr .msk".split()  # noqa: SIM905
+    [
+        *(".hdr", ".imd", ".rpb", ".tfw", ".wld", ".aux", ".xml", ".ovr", ".msk"),
+        *(".shp", ".shx", ".dbf", ".prj", ".cpg", ".qix", ".sbn", ".sbx"),
+    ]
 )
 
 

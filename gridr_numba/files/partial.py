@@ -159,6 +159,6 @@ def _by_reservation(path: Path, destination: Path) -> None:
     os.close(os.open(destination, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
     try:
         os.replace(path, destination)
-    except BaseException:
+    except BaseException:  # Ctrl-C too: the empty file is nobody's
         os.unlink(destination)
         raise

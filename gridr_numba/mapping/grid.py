@@ -121,11 +121,10 @@ def make(mapping: Mapping, wanted: Wanted, max_evaluations: int, progress: Progr
     """
     tell = _teller(wanted, progress)
     counted, checking = Counted(mapping, max_evaluations), Counted(mapping, np.iinfo(np.int64).max)
-    found = choose(counted, wanted.shape, wanted.tolerance) if wanted.step is None else None
-    limit = wanted.tolerance if found is None else wanted.tolerance / MARGIN
-    if found is None:
-        assert wanted.step is not None
-        found = measure(counted, wanted.shape, wanted.step)
+    if wanted.step is None:
+        found, limit = choose(counted, wanted.shape, wanted.tolerance), wanted.tolerance / MARGIN
+    else:
+        found, limit = measure(counted, wanted.shape, wanted.step), wanted.tolerance
     failed = np.zeros(found.errors.shape, np.bool_)
     for attempt in range(_REFINEMENTS + 1):
         unreachable = (found.errors > limit) | found.void | failed
@@ -250,16 +249,21 @@ def _pixels(wanted: Wanted, attempt: int) -> Iterator[tuple[NDArray[np.int64], N
 
 def _refusal(found: Measured, unreachable: Bools, checked: Checked, wanted: Wanted) -> GridrValueError:
     """Say where the tolerance is not kept, and by how much it is missed."""
-    rows, cols = np.nonzero(unreachable)
-    (first_row, last_row), (first_col, last_col) = (
-        (int(each.min()) * step, min((int(each.max()) + 1) * step, n - 1))
-        for each, step, n in zip((rows, cols), found.step, wanted.shape, strict=True)
-    )
+    first_row, stop_row, first_col, stop_col = pixels_of(unreachable, found.step, wanted.shape)
     off = max(float(found.errors[unreachable].max()), checked.largest)
     how = "a part of it has no mapping" if np.isinf(off) else f"the error is up to {off:g} pixels"
     return GridrValueError(
-        f"tolerance of {wanted.tolerance:g} source pixels cannot be kept in {len(rows)} of {unreachable.size} cells, "
-        f"within rows {first_row} to {last_row} and columns {first_col} to {last_col} of the target: {how}; "
-        "unreachable='void' leaves such cells without nodes",
+        f"tolerance of {wanted.tolerance:g} source pixels cannot be kept in {unreachable.sum()} of {unreachable.size} "
+        f"cells, within rows {first_row} to {stop_row - 1} and columns {first_col} to {stop_col - 1} of the target: "
+        f"{how}; unreachable='void' leaves such cells without nodes",
         argument="tolerance",
     )
+
+
+def pixels_of(cells: Bools, step: Pair, shape: Pair) -> tuple[int, int, int, int]:
+    """Return the first row, the row after the last, and the same of columns, of the target's pixels in some cells."""
+    (first_row, stop_row), (first_col, stop_col) = (
+        (int(each.min()) * length, min((int(each.max()) + 1) * length + 1, n))
+        for each, length, n in zip(np.nonzero(cells), step, shape, strict=True)
+    )
+    return first_row, stop_row, first_col, stop_col

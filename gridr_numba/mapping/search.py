@@ -224,32 +224,27 @@ def choose(mapping: Counted, shape: Pair, tolerance: float) -> Measured:
     """
     goal = tolerance / MARGIN
     best: Measured | None = None
-    finest: Measured | None = None
     torn: Torn | None = None
-    step = _first_step(shape)
+    found = finest = measure(mapping, shape, _first_step(shape))
     try:
-        for _ in range(_TRIES):
-            found = measure(mapping, shape, step, torn)
-            if finest is None and found.worst > goal:
-                finest = found
-                torn = _torn(mapping, shape, found, goal)
-                if torn is not None:
-                    found = measure(mapping, shape, step, torn)
-            if finest is None or found.nodes.size > finest.nodes.size:
+        if found.worst > goal:
+            torn = _torn(mapping, shape, found, goal)
+            if torn is not None:
+                found = measure(mapping, shape, found.step, torn)
+        for tried in range(1, _TRIES + 1):
+            if found.nodes.size > finest.nodes.size:
                 finest = found
             if found.worst <= goal and (best is None or found.nodes.size < best.nodes.size):
                 best = found
             step = _next_step(shape, found, goal)
             if best is None and step == found.step:
                 step = _shorter(shape, step)
-            if step == found.step or (best is not None and not _worth_a_try(shape, step, best)):
+            if tried == _TRIES or step == found.step or (best is not None and not _worth_a_try(shape, step, best)):
                 break
-    except OutOfEvaluationsError:
-        if finest is None:
-            raise
-    chosen = best or finest
-    assert chosen is not None
-    return chosen
+            found = measure(mapping, shape, step, torn)
+    except OutOfEvaluationsError:  # the finest so far is the answer
+        pass
+    return best or finest
 
 
 def _first_step(shape: Pair) -> Pair:
