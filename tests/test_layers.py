@@ -55,8 +55,10 @@ FILES = {
         {"loop"},
     ],
     "doors": [
-        {"build_grid", "chains", "grid_rasterize", "grid_tag", "legend", "paint", "reports", "stages", "target"},
+        {"build_grid", "chains", "grid_rasterize", "grid_tag", "legend", "options_tag", "paint", "reports", "stages"},
+        {"target"},
         {"build_mask", "placement", "production"},
+        {"dense_inputs", "output_files"},
         {"densify", "inspection", "make_grid", "preview"},
         {"warmup"},
     ],

@@ -98,8 +98,8 @@ def _densify(
     invalid_crs: str | int | None,
     **options: Any,
 ) -> None:
-    from ..doors.densify import CAUSES
     from ..doors.densify import densify as run
+    from ..doors.output_files import CAUSES
     from ..types import GridRasterizeAlg, ShapelyPredicate
 
     if causes and mask_values is not None:

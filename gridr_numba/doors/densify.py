@@ -2,56 +2,40 @@
 
 from __future__ import annotations
 
-import json
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
-from inspect import signature
-from numbers import Real
-from os import PathLike
-from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import DTypeLike
 
-from .. import __version__, checks
-from ..engine.codes import value_colours, value_tags
+from .. import checks
 from ..engine.counts import Tally
-from ..engine.job import GridIn, GridOut, Inputs, Job, MaskOut, MaskRules, Outputs, Services, Warnings, job_of
+from ..engine.job import GridIn, GridOut, Job, MaskOut, Outputs, Services, Warnings, job_of
 from ..engine.loop import run_windows
 from ..engine.step import DenseStep
-from ..engine.survey import NodeSurvey
-from ..errors import DtypeError, GridrValueError
+from ..errors import GridrValueError
 from ..files.bands import SinkBand
-from ..files.cog import Cog, cog_options
-from ..files.geotiff import GeoTiff, gtiff_options
 from ..files.outputs import (
     Checksums,
     OutputFormat,
-    RasterLayout,
     check_space,
-    check_suffix,
-    destination,
     warn_of_sidecars,
 )
 from ..kernels.jit import usable_threads
-from ..polygons.files import Polygons, pixel_polygons, polygon_files
-from ..polygons.mask import Lattice, PolygonMask
-from ..polygons.projection import PixelFrame
-from ..types import DEFAULT_MEMORY_BUDGET, AnyDtype, Cause, FilePath, Pair, Progress, Warn, WindowPairs
-from .grid_tag import GridTag, resolution_of
-from .placement import NAMES, Placement, Sources, file_limits, placement_of
+from ..polygons.files import Polygons
+from ..types import DEFAULT_MEMORY_BUDGET, Cause, FilePath, Pair, Progress, WindowPairs
+from .dense_inputs import DenseArguments, DenseInputs, coordinate_type
+from .output_files import FileMaker, Kind, mask_values
+from .placement import file_limits
 from .production import Production
 from .reports import Report, span, versions
 from .stages import Stages
 
 logger = logging.getLogger(__name__)
-
-#: `mask_out_values` for a mask that holds a bit for every cause that applies.
-CAUSES = "causes"
 
 
 @dataclass(frozen=True, repr=False)
@@ -307,171 +291,32 @@ def densify(
     given, stages = locals(), Stages()
     with ExitStack() as stack:
         with stages("check"):
-            sources = Sources.opened(stack, grid, mask, like, source, allow_vrt=allow_vrt)
             warn = Warnings(logger)
-            tag = GridTag.of(sources.rows, warn)
-            place = placement_of(sources, resolution_of(resolution, tag), shape, window, tag, warn)
-            grid_in = sources.grid_in(grid_order, row_band, col_band, grid_nodata, displacement, source_offset)
-            if tag is not None:
-                tag.check(grid_order, displacement, grid_in)
-            mask_in = sources.mask_in(mask_valid_value, mask_band, place.extent.node_shape)
-            crs_layer_origin = geometry_crs, geometry_layer, geometry_origin
-            how = rasterize_kwargs, repair_geometry
-            polygons = _polygons(place, (valid, invalid), *crs_layer_origin, *how, warn)
-            values = _mask_values(mask_out_values)
-            paths = [*sources.paths, *polygon_files(valid, invalid)]
-            kind = _Kind.of(driver, creation_options, overviews)
-            files = _Files.of(place, grid_in, out, mask_out, dtype, values, kind, paths, given, overwrite)
-            finite_fill = None if fill is None else checks.finite_or_nan(fill, "fill")
-            rules = MaskRules.of(threshold, finite_fill, files.grid_out, NAMES, sources.source_area)
+            dense = DenseInputs.opened(stack, DenseArguments.of(given), warn)
+            values, kind = mask_values(mask_out_values), Kind.of(driver, creation_options, overviews)
+            maker = FileMaker.of(kind, dense.place, dense.paths, overwrite, densify, given)
+            files = _Files.of(dense.inputs.grid, out, mask_out, dtype, values, maker)
             outputs, limits = Outputs(files.grid_out, files.mask_out), file_limits(threads, memory_budget)
-            job = job_of("densify", place.extent, Inputs(grid_in, mask_in, polygons), rules, outputs, limits)
-            counts, checksums = Tally(0 if grid_in is None else 2), Checksums() if verify else None
+            job = job_of("densify", dense.place.extent, dense.inputs, dense.rules(files.grid_out), outputs, limits)
+            counts, checksums = Tally(0 if grid is None else 2), Checksums() if verify else None
             watch = None if checksums is None else checksums.watch
-            survey = None if grid_in is None else NodeSurvey(place.extent.resolution, sources.source_shape)
-            services = Services(warn, counts, survey, watch, checks.progress(progress))
+            services = Services(warn, counts, dense.survey(), watch, checks.progress(progress))
             check_space(files.all)
-            warn_of_sidecars(files.all, files.inputs, warn)
+            warn_of_sidecars(files.all, dense.paths, warn)
             used, budget = usable_threads(limits.threads), limits.bounds.memory_budget
-            production = Production(files.all, files.inputs, files.overwrite, checksums, used, budget, strict)
-        production.run(partial(run_windows, DenseStep(job, counts, survey), limits, services), stages, warn)
+            production = Production(files.all, dense.paths, overwrite, checksums, used, budget, strict)
+        production.run(partial(run_windows, DenseStep(job, counts, services.survey), limits, services), stages, warn)
     return _report(job, counts, warn, files, stages, verified=verify)
-
-
-def _polygons(
-    place: Placement,
-    pair: tuple[Polygons | None, Polygons | None],
-    crs: object,
-    layer: object,
-    origin: object,
-    rasterize_kwargs: dict[str, Any] | None,
-    repair: bool,
-    warn: Warn,
-) -> PolygonMask | None:
-    """Check and read polygons, bring those with a CRS to pixels, and prepare them for the whole dense raster."""
-    options = checks.rasterize_options(rasterize_kwargs)
-    lattice = Lattice(place.extent.full_shape, checks.real_pair(origin, "geometry_origin"))
-    frame = PixelFrame(place.crs, place.whole_transform, lattice.origin_row_col, lattice.shape_row_col)
-    sets = pixel_polygons(*pair, frame, crs=crs, layer=layer, repair=repair, warn=warn)
-    return PolygonMask.of_sets(*sets, lattice, options)
-
-
-# What is said elsewhere in the files, or does not bear on their pixels.
-_NOT_OPTIONS = frozenset(
-    [
-        "grid",
-        "out",
-        "mask",
-        "mask_out",
-        "threads",
-        "memory_budget",
-        "progress",
-        "overwrite",
-        "verify",
-        "allow_vrt",
-        "strict",
-    ]
-)
-
-# What is a path where it is a string.
-_PATHS = frozenset(["like", "source", "valid", "invalid"])
-
-# Longer sequences are polygons: their type is said.
-_DESCRIBED_ITEMS = 8
-
-
-def _options_given(given: Mapping[str, Any]) -> str:
-    """Return the options that differ from their defaults, in JSON."""
-    options = {}
-    for name, parameter in signature(densify).parameters.items():
-        value = _described(_file_names(given[name]) if name in _PATHS else given[name])
-        if name not in _NOT_OPTIONS and value is not None and value != _described(parameter.default):
-            options[name] = value
-    return json.dumps(options)
-
-
-def _file_names(value: Any) -> Any:
-    """Return the names of files in place of their paths, which tell of their maker."""
-    if isinstance(value, str | PathLike):
-        return Path(value).name
-    return [_file_names(item) for item in value] if isinstance(value, tuple | list) else value
-
-
-def _described(value: Any) -> Any:
-    """Return an option in JSON's types."""
-    if isinstance(value, np.ndarray | np.generic):
-        value = value.tolist()
-    if isinstance(value, Mapping):
-        return {str(key): _described(item) for key, item in value.items()}
-    if isinstance(value, bool | str | int) or value is None:
-        return value
-    if isinstance(value, Real):
-        return float(value)
-    if isinstance(value, tuple | list) and len(value) <= _DESCRIBED_ITEMS:
-        return [_described(item) for item in value]
-    return getattr(value, "__name__", type(value).__name__)
-
-
-def _mask_values(value: object) -> Pair | None:
-    """Take `mask_out_values`; None is 'causes'."""
-    if isinstance(value, str):
-        if value != CAUSES:
-            raise GridrValueError(
-                f"mask_out_values must be a pair (valid, invalid) or {CAUSES!r}, not {value!r}",
-                argument="mask_out_values",
-            )
-        return None
-    return checks.mask_out_values(value, (np.dtype(np.int64),))
-
-
-_DRIVERS: dict[str, tuple[type[GeoTiff], Callable[[object, AnyDtype], dict[str, str]]]] = {
-    "GTiff": (GeoTiff, gtiff_options),
-    "COG": (Cog, cog_options),
-}
-
-
-@dataclass(frozen=True)
-class _Kind:
-    """How outputs are made, whatever they hold: driver, its creation options, overviews."""
-
-    driver: str
-    creation_options: object
-    overviews: bool
-
-    @classmethod
-    def of(cls, driver: object, creation_options: object, overviews: object) -> _Kind:
-        """Check the arguments, but for the options, which depend on what a file holds."""
-        if not isinstance(driver, str) or driver not in _DRIVERS:
-            raise GridrValueError(f"driver must be {' or '.join(_DRIVERS)}, not {driver!r}", argument="driver")
-        return cls(driver, creation_options, checks.boolean(overviews, "overviews"))
-
-    @property
-    def of_grids(self) -> str | None:
-        """How overviews of coordinates are made."""
-        return "average" if self.overviews else None
-
-    @property
-    def of_masks(self) -> str | None:
-        """How overviews of codes are made, which have no average."""
-        return "mode" if self.overviews else None
-
-    def file(self, name: str, path: Path, layout: RasterLayout) -> OutputFormat:
-        """Return an output that is not there yet."""
-        check_suffix(path, name, self.driver)
-        made, options = _DRIVERS[self.driver]
-        return made(name, path, layout, options(self.creation_options, layout.dtype))
 
 
 @dataclass(frozen=True)
 class _Files:
-    """The outputs as files, and as what a job writes; the inputs, and whether anything else may be replaced."""
+    """The outputs as files, and as what a job writes."""
 
     mask: OutputFormat | None
     grid: OutputFormat | None
     mask_out: MaskOut | None
     grid_out: GridOut | None
-    inputs: Sequence[Path]
-    overwrite: bool
 
     @property
     def all(self) -> list[OutputFormat]:
@@ -481,16 +326,12 @@ class _Files:
     @classmethod
     def of(
         cls,
-        place: Placement,
         grid_in: GridIn | None,
         out: object,
         mask_out: object,
         dtype: DTypeLike | None,
         values: Pair | None,
-        kind: _Kind,
-        inputs: list[Path],
-        given: Mapping[str, Any],
-        overwrite: bool,
+        maker: FileMaker,
     ) -> _Files:
         """Check the arguments that say what to write, and where."""
         if (grid_in is None) != (out is None):
@@ -499,53 +340,17 @@ class _Files:
             raise GridrValueError(
                 "mask_out must be given where grid is None, or there is nothing to make", argument="mask_out"
             )
-        tags = {
-            "GRIDR_NUMBA_VERSION": __version__,
-            "GRIDR_NUMBA_RESOLUTION": f"{place.extent.resolution[0]} {place.extent.resolution[1]}",
-            "GRIDR_NUMBA_INPUTS": " ".join(path.name for path in inputs),
-            "GRIDR_NUMBA_OPTIONS": _options_given(given),
-        }
-
-        def file(value: object, name: str, file_dtype: AnyDtype, bands: tuple[str, ...], **more: Any) -> OutputFormat:
-            about = {"crs": place.crs, "transform": place.transform, "tags": tags, **more}
-            layout = RasterLayout(place.extent.window.shape, file_dtype, bands, **about)
-            return kind.file(name, destination(value, name, inputs, overwrite=overwrite), layout)
-
-        mask_file, grid_file, mask_target, grid_target = None, None, None, None
-        if mask_out is not None:
-            mask_dtype = _smallest_type((0, sum(Cause)) if values is None else values)
-            band = "causes" if values is None else "validity"
-            said = {"band_tags": value_tags(values), "colours": value_colours(values)}
-            mask_file = file(mask_out, "mask_out", mask_dtype, (band,), nodata=None, overviews=kind.of_masks, **said)
-            mask_target = MaskOut(SinkBand(mask_file, 1, "mask_out"), mask_dtype, values)
+        mask_file, mask_target = maker.mask(mask_out, values)
+        grid_file, grid_target = None, None
         if grid_in is not None:
-            grid_dtype = _grid_type(dtype, grid_in)
-            grid_file = file(out, "out", grid_dtype, ("row", "col"), nodata=np.nan, overviews=kind.of_grids)
+            grid_dtype = coordinate_type(dtype, grid_in)
+            how = {"nodata": np.nan, "overviews": maker.kind.of_grids}
+            grid_file = maker.file(out, "out", grid_dtype, ("row", "col"), **how)
             grid_bands = SinkBand(grid_file, 1, "out"), SinkBand(grid_file, 2, "out")
             grid_target = GridOut(grid_bands, (grid_dtype, grid_dtype))
         if mask_file is not None and grid_file is not None and mask_file.path.resolve() == grid_file.path.resolve():
             raise GridrValueError(f"out and mask_out must differ, and both are {grid_file.name!r}", argument="out")
-        return cls(mask_file, grid_file, mask_target, grid_target, inputs, overwrite)
-
-
-def _smallest_type(values: Pair) -> AnyDtype:
-    """Return the smallest integer type that holds two values, unsigned where it can be."""
-    types = (np.uint8, np.int8, np.uint16, np.int16, np.uint32, np.int32, np.int64)
-    held = (each for each in types if np.iinfo(each).min <= min(values) and max(values) <= np.iinfo(each).max)
-    return np.dtype(next(held))
-
-
-def _grid_type(dtype: DTypeLike | None, grid_in: GridIn) -> AnyDtype:
-    given = checks.floating_dtype(dtype, "dtype", optional=True)
-    if given is None:
-        types = [np.dtype(band.dataset.dtypes[band.number - 1]) for band in grid_in.bands]
-        floating = not grid_in.applied and all(each.kind == "f" for each in types)
-        given = np.result_type(*types) if floating else np.dtype(np.float64)
-    if given not in (np.float32, np.float64):
-        raise DtypeError(
-            f"dtype must be float32 or float64, which GeoTIFFs hold everywhere, not {given}", argument="dtype"
-        )
-    return given
+        return cls(mask_file, grid_file, mask_target, grid_target)
 
 
 def _report(job: Job, counts: Tally, warn: Warnings, files: _Files, stages: Stages, *, verified: bool) -> DensifyReport:

@@ -1,0 +1,68 @@
+"""The tag that says with which options an output was made."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from inspect import signature
+from numbers import Real
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+# What is said elsewhere in the files, or does not bear on their pixels.
+_NOT_OPTIONS = frozenset(
+    [
+        "grid",
+        "out",
+        "mask",
+        "mask_out",
+        "threads",
+        "memory_budget",
+        "progress",
+        "overwrite",
+        "verify",
+        "allow_vrt",
+        "strict",
+    ]
+)
+
+# What is a path where it is a string.
+_PATHS = frozenset(["like", "source", "valid", "invalid"])
+
+# Longer sequences are polygons: their type is said.
+_DESCRIBED_ITEMS = 8
+
+
+def options_given(door: Callable[..., Any], given: Mapping[str, Any]) -> str:
+    """Return the options of a call of a door that differ from their defaults, in JSON."""
+    options = {}
+    for name, parameter in signature(door).parameters.items():
+        value = _described(_file_names(given[name]) if name in _PATHS else given[name])
+        if name not in _NOT_OPTIONS and value is not None and value != _described(parameter.default):
+            options[name] = value
+    return json.dumps(options)
+
+
+def _file_names(value: Any) -> Any:
+    """Return the names of files in place of their paths, which tell of their maker."""
+    if isinstance(value, str | PathLike):
+        return Path(value).name
+    return [_file_names(item) for item in value] if isinstance(value, tuple | list) else value
+
+
+def _described(value: Any) -> Any:
+    """Return an option in JSON's types."""
+    if isinstance(value, np.ndarray | np.generic):
+        value = value.tolist()
+    if isinstance(value, Mapping):
+        return {str(key): _described(item) for key, item in value.items()}
+    if isinstance(value, bool | str | int) or value is None:
+        return value
+    if isinstance(value, Real):
+        return float(value)
+    if isinstance(value, tuple | list) and len(value) <= _DESCRIBED_ITEMS:
+        return [_described(item) for item in value]
+    return getattr(value, "__name__", type(value).__name__)
