@@ -155,7 +155,7 @@ class Image:
 
 
 PIXELS = np.random.default_rng(1).uniform(0, 500, (2, 1000))
-UTM = models.Target(CRS.from_epsg(32631), Affine(8, 5, 5e5, 4, -9, 5e6), (500, 500))
+UTM = models.TargetRaster(CRS.from_epsg(32631), Affine(8, 5, 5e5, 4, -9, 5e6), (500, 500))
 
 
 def test_another_crs_is_projs():
@@ -177,8 +177,8 @@ def test_the_same_crs_is_one_affine_map():
 
 def test_longitudes_are_wrapped_about_the_sources_middle():
     image = Image(crs=CRS.from_epsg(4326), transform=Affine(0.01, 0, 178, 0, -0.01, 10), shape=(500, 600))
-    target = models.Target(image.crs, Affine(0.01, 0, -181, 0, -0.01, 9), (100, 200))
-    wide = models.Target(CRS.from_epsg(3832), Affine(1000, 0, 3.2e6, 0, -1000, 1e6), (100, 600))
+    target = models.TargetRaster(image.crs, Affine(0.01, 0, -181, 0, -0.01, 9), (100, 200))
+    wide = models.TargetRaster(CRS.from_epsg(3832), Affine(1000, 0, 3.2e6, 0, -1000, 1e6), (100, 600))
     for each in (target, wide):
         _, cols = models.model_of(image, each, "crs", None)[0](*np.mgrid[:100, :200].astype(float))
         if each is wide:
@@ -188,7 +188,7 @@ def test_longitudes_are_wrapped_about_the_sources_middle():
 
 def test_points_beyond_the_domain_do_not_take_others_with_them():
     image = Image(crs=CRS.from_proj4("+proj=ortho +lat_0=0 +lon_0=0"), transform=Affine(1000, 0, -3e5, 0, -1000, 3e5))
-    target = models.Target(CRS.from_epsg(4326), Affine(1, 0, -180.5, 0, -1, 90.5), (181, 361))
+    target = models.TargetRaster(CRS.from_epsg(4326), Affine(1, 0, -180.5, 0, -1, 90.5), (181, 361))
     mapping, _ = models.model_of(image, target, "crs", None)
     rows, cols = np.mgrid[:181, :361].astype(float)
     whole = np.stack(mapping(rows, cols))
@@ -232,7 +232,7 @@ def test_rpcs_are_gdals_but_for_its_half_pixel():
 
 def test_rpcs_say_nothing_far_away_and_ask_for_a_height():
     image = Image(rpcs=rpcs())
-    far = models.Target(CRS.from_epsg(4326), Affine(0.01, 0, 2.5, 0, -0.01, 45.6), (100, 100))
+    far = models.TargetRaster(CRS.from_epsg(4326), Affine(0.01, 0, 2.5, 0, -0.01, 45.6), (100, 100))
     rows, cols = np.mgrid[:100, :100].astype(float)
     found = models.model_of(image, far, "rpc", "rpc")[0](rows, cols)[0]
     lons, lats = gn.pixel_to_map(far.transform, rows, cols)

@@ -31,7 +31,7 @@ from ..files.outputs import (
 from ..georef import coarse_transform
 from ..kernels.jit import usable_threads
 from ..mapping.grid import Grid, Wanted, make, pixels_of
-from ..mapping.models import MODELS, Target, model_of
+from ..mapping.models import MODELS, TargetRaster, model_of
 from ..mapping.search import Mapping
 from ..plan import grid_full_resolution_shape
 from ..types import DEFAULT_MEMORY_BUDGET, Pair, Progress
@@ -257,7 +257,7 @@ def _opened(
     return opened(source, "source"), opened(like, "like")
 
 
-def _mapping(source: Any, opened: Any, target: Target, model: object, height: object) -> tuple[Mapping, str]:
+def _mapping(source: Any, opened: Any, target: TargetRaster, model: object, height: object) -> tuple[Mapping, str]:
     if model not in MODELS:
         raise GridrValueError(f"model must be one of {', '.join(MODELS)}, not {model!r}", argument="model")
     if opened is None:
@@ -310,7 +310,7 @@ def _wanted(shape: Pair, tolerance: Any, step: Any, check: Any, unreachable: Any
     return Wanted(shape, allowed, steps, pixels, unreachable == "void", np.dtype(kind))
 
 
-def _layout(grid: Grid, target: Target, model: str) -> RasterLayout:
+def _layout(grid: Grid, target: TargetRaster, model: str) -> RasterLayout:
     """Return what the file holds: the nodes' place, and of which target they are."""
     place = None if target.transform is None else coarse_transform(target.transform, grid.step)
     node_shape: Pair = grid.nodes.shape[1], grid.nodes.shape[2]

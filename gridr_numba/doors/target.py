@@ -14,11 +14,13 @@ from rasterio.warp import calculate_default_transform
 from .. import checks
 from ..errors import GridrTypeError, GridrValueError
 from ..files.crs import crs_from
-from ..mapping.models import Target
+from ..mapping.models import TargetRaster
 from ..types import Pair
 
 
-def target_of(source: Any, like: Any, crs: Any, transform: Any, shape: Any, pixel_size: Any, bounds: Any) -> Target:
+def target_of(
+    source: Any, like: Any, crs: Any, transform: Any, shape: Any, pixel_size: Any, bounds: Any
+) -> TargetRaster:
     """Take the target in one of the three ways in which it may be said."""
     ways = {
         "like": like is not None,
@@ -37,35 +39,35 @@ def target_of(source: Any, like: Any, crs: Any, transform: Any, shape: Any, pixe
             raise GridrValueError(
                 f"like must have a CRS and a transform, and {like.name!r} has not both", argument="like"
             )
-        return Target(like.crs, None if like.transform.is_identity else like.transform, like.shape)
+        return TargetRaster(like.crs, None if like.transform.is_identity else like.transform, like.shape)
     if source is None:  # a callable
         if shape is None:
             raise GridrValueError("shape or like must be given with a callable source", argument="shape")
         place = None if transform is None else _affine(transform)
-        return Target(None if crs is None else _crs(crs), place, checks.integer_pair(shape, "shape", minimum=1))
+        return TargetRaster(None if crs is None else _crs(crs), place, checks.integer_pair(shape, "shape", minimum=1))
     if crs is None:
         raise GridrValueError("crs must be given with transform and shape, or pixel_size and bounds", argument="crs")
     if transform is not None or shape is not None:
         missing = "transform" if transform is None else "shape" if shape is None else None
         if missing:
             raise GridrValueError(f"{missing} must be given: transform and shape go together", argument=missing)
-        return Target(_crs(crs), _affine(transform), checks.integer_pair(shape, "shape", minimum=1))
+        return TargetRaster(_crs(crs), _affine(transform), checks.integer_pair(shape, "shape", minimum=1))
     return _default_target(source, _crs(crs), pixel_size, bounds)
 
 
-def _default_target(source: Any, crs: CRS, pixel_size: Any, bounds: Any) -> Target:
+def _default_target(source: Any, crs: CRS, pixel_size: Any, bounds: Any) -> TargetRaster:
     """Take what is not said from what GDAL proposes for the source."""
     size = None if pixel_size is None else _sizes(pixel_size)
     edges = None if bounds is None else _bounds(bounds)
     if size is None or edges is None:
         transform, shape = _proposed(source, crs, size)
         if edges is None:
-            return Target(crs, transform, shape)
+            return TargetRaster(crs, transform, shape)
         size = (transform.a, -transform.e)
     (left, bottom, right, top), (x, y) = edges, size
     # What is a whole number but for rounding is that number.
     rows, cols = (max(1, ceil(length / each - 1e-6)) for length, each in ((top - bottom, y), (right - left, x)))
-    return Target(crs, rasterio.Affine(x, 0.0, left, 0.0, -y, top), (rows, cols))
+    return TargetRaster(crs, rasterio.Affine(x, 0.0, left, 0.0, -y, top), (rows, cols))
 
 
 def _proposed(source: Any, crs: CRS, size: tuple[float, float] | None) -> tuple[rasterio.Affine, Pair]:

@@ -33,7 +33,7 @@ _LONGITUDE_LATITUDE = CRS.from_epsg(4326)
 
 
 @dataclass(frozen=True)
-class Target:
+class TargetRaster:
     """The raster that is to be filled."""
 
     crs: Any
@@ -65,14 +65,14 @@ class Projected:
         A whole turn in the unit of its longitudes.
     """
 
-    target: Target
+    target: TargetRaster
     crs: Any
     transform: Any
     middle: float | None
     turn: float
 
     @classmethod
-    def of(cls, target: Target, crs: Any, transform: Any, shape: Pair) -> Projected:
+    def of(cls, target: TargetRaster, crs: Any, transform: Any, shape: Pair) -> Projected:
         """Look at the source's middle, where it has longitudes."""
         middle, turn = None, 0.0
         if crs.is_geographic:
@@ -92,7 +92,7 @@ class Projected:
 class Rational:
     """An image with RPCs, on ground of one height above the ellipsoid, in metres."""
 
-    target: Target
+    target: TargetRaster
     rpcs: Any
     height: float
 
@@ -116,7 +116,7 @@ class Rational:
 class Controlled:
     """An image with ground control points: GDAL's polynomial through them, or its thin plate spline."""
 
-    target: Target
+    target: TargetRaster
     points: Sequence[Any]
     crs: Any
     spline: bool
@@ -149,7 +149,7 @@ def reprojected(source: Any, destination: Any, xs: Floats, ys: Floats) -> tuple[
     return new_xs.reshape(shape), new_ys.reshape(shape)
 
 
-def model_of(source: Any, target: Target, model: str, height: object) -> tuple[Mapping, str]:
+def model_of(source: Any, target: TargetRaster, model: str, height: object) -> tuple[Mapping, str]:
     """Return the mapping from a target to an open source, and the model's name.
 
     'auto' takes a CRS with a transform that is not the identity, then RPCs, then ground control points.
