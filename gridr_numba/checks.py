@@ -38,6 +38,14 @@ def integer(value: object, name: str, *, minimum: int) -> int:
     return number  # type: ignore[no-any-return]
 
 
+def left_out(value: object, default: object, name: str, other: str) -> None:
+    """Refuse what differs from its default and cannot have an effect where another argument is not given."""
+    if type(value) is np.ndarray or value != default:
+        raise GridrValueError(
+            f"{name} must not be given without {other}, of which it speaks; not {value!r}", argument=name
+        )
+
+
 def boolean(value: object, name: str) -> bool:
     """Take True or False."""
     if not isinstance(value, bool | np.bool_):
@@ -161,6 +169,16 @@ def floating_dtype(value: DTypeLike | None, name: str, *, optional: bool = False
     if given.kind != "f":
         raise DtypeError(f"{name} must be a floating data type, not {given}", argument=name)
     return given
+
+
+def file_dtype(value: DTypeLike | None, name: str) -> AnyDtype:
+    """Take a floating data type that GeoTIFFs hold everywhere: float32 or float64."""
+    given = floating_dtype(value, name)
+    if given not in (np.float32, np.float64):
+        raise DtypeError(
+            f"{name} must be float32 or float64, which GeoTIFFs hold everywhere, not {given}", argument=name
+        )
+    return np.dtype(given)
 
 
 def integer_dtype(value: DTypeLike | None, name: str) -> AnyDtype:
@@ -292,6 +310,19 @@ def rasterize_options(rasterize_kwargs: object) -> RasterizeOptions:
         "rasterize_kwargs['alg']",
         "rasterize_kwargs['kwargs_alg']",
     )
+
+
+def used_rasterize_options(rasterize_kwargs: object) -> RasterizeOptions:
+    """Take `rasterize_kwargs`, and refuse options that its algorithm does not have."""
+    options = rasterize_options(rasterize_kwargs)
+    kwargs_alg = _mapping(rasterize_kwargs, "rasterize_kwargs", ("alg", "kwargs_alg")).get("kwargs_alg") or {}
+    if options.alg is GridRasterizeAlg.RASTERIO_RASTERIZE and kwargs_alg.get("shapely_predicate") is not None:
+        raise GridrValueError(
+            "rasterize_kwargs: a predicate is SHAPELY's alone, and the algorithm is RASTERIO_RASTERIZE, which takes "
+            f"the centres that GDAL burns; not {kwargs_alg!r}",
+            argument="rasterize_kwargs",
+        )
+    return options
 
 
 def algorithm_options(alg: object, kwargs_alg: object, alg_name: str, kwargs_name: str) -> RasterizeOptions:

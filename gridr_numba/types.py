@@ -61,6 +61,8 @@ class Cause(IntFlag):
         A few words for legends.
     help : str
         What is wrong with such a pixel.
+    advice : str
+        What to look at where it is wrong with all pixels.
     colour_name : str
     colour : tuple of int
         In pictures.
@@ -68,22 +70,43 @@ class Cause(IntFlag):
 
     label: str
     help: str
+    advice: str
     colour_name: str
     colour: Colour
 
-    def __new__(cls, bit: int, label: str, help: str, colour_name: str, colour: Colour) -> Cause:
+    def __new__(cls, bit: int, label: str, help: str, advice: str, colour_name: str, colour: Colour) -> Cause:
         """Make a member that is its bit."""
         member = int.__new__(cls, bit)
         member._value_ = bit
-        member.label, member.help = label, help
+        member.label, member.help, member.advice = label, help, advice
         member.colour_name, member.colour = colour_name, colour
         return member
 
-    RASTER_MASK = 1, "raster mask", "too few of its nodes are valid in the coarse mask", "red", (205, 40, 45)
-    NODE = 2, "node", "it has no coordinates: one of its nodes has none, or they overflow", "orange", (235, 140, 30)
-    OUTSIDE_VALID = 4, "outside valid", "it is in no valid polygon", "dark", INVALID_COLOUR
-    INSIDE_INVALID = 8, "inside invalid", "it is in an invalid polygon", "white", (255, 255, 255)
-    OUTSIDE_SOURCE = 16, "outside source", "its coordinates lie outside the source image", "purple", (130, 60, 160)
+    RASTER_MASK = (
+        *(1, "raster mask", "too few of its nodes are valid in the coarse mask"),
+        "look at mask_valid_value, mask_band and threshold",
+        *("red", (205, 40, 45)),
+    )
+    NODE = (
+        *(2, "node", "it has no coordinates: one of its nodes has none, or they overflow"),
+        "look at the grid's nodata tag, and at grid_nodata",
+        *("orange", (235, 140, 30)),
+    )
+    OUTSIDE_VALID = (
+        *(4, "outside valid", "it is in no valid polygon"),
+        "look at valid, geometry_crs and geometry_origin",
+        *("dark", INVALID_COLOUR),
+    )
+    INSIDE_INVALID = (
+        *(8, "inside invalid", "it is in an invalid polygon"),
+        "look at invalid, geometry_crs and geometry_origin",
+        *("white", (255, 255, 255)),
+    )
+    OUTSIDE_SOURCE = (
+        *(16, "outside source", "its coordinates lie outside the source image"),
+        "look at source, source_offset, and the order of the bands (see grid_order)",
+        *("purple", (130, 60, 160)),
+    )
 
     @property
     def key(self) -> str:

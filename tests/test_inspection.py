@@ -308,7 +308,7 @@ def test_where_the_source_is_known(rasters, tmp_path, nodes, shape, words):
     grid = rasters.reader(np.ascontiguousarray(nodes)).name
     found = info.inspect_grid(grid, source=image, resolution=(STEP, STEP)).warnings
     made = gn.densify(grid, tmp_path / "out.tif", source=image, resolution=(STEP, STEP), verify=False)
-    assert made.warnings == found
+    assert [each for each in made.warnings if not each.startswith("no pixel is valid")] == list(found)
     assert len(found) == bool(words)
     for word in words:
         assert word in found[0]

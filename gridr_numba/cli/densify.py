@@ -22,6 +22,7 @@ from .options import (
     output_options,
     part_options,
     polygon_options,
+    refuse_idle,
     resolution_option,
 )
 
@@ -92,7 +93,7 @@ def _densify(
     report: str | None,
     causes: bool,
     mask_values: tuple[int, int] | None,
-    predicate: str,
+    predicate: str | None,
     alg: str,
     valid_crs: str | int | None,
     invalid_crs: str | int | None,
@@ -102,6 +103,9 @@ def _densify(
     from ..doors.output_files import CAUSES
     from ..types import GridRasterizeAlg, ShapelyPredicate
 
+    refuse_idle(context, "mask", "threshold", "mask_valid_value", "mask_band")
+    if predicate is None and alg == "shapely":
+        predicate = "covers"
     if causes and mask_values is not None:
         raise click.UsageError("--causes and --mask-values exclude one another.")
     if causes or mask_values is not None:
@@ -109,7 +113,7 @@ def _densify(
     options["geometry_crs"] = geometry_crs_of(options["geometry_crs"], valid_crs, invalid_crs)
     options["rasterize_kwargs"] = {
         "alg": GridRasterizeAlg.SHAPELY if alg == "shapely" else GridRasterizeAlg.RASTERIO_RASTERIZE,
-        "kwargs_alg": {"shapely_predicate": ShapelyPredicate[predicate.upper()]},
+        "kwargs_alg": {} if predicate is None else {"shapely_predicate": ShapelyPredicate[predicate.upper()]},
     }
     named = [grid, out, *(options.get(name) for name in ("mask_out", "mask", "like", "source", "valid", "invalid"))]
     taken = [Path(each) for item in named for each in ((item,) if isinstance(item, str) else item or ())]

@@ -136,6 +136,11 @@ _SPOKEN = [
     (r"\bgeometry_crs\b", "--geometry-crs"),
     (r"\bgeometry_origin\b", "--origin"),
     (r"\brow_band and col_band\b", "--row-band and --col-band"),
+    (r"\bmask_valid_value\b", "--mask-valid-value"),
+    (r"\bmask_band\b", "--mask-band"),
+    (r"\bmask_out_values\b", "--mask-values or --causes"),
+    (r"\bwithout mask_out\b", "without --mask-out"),
+    (r"\bgrid_nodata\b", "--grid-nodata"),
 ]
 
 

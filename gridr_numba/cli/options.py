@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from ..types import Cause
 from .messages import set_debug, set_quiet, set_verbose
@@ -104,6 +105,14 @@ def geometry_crs_of(both: Any, valid: Any, invalid: Any) -> Any:
     if both is not None:
         raise click.UsageError("--geometry-crs and --valid-crs or --invalid-crs exclude one another.")
     return valid, invalid
+
+
+def refuse_idle(context: click.Context, other: str, *names: str) -> None:
+    """Refuse options on the command line that have no effect without another one, also if they say their default."""
+    for name in names:
+        said = context.get_parameter_source(name) is ParameterSource.COMMANDLINE
+        if said and context.params[other] is None:
+            raise click.UsageError(f"--{name.replace('_', '-')} must not be given without --{other}.")
 
 
 def _files(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> list[str] | str | None:
@@ -312,9 +321,8 @@ polygon_options = _together(
     click.option(
         "--predicate",
         type=click.Choice(["covers", "contains", "intersects"]),
-        default="covers",
-        show_default=True,
-        help="Which pixel centres are inside; contains leaves out those on an edge.",
+        help="Which pixel centres are inside, with --alg shapely; contains leaves out those on an edge."
+        "  [default: covers]",
     ),
     click.option(
         "--alg",

@@ -14,7 +14,6 @@ from numpy.typing import DTypeLike
 from .. import checks
 from ..engine.job import GridIn, GridOut, Inputs, MaskRules
 from ..engine.survey import NodeSurvey
-from ..errors import DtypeError
 from ..polygons.files import Polygons, pixel_polygons, polygon_files
 from ..polygons.mask import Lattice, PolygonMask
 from ..polygons.projection import PixelFrame
@@ -95,6 +94,9 @@ class DenseInputs:
         if tag is not None:
             tag.check(given.grid_order, given.displacement, grid)
         mask = sources.mask_in(given.mask_valid_value, given.mask_band, place.extent.node_shape)
+        if mask is None:
+            for name, default in (("mask_band", 1), ("mask_valid_value", 1), ("threshold", 1.0)):
+                checks.left_out(getattr(given, name), default, name, "mask")
         polygons = _polygons(given, place, warn)
         fill = None if given.fill is None else checks.finite_or_nan(given.fill, "fill")
         paths = [*sources.paths, *polygon_files(given.valid, given.invalid)]
@@ -113,7 +115,7 @@ class DenseInputs:
 
 def _polygons(given: DenseArguments, place: Placement, warn: Warn) -> PolygonMask | None:
     """Check and read polygons, bring those with a CRS to pixels, and prepare them for the whole dense raster."""
-    options = checks.rasterize_options(given.rasterize_kwargs)
+    options = checks.used_rasterize_options(given.rasterize_kwargs)
     lattice = Lattice(place.extent.full_shape, checks.real_pair(given.geometry_origin, "geometry_origin"))
     frame = PixelFrame(place.crs, place.whole_transform, lattice.origin_row_col, lattice.shape_row_col)
     where = {"crs": given.geometry_crs, "layer": given.geometry_layer}
@@ -123,13 +125,8 @@ def _polygons(given: DenseArguments, place: Placement, warn: Warn) -> PolygonMas
 
 def coordinate_type(dtype: DTypeLike | None, grid_in: GridIn) -> AnyDtype:
     """Take `dtype`, of dense coordinates; None is what the grid's stored values or what they mean are in."""
-    given = checks.floating_dtype(dtype, "dtype", optional=True)
-    if given is None:
+    if dtype is None:
         types = [np.dtype(band.dataset.dtypes[band.number - 1]) for band in grid_in.bands]
         floating = not grid_in.applied and all(each.kind == "f" for each in types)
-        given = np.result_type(*types) if floating else np.dtype(np.float64)
-    if given not in (np.float32, np.float64):
-        raise DtypeError(
-            f"dtype must be float32 or float64, which GeoTIFFs hold everywhere, not {given}", argument="dtype"
-        )
-    return given
+        dtype = np.result_type(*types) if floating else np.dtype(np.float64)
+    return checks.file_dtype(dtype, "dtype")

@@ -304,10 +304,7 @@ def _wanted(shape: Pair, tolerance: Any, step: Any, check: Any, unreachable: Any
     if unreachable not in ("error", "void"):
         raise GridrValueError(f"unreachable must be 'error' or 'void', not {unreachable!r}", argument="unreachable")
     pixels = None if isinstance(check, str) and check == "all" else checks.integer(check, "check", minimum=0)
-    kind = checks.floating_dtype(dtype, "dtype")
-    if kind not in (np.float32, np.float64):
-        raise GridrValueError(f"dtype must be float32 or float64, not {kind}", argument="dtype")
-    return Wanted(shape, allowed, steps, pixels, unreachable == "void", np.dtype(kind))
+    return Wanted(shape, allowed, steps, pixels, unreachable == "void", checks.file_dtype(dtype, "dtype"))
 
 
 def _layout(grid: Grid, target: TargetRaster, model: str) -> RasterLayout:

@@ -17,7 +17,7 @@ from ..files.bands import SinkBand
 from ..files.cog import Cog, cog_options
 from ..files.geotiff import GeoTiff, gtiff_options
 from ..files.outputs import OutputFormat, RasterLayout, check_suffix, destination
-from ..types import AnyDtype, Cause, Pair
+from ..types import AnyDtype, Cause, Pair, Validity
 from .options_tag import options_given
 from .placement import Placement
 
@@ -36,6 +36,9 @@ def mask_values(value: object) -> Pair | None:
         return None
     return checks.mask_out_values(value, (np.dtype(np.int64),))
 
+
+# Of `mask_out_values`.
+_DEFAULT_VALUES: Pair = (Validity.VALID, Validity.INVALID)
 
 _DRIVERS: dict[str, tuple[type[GeoTiff], Callable[[object, AnyDtype], dict[str, str]]]] = {
     "GTiff": (GeoTiff, gtiff_options),
@@ -125,6 +128,7 @@ class FileMaker:
     def mask(self, value: object, values: Pair | None) -> tuple[OutputFormat, MaskOut] | tuple[None, None]:
         """Describe `mask_out` as a file and as what a job writes; nothing where it is not given."""
         if value is None:
+            checks.left_out(CAUSES if values is None else values, _DEFAULT_VALUES, "mask_out_values", "mask_out")
             return None, None
         dtype = _smallest_type((0, sum(Cause)) if values is None else values)
         band = "causes" if values is None else "validity"

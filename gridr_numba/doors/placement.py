@@ -228,7 +228,13 @@ def _place(sources: Sources, resolution: Pair, tag: GridTag | None, warn: Warn) 
     if nodes is not None:
         # Many grids say where their nodes' corners are where this package takes them to say it of the nodes' pixels:
         # half a node is let pass, and the image's word is taken.
-        _check_same_place(sources.like, "like", nodes, dense, (resolution[0] / 2, resolution[1] / 2))
+        away = _check_same_place(sources.like, "like", nodes, dense, (resolution[0] / 2, resolution[1] / 2))
+        if max(map(abs, away)) > _SAME_PIXEL:
+            warn(
+                f"like: {sources.like.name!r} lies {away[0]:+.4g} rows and {away[1]:+.4g} columns of dense pixels from "
+                f"where {nodes.name!r} says that it lies, and its word is taken: pixel (0, 0) is the first node; look "
+                "which of the two transforms is right, the grid's is that of its nodes as pixels"
+            )
     return sources.like.crs, None if sources.like.transform.is_identity else sources.like.transform
 
 
@@ -260,12 +266,16 @@ def resolution_doubts(transform: Any, resolution: Pair) -> Iterator[str]:
 
 # In pixels of the raster that is compared.
 _SAME_NODE = 0.01
+_SAME_PIXEL = 0.01
 
 
 def _check_same_place(
     dataset: OpenRaster, name: str, grid: OpenRaster, transform: Any, tolerance_row_col: tuple[float, float]
-) -> None:
-    """Refuse a dataset that lies elsewhere than the grid does, whose pixels of the same size this transform places."""
+) -> tuple[float, float]:
+    """Refuse a dataset that lies elsewhere than the grid does, whose pixels of the same size this transform places.
+
+    Return how many rows and columns off it lies, at the corner where that is most.
+    """
     if dataset.crs and grid.crs and not same_crs(dataset.crs, grid.crs):
         raise GridrValueError(
             f"{name} must have the CRS of {grid.name!r}, {grid.crs.to_string()}, and {dataset.name!r} has "
@@ -273,10 +283,12 @@ def _check_same_place(
             argument=name,
         )
     if transform is None or transform.is_identity or dataset.transform.is_identity:
-        return
+        return 0.0, 0.0
     corners = np.array([(0, 0), (0, dataset.shape[1] - 1), (dataset.shape[0] - 1, 0)])
+    offsets = []
     xs, ys = pixel_to_map(dataset.transform, *corners.T)
-    for corner, *place in zip(corners.tolist(), *map_to_pixel(transform, xs, ys), strict=True):
+    places = np.stack(map_to_pixel(transform, xs, ys), axis=1).tolist()
+    for corner, place in zip(corners.tolist(), places, strict=True):
         # Written so that what is not a number is refused too.
         if not (np.abs(np.subtract(place, corner)) <= tolerance_row_col).all():
             raise GridrValueError(
@@ -285,3 +297,5 @@ def _check_same_place(
                 f"({place[0]:.6g}, {place[1]:.6g})",
                 argument=name,
             )
+        offsets.append((round(place[0] - corner[0], 6) + 0.0, round(place[1] - corner[1], 6) + 0.0))  # -0 is 0
+    return max(offsets, key=lambda offset: max(map(abs, offset)))

@@ -153,7 +153,7 @@ class DenseStep(Step):
             write_codes(mask, self._mask_out.values, codes)
 
     def report(self, warn: Warn) -> None:
-        """Warn of nodes that look like coordinates and equal a nodata tag, and of those that do not look like them."""
+        """Warn of nodes that equal a nodata tag, of those that do not look like coordinates, and of nothing valid."""
         if self._tagged:
             warn(
                 f"{self._tagged} nodes are finite numbers and invalid because they equal the nodata tag of their band; "
@@ -161,6 +161,12 @@ class DenseStep(Step):
             )
         for doubt in () if self._survey is None else self._survey.doubts():
             warn(doubt)
+        if self._counts is not None and not self._counts.valid:
+            cause, pixels = max(self._counts.invalid.items(), key=lambda item: item[1])
+            warn(
+                f"no pixel is valid: of {pixels:,} of {sum(self._counts.invalid.values()):,} the first cause is "
+                f"{cause.label!r} ({cause.help}); {cause.advice}"
+            )
 
     def _dense_options(self, job: Job) -> DenseOptions:
         fill, grid_out, source = job.rules.fill, job.outputs.grid, job.rules.source_area or ()
