@@ -26,8 +26,8 @@ from .types import AnyArray, AnyDtype, GridRasterizeAlg, RasterizeOptions, Shape
 EnumT = TypeVar("EnumT", bound=IntEnum)
 
 
-def integer(value: object, name: str, *, minimum: int) -> int:
-    """Take an integer, or a float that is one, of at least `minimum`."""
+def integer(value: object, name: str, *, minimum: int, maximum: int | None = None) -> int:
+    """Take an integer, or a float that is one, of at least `minimum` and at most `maximum`, if there is one."""
     if isinstance(value, bool | np.bool_) or not isinstance(value, Real):
         raise GridrTypeError(f"{name} must be an integer, not {value!r}", argument=name)
     if not isinstance(value, Integral) and (not math.isfinite(value) or value != math.floor(value)):
@@ -35,6 +35,8 @@ def integer(value: object, name: str, *, minimum: int) -> int:
     number = int(value)  # type: ignore[call-overload]
     if number < minimum:
         raise GridrValueError(f"{name} must be at least {minimum}, not {value!r}", argument=name)
+    if maximum is not None and number > maximum:
+        raise GridrValueError(f"{name} must be at most {maximum}, not {value!r}", argument=name)
     return number  # type: ignore[no-any-return]
 
 

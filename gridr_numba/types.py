@@ -163,6 +163,20 @@ GeometryType = Union[
 ]
 
 
+class SupportsWkt(Protocol):
+    """A coordinate reference system of rasterio or pyproj: anything that can say itself as WKT."""
+
+    def to_wkt(self) -> str:
+        """Return WKT."""
+
+
+#: A coordinate reference system: an object, an EPSG code, WKT, PROJ text, or PROJJSON as a dict.
+CrsLike: TypeAlias = SupportsWkt | str | int | dict[str, Any]
+
+#: Of polygons: one CRS for all, or that of the valid and that of the invalid ones; 'pixels' is none.
+GeometryCrs: TypeAlias = CrsLike | tuple[CrsLike | None, CrsLike | None] | list[CrsLike | None] | None
+
+
 @dataclass(frozen=True)
 class RasterizeOptions:
     """What `rasterize_kwargs` says, checked: the algorithm, and the predicate where the algorithm is SHAPELY."""

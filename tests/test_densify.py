@@ -185,6 +185,7 @@ def test_a_grid_in_two_files_of_two_types(job, rasters):
     [
         {"TILED": "NO"},
         {"compress": "deflate", "BLOCKYSIZE": 16, "blockxsize": 16},
+        {"ALPHA": "NO", "PHOTOMETRIC": "MINISBLACK", "STREAMABLE_OUTPUT": "NO"},
         {"COMPRESS": "ZSTD", "PREDICTOR": 3},  # the mask's values are integers: 2 there
     ],
 )
@@ -284,6 +285,21 @@ def test_strict_publishes_nothing_where_there_is_a_warning(job, rasters):
             r"creation_options\['BLOCKYSIZE'\] must be a positive",
         ),
         ({"creation_options": {"TFW": "YES"}}, ValueError, "creation_options: TFW is of a second file"),
+        ({"creation_options": {"ALPHA": "YES"}}, ValueError, "creation_options: ALPHA=YES would change what the bands"),
+        ({"creation_options": {"alpha": "premultiplied"}}, ValueError, "would change what the bands are"),
+        ({"creation_options": {"PHOTOMETRIC": "RGB"}}, ValueError, "PHOTOMETRIC=RGB would change what the bands are"),
+        ({"creation_options": {"PHOTOMETRIC": "MINISWHITE"}}, ValueError, "would change what the bands are"),
+        ({"creation_options": {"PIXELTYPE": "SIGNEDBYTE"}}, ValueError, "would change what the bands are"),
+        ({"creation_options": {"ADD_ALPHA": "YES"}, "driver": "COG"}, ValueError, "would change what the bands are"),
+        (
+            {"creation_options": {"STREAMABLE_OUTPUT": "YES"}},
+            ValueError,
+            "creation_options: STREAMABLE_OUTPUT=YES is of",
+        ),
+        ({"out": "a.shp"}, ValueError, "^out: 'a.shp' would hold a GTiff, and the suffix .shp says another format"),
+        ({"mask_out": "a.ZIP"}, ValueError, "^mask_out: 'a.ZIP' would hold a GTiff, and the suffix .zip says another"),
+        ({"out": "a.tif.gz"}, ValueError, "the suffix .gz says another format"),
+        ({"out": "a.json"}, ValueError, "the suffix .json says another format"),
         ({"creation_options": {"profile": "BASELINE"}}, ValueError, "PROFILE=BASELINE would lose names of bands"),
         ({"threshold": 2}, ValueError, r"threshold must .*, not 2"),
         ({"fill": 1e300, "dtype": "float32"}, ValueError, "^fill "),

@@ -516,6 +516,42 @@ def test_a_private_file_stays_private(folder):
     assert [*modes, grid.stat().st_mode & 0o777] == [0o600, 0o600]
 
 
+def test_a_replaced_file_keeps_its_owner_and_group_where_the_process_may(folder, monkeypatch):
+    """Where it may not, nothing is said, and the mode is kept all the same."""
+    call(folder)
+    grid = folder / "out/grid.tif"
+    os.chmod(grid, 0o640)
+    before = grid.stat()
+    asked, theirs = [], {"grid.tif": (before.st_uid + 7, before.st_gid + 9)}
+    real = os.stat
+
+    def stat(path, *arguments, **options):
+        found = real(path, *arguments, **options)
+        uid, gid = theirs.get(os.path.basename(path), (found.st_uid, found.st_gid)) if path else (0, 0)
+        return os.stat_result((*found[:4], uid, gid, *found[6:]))
+
+    def chown(path, uid, gid):
+        asked.append((os.path.basename(path).endswith(".partial"), uid, gid))
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr("gridr_numba.files.partial.os.stat", stat)
+    monkeypatch.setattr("gridr_numba.files.partial.os.chown", chown)
+    gn.densify(folder / "in-grid.tif", grid, resolution=(5, 5), overwrite=True)
+    assert asked == [(True, -1, before.st_gid + 9), (True, before.st_uid + 7, -1)]
+    assert real(grid).st_mode & 0o777 == 0o640
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may give files away")
+def test_a_replaced_file_of_another_user_stays_theirs(folder):
+    call(folder)
+    grid = folder / "out/grid.tif"
+    os.chown(grid, 12345, 23456)
+    os.chmod(grid, 0o2644)
+    gn.densify(folder / "in-grid.tif", grid, resolution=(5, 5), overwrite=True)
+    there = grid.stat()
+    assert (there.st_uid, there.st_gid, there.st_mode & 0o7777) == (12345, 23456, 0o2644)
+
+
 @pytest.mark.parametrize("verify", [True, False])
 def test_a_folder_that_is_renamed_in_mid_job(tmp_path, verify):
     folder = make_inputs(tmp_path, 60)

@@ -11,6 +11,8 @@ import rasterio
 from click.testing import CliRunner
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from rasterio.control import GroundControlPoint
+from rasterio.rpc import RPC
 from rasterio.transform import Affine
 from rasterio.warp import calculate_default_transform
 
@@ -335,3 +337,129 @@ def test_what_the_command_refuses(source, out, options, message):
     assert done.exit_code == 2
     assert message in " ".join(done.output.split())
     assert not out.exists()
+
+
+# -- what looks wrong, or cannot be right -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("bounds", "misses"),
+    [
+        ((5e5, 4999000, 502010, 5e6), False),
+        ((5e5, 3999000, 502010, 4e6), True),  # far to the south
+        ((5.12e5, 4999000, 5.2e5, 5e6), True),  # to the east
+        ((4.89e5, 4.9e6, 6e5, 5.1e6), False),  # around it, no node being in it
+    ],
+)
+def test_a_target_that_does_not_touch_the_image_is_warned_of(source, out, bounds, misses):
+    report = gn.make_grid(source, out, crs=32631, pixel_size=10, bounds=bounds, step=200, tolerance=5, check=1000)
+    assert len(report.warnings) == misses
+    if misses:
+        assert "the target does not touch the source" in report.warnings[0]
+        assert "crs and bounds" in report.warnings[0]
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "misses"),
+    [
+        (0, 500, False),
+        (1009.4, 500, False),
+        (1010.6, 500, True),
+        (-9.9, 500, False),
+        (-10.1, 500, True),
+        (1004, 1004, False),
+        (1006, 1006, True),
+        (-6, -6, True),
+        (-4, -4, False),
+    ],
+)
+def test_a_target_of_one_cell_misses_an_image_by_its_corners(tmp_path, out, x, y, misses):
+    """A turned target's bounding box reaches further than it does: a corner is what touches, or does not."""
+    place = {"crs": "EPSG:32631", "transform": Affine(1, 0, 0, 0, -1, 0)}
+    with rasterio.open(
+        tmp_path / "a.tif", "w", driver="GTiff", width=1000, height=1000, count=1, dtype="uint8", **place
+    ):
+        pass
+    # A square on its corner, which are 10 pixels from its middle: its centres |x| + |y| <= 10.
+    turned = (
+        Affine.translation(x, -y) @ Affine.rotation(45) @ Affine.scale(1 / 2**0.5) @ Affine.translation(-10.5, -10.5)
+    )
+    report = gn.make_grid(tmp_path / "a.tif", out, crs=32631, transform=turned, shape=(21, 21))
+    assert report.resolution == (20, 20)
+    assert bool(report.warnings) == misses
+
+
+@pytest.mark.parametrize("model", ["auto", "gcps", "tps"])
+@pytest.mark.parametrize("target", [{}, {"pixel_size": 10, "bounds": (340000, 4980000, 341000, 4981000)}])
+@pytest.mark.parametrize("in_image", [False, True])
+def test_ground_control_points_in_a_line_are_refused(tmp_path, out, model, target, in_image):
+    line = [(0, 0), (50, 50), (99, 99), (20, 20)]
+    spread = [(0, 0), (50, 0), (99, 99), (20, 70)]
+    pixels, ground = (line, spread) if in_image else (spread, line)
+    points = [GroundControlPoint(*at, 7 + x / 100, 45 - y / 100) for at, (x, y) in zip(pixels, ground, strict=True)]
+    image = {"driver": "GTiff", "width": 100, "height": 100, "count": 1, "dtype": "uint8", "gcps": points}
+    with rasterio.open(tmp_path / "a.tif", "w", **image, crs="EPSG:4326"):
+        pass
+    where = "image" if in_image else "ground"
+    message = rf"source: the 4 ground control points of .*a.tif' lie in one line, or one point, of the {where}"
+    with pytest.raises(gn.DatasetError, match=message) as caught:
+        gn.make_grid(tmp_path / "a.tif", out, crs="EPSG:32632", model=model, **target)
+    assert caught.value.argument == "source"
+    assert not out.exists()
+
+
+@pytest.mark.parametrize("target", [{}, {"pixel_size": 10, "bounds": (340000, 4980000, 341000, 4981000)}])
+@pytest.mark.parametrize("which", ["line", "samp"])
+@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+def test_rpcs_with_a_zero_denominator_are_refused(tmp_path, out, target, which):
+    one, zero = [1.0] + [0.0] * 19, [0.0] * 20
+    denominators = {f"{name}_den_coeff": zero if name == which else one for name in ("line", "samp")}
+    rpcs = RPC(
+        height_off=100,
+        height_scale=500,
+        lat_off=45,
+        lat_scale=0.1,
+        long_off=7,
+        long_scale=0.1,
+        line_off=50,
+        line_scale=50,
+        samp_off=50,
+        samp_scale=50,
+        err_bias=None,
+        err_rand=None,
+        line_num_coeff=[0, 0, 1] + [0] * 17,
+        samp_num_coeff=[0, 1] + [0] * 18,
+        **denominators,
+    )
+    image = {"driver": "GTiff", "width": 100, "height": 100, "count": 1, "dtype": "uint8"}
+    with rasterio.open(tmp_path / "a.tif", "w", **image) as dataset:
+        dataset.rpcs = rpcs
+    name = {"line": "line", "samp": "sample"}[which]
+    with pytest.raises(gn.DatasetError, match=rf"the denominator of the {name} is zero") as caught:
+        gn.make_grid(tmp_path / "a.tif", out, crs="EPSG:32632", height=100, **target)
+    assert caught.value.argument == "source"
+    assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("mapping", "message"),
+    [
+        (lambda rows, cols: (rows * np.nan, cols), "of the target: nothing there has a mapping; unreachable='void'"),
+        (lambda rows, cols: (np.where(rows < 50, np.nan, rows), cols), "of the target: a part of it has no mapping;"),
+    ],
+)
+def test_a_refusal_says_what_has_no_mapping(out, mapping, message):
+    with pytest.raises(gn.GridrValueError, match=message):
+        gn.make_grid(mapping, out, shape=(101, 101), step=40)
+
+
+def test_too_many_evaluations_and_types_are_errors_of_their_arguments(out):
+    with pytest.raises(gn.GridrError, match=r"^max_evaluations must be larger: .* more than 10 pixels") as caught:
+        gn.make_grid(bend, out, shape=(500, 700), max_evaluations=10)
+    assert caught.value.argument == "max_evaluations"
+    for dtype in (np.float16, "int32"):
+        with pytest.raises(gn.DtypeError, match=r"^dtype must be") as caught:
+            gn.make_grid(bend, out, shape=(500, 700), dtype=dtype)
+        assert caught.value.argument == "dtype"
+    with pytest.raises(gn.GridrValueError, match=r"^out: .*grid.png' would hold a GTiff, and the suffix .png"):
+        gn.make_grid(bend, out.with_suffix(".png"), shape=(500, 700))

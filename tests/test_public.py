@@ -65,6 +65,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from rasterio.crs import CRS
 
 import gridr_numba
 from gridr_numba import Cause, DensifyReport, GridrError, build_grid, densify
@@ -76,6 +77,9 @@ def make(folder: Path, like: str | None, window: list[list[int]]) -> DensifyRepo
     densify([folder / "rows.tif", "cols.tif"], "dense.tif", resolution=(3, 2), window=window)
     densify(("rows.tif", "cols.tif"), "dense.tif", resolution=(3, 2), window=((0, 3), (1, 4)), progress=print)
     densify(None, None, shape=(4, 5), resolution=(3, 2), mask_out=folder / "mask.tif", window=np.array(window))
+    densify("grid.tif", "dense.tif", geometry_crs=4326)
+    densify("grid.tif", "dense.tif", geometry_crs=("pixels", CRS.from_epsg(4326)))
+    densify("grid.tif", "dense.tif", geometry_crs=[None, "EPSG:4326"])
     build_grid((1, 1), np.zeros((2, 3, 3)), ((0, 1), (0, 1)), (3, 2), None)
     try:
         return densify("grid.tif", "dense.tif", resolution=(3, 2), valid=["a.geojson", folder / "b.wkt"])
@@ -93,6 +97,7 @@ densify("grid.tif", "dense.tif", resolution=(3, 2), like=5)  # wrong: like
 densify("grid.tif", "dense.tif", resolution=(3, 2), window=6)  # wrong: window
 densify("grid.tif", "dense.tif", resolution=(3, 2), mask=7)  # wrong: mask
 densify("grid.tif", None, resolution=(3, 2), mask_out=8)  # wrong: mask_out
+densify("grid.tif", "dense.tif", resolution=(3, 2), geometry_crs=3.5)  # wrong: geometry_crs
 build_grid((1, 1), np.zeros((2, 3, 3)), "all", (3, 2), None)  # wrong: grid_target_win
 '''
 

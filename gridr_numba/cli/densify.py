@@ -115,9 +115,10 @@ def _densify(
         "alg": GridRasterizeAlg.SHAPELY if alg == "shapely" else GridRasterizeAlg.RASTERIO_RASTERIZE,
         "kwargs_alg": {} if predicate is None else {"shapely_predicate": ShapelyPredicate[predicate.upper()]},
     }
-    named = [grid, out, *(options.get(name) for name in ("mask_out", "mask", "like", "source", "valid", "invalid"))]
-    taken = [Path(each) for item in named for each in ((item,) if isinstance(item, str) else item or ())]
-    with reported(report, taken, overwrite=options["overwrite"]) as keep, bar(context) as progress:
+    inputs = [grid, *(options.get(name) for name in ("mask", "like", "source", "valid", "invalid"))]
+    taken = [Path(each) for item in inputs for each in ((item,) if isinstance(item, str) else item or ())]
+    made = [Path(each) for each in (out, options.get("mask_out")) if each is not None]
+    with reported(report, taken, made, overwrite=options["overwrite"]) as keep, bar(context) as progress:
         done = run(grid, out, progress=progress, **options)
         keep(done)
     if not context.meta.get(QUIET):
@@ -125,17 +126,27 @@ def _densify(
 
 
 @contextmanager
-def reported(report: str | None, taken: list[Path], *, overwrite: bool) -> Iterator[Callable[[Report], object]]:
+def reported(
+    report: str | None, inputs: list[Path], outputs: list[Path], *, overwrite: bool
+) -> Iterator[Callable[[Report], object]]:
     """Yield what keeps a report for its file, if there is to be one: made before the job, in its place after it."""
-    from ..files.outputs import destination
     from ..files.whole_file import whole_file
 
     if report is None:
         yield lambda _: None
         return
-    path = destination(report, "report", taken, overwrite=overwrite)
+    path = _report_path(report, inputs, outputs, overwrite=overwrite)
     with whole_file(path, "report", overwrite=overwrite) as file:
         yield lambda done: file.write(json.dumps(done.to_dict(), indent=2).encode() + b"\n")
+
+
+def _report_path(report: str, inputs: list[Path], outputs: list[Path], *, overwrite: bool) -> Path:
+    """Take the path of a report: its suffix says JSON, or nothing."""
+    from ..files.outputs import check_suffix, destination
+
+    path = destination(report, "report", inputs, overwrite=overwrite, outputs=outputs)
+    check_suffix(path, "report", "JSON")
+    return path
 
 
 @contextmanager

@@ -111,8 +111,8 @@ def make_grid(context: click.Context, image: str, out: str, *, report: str | Non
     """
     from ..doors.make_grid import make_grid as run
 
-    taken = [Path(each) for each in (image, out, options["like"]) if each is not None]
-    with reported(report, taken, overwrite=options["overwrite"]) as keep, bar(context) as progress:
+    taken = [Path(each) for each in (image, options["like"]) if each is not None]
+    with reported(report, taken, [Path(out)], overwrite=options["overwrite"]) as keep, bar(context) as progress:
         done = run(image, out, progress=progress, **options)
         keep(done)
     if not context.meta.get(QUIET):

@@ -17,7 +17,7 @@ from ..engine.survey import NodeSurvey
 from ..polygons.files import Polygons, pixel_polygons, polygon_files
 from ..polygons.mask import Lattice, PolygonMask
 from ..polygons.projection import PixelFrame
-from ..types import AnyDtype, FilePath, Warn, WindowPairs
+from ..types import AnyDtype, FilePath, GeometryCrs, Warn, WindowPairs
 from .grid_tag import GridTag, resolution_of
 from .placement import NAMES, Placement, Sources, placement_of
 
@@ -49,7 +49,7 @@ class DenseArguments:
     repair_geometry: bool = False
     grid_nodata: float | tuple[float, ...] | None = None
     allow_vrt: bool = False
-    geometry_crs: Any = None
+    geometry_crs: GeometryCrs = None
     geometry_layer: str | tuple[str | None, str | None] | None = None
 
     @classmethod

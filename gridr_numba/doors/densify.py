@@ -27,7 +27,7 @@ from ..files.outputs import (
 )
 from ..kernels.jit import usable_threads
 from ..polygons.files import Polygons
-from ..types import DEFAULT_MEMORY_BUDGET, Cause, FilePath, Pair, Progress, WindowPairs
+from ..types import DEFAULT_MEMORY_BUDGET, Cause, FilePath, GeometryCrs, Pair, Progress, WindowPairs
 from .dense_inputs import DenseArguments, DenseInputs, coordinate_type
 from .output_files import FileMaker, Kind, mask_values
 from .placement import file_limits
@@ -153,7 +153,7 @@ def densify(
     overwrite: bool = False,
     verify: bool = True,
     allow_vrt: bool = False,
-    geometry_crs: Any = None,
+    geometry_crs: GeometryCrs = None,
     geometry_layer: str | tuple[str | None, str | None] | None = None,
     strict: bool = False,
 ) -> DensifyReport:

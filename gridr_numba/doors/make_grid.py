@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import rasterio
+import shapely
 from numpy.typing import DTypeLike
 
 from .. import __version__, checks
@@ -25,16 +26,17 @@ from ..files.outputs import (
     OutputFormat,
     RasterLayout,
     check_space,
+    check_suffix,
     destination,
     warn_of_sidecars,
 )
-from ..georef import coarse_transform
+from ..georef import coarse_transform, pixel_area
 from ..kernels.jit import usable_threads
 from ..mapping.grid import Grid, Wanted, make, pixels_of
 from ..mapping.models import MODELS, TargetRaster, model_of
 from ..mapping.search import Mapping
 from ..plan import grid_full_resolution_shape
-from ..types import DEFAULT_MEMORY_BUDGET, Pair, Progress
+from ..types import DEFAULT_MEMORY_BUDGET, CrsLike, Pair, Progress
 from ..window import Window
 from .grid_tag import GRID_TAG, GridTag
 from .production import Production
@@ -139,7 +141,7 @@ def make_grid(
     out: str | PathLike[str],
     *,
     like: str | PathLike[str] | None = None,
-    crs: Any = None,
+    crs: CrsLike | None = None,
     transform: Sequence[float] | None = None,
     shape: Pair | None = None,
     pixel_size: float | tuple[float, float] | None = None,
@@ -232,9 +234,12 @@ def make_grid(
             most = checks.integer(max_evaluations, "max_evaluations", minimum=1)
             inputs = [Path(each) for dataset in opened if dataset is not None for each in dataset.files]
             path = destination(out, "out", inputs, overwrite=overwrite)
+            check_suffix(path, "out", "GTiff")
             options = gtiff_options(creation_options, wanted.dtype)
         with stages("search and check"):
             grid = make(mapping, wanted, most, checks.progress(progress))
+        if opened[0] is not None:
+            _warn_of_a_miss(grid, opened[0], warn)
         file = GeoTiff("out", path, _layout(grid, target, name), options)
         check_space([file])
         warn_of_sidecars([file], inputs, warn)
@@ -316,6 +321,35 @@ def _layout(grid: Grid, target: TargetRaster, model: str) -> RasterLayout:
     tag = GridTag(grid.step, target.shape, coefficients, node_shape, node_coefficients, model)
     tags = {"GRIDR_NUMBA_VERSION": __version__, GRID_TAG: tag.text()}
     return RasterLayout(node_shape, grid.nodes.dtype, ("row", "col"), np.nan, target.crs, place, tags)
+
+
+def _warn_of_a_miss(grid: Grid, image: OpenRaster, warn: Warnings) -> None:
+    """Warn where no cell of the grid looks at any pixel of the image."""
+    nodes = grid.nodes.astype(np.float64)
+    if not np.isfinite(nodes).any():
+        return  # which is warned of too
+    (top, bottom), (left, right) = (pixel_area(size) for size in image.shape)
+    rows, cols = (_corners(band) for band in nodes)
+    # A cell with its corners on one side of the image misses it; what the corners of the others span is looked at.
+    near = (rows.min(0) <= bottom) & (rows.max(0) >= top) & (cols.min(0) <= right) & (cols.max(0) >= left)
+    if near.any():
+        corners = np.stack([cols[:, near], rows[:, near]], axis=-1).swapaxes(0, 1)
+        spans = shapely.convex_hull(shapely.multipoints(corners))
+        if shapely.intersects(spans, shapely.box(left, top, right, bottom)).any():
+            return
+    (row_low, row_high), (col_low, col_high) = ((np.nanmin(band), np.nanmax(band)) for band in nodes)
+    warn(
+        f"the target does not touch the source {image.name!r}, of {image.shape[0]} rows and {image.shape[1]} columns: "
+        f"its pixels look at rows {row_low:.6g} to {row_high:.6g} and columns {col_low:.6g} to {col_high:.6g}; look at "
+        "crs and bounds, or at the place of like"
+    )
+
+
+def _corners(band: Any) -> Any:
+    """Return the corners of each cell, (4, cells down, cells across); a single row or column of nodes has cells too."""
+    down, right = (np.arange(max(1, size - 1)) for size in band.shape)
+    below, beside = (np.minimum(each + 1, size - 1) for each, size in zip((down, right), band.shape, strict=True))
+    return np.stack([band[np.ix_(row, col)] for row in (down, below) for col in (right, beside)])
 
 
 def _write(file: OutputFormat, grid: Grid, checksums: Checksums | None) -> None:

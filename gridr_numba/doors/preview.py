@@ -11,7 +11,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -27,13 +26,15 @@ from ..polygons.files import Polygons, pixel_polygons, polygon_files
 from ..polygons.mask import Lattice, write_inside
 from ..polygons.projection import PixelFrame
 from ..polygons.sets import PolygonSet
-from ..types import INVALID_COLOUR, VALID_COLOUR, AnyArray, Cause, Colour, FilePath, Pair, RasterizeOptions
+from ..types import INVALID_COLOUR, VALID_COLOUR, AnyArray, Cause, Colour, FilePath, GeometryCrs, Pair, RasterizeOptions
 from ..window import Window
 from .legend import Bar, Key, framed
 from .paint import LINE, LOST, Bools, Floats, blend, coloured, edges, every, lines, round_step, straight_part, write_png
 
 #: The longer side of what is drawn, in pixels, where the caller does not say.
 DEFAULT_SIZE = 1000
+# And what may be said: a picture is in memory as a whole.
+_SMALLEST, _LARGEST = 16, 10_000
 # A picture has at most so many steps of colour, and so many lines a direction, or neither can be told apart.
 _STEPS_AT_MOST, _LINES_AT_MOST = 30, 16
 # Of displacement, in source pixels.
@@ -59,7 +60,7 @@ def preview(
     mask_valid_value: int = 1,
     resolution: int | tuple[int, int] = 1,
     geometry_origin: tuple[float, float] = (0.0, 0.0),
-    geometry_crs: Any = None,
+    geometry_crs: GeometryCrs = None,
     geometry_layer: str | tuple[str | None, str | None] | None = None,
     size: int = DEFAULT_SIZE,
     overwrite: bool = False,
@@ -89,7 +90,8 @@ def preview(
     geometry_origin, geometry_crs, geometry_layer
         As in `densify`.
     size : int
-        The longer side of what is drawn, in pixels, at most. A raster that is smaller is enlarged by a whole factor.
+        The longer side of what is drawn, in pixels, at most: 16 to 10000. A raster that is smaller is enlarged by a
+        whole factor.
     overwrite, allow_vrt : bool
         As in `densify`.
 
@@ -104,7 +106,7 @@ def preview(
     DatasetError
         For a file that cannot be read or written.
     """
-    longest = checks.integer(size, "size", minimum=16)
+    longest = checks.integer(size, "size", minimum=_SMALLEST, maximum=_LARGEST)
     rr_rc = checks.one_or_two_resolutions(resolution, "resolution")
     with ExitStack() as stack:
         view = _View.opened(stack, source, mask, (row_band, col_band, mask_band), allow_vrt=allow_vrt)

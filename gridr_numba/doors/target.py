@@ -12,9 +12,10 @@ from rasterio.crs import CRS
 from rasterio.warp import calculate_default_transform
 
 from .. import checks
-from ..errors import GridrTypeError, GridrValueError
+from ..errors import DatasetError, GridrTypeError, GridrValueError
 from ..files.crs import crs_from
-from ..mapping.models import TargetRaster
+from ..files.gdal import gdal_errors, reason_of
+from ..mapping.models import TargetRaster, check_solvable
 from ..types import Pair
 
 
@@ -78,17 +79,26 @@ def _proposed(source: Any, crs: CRS, size: tuple[float, float] | None) -> tuple[
     if source.crs is not None and not source.transform.is_identity:
         place, its_crs = dict(zip(("left", "bottom", "right", "top"), source.bounds, strict=True)), source.crs
     elif source.rpcs is not None:
+        check_solvable(source, "rpc")
         place, its_crs = {"rpcs": source.rpcs}, CRS.from_epsg(4326)
     elif points:
+        check_solvable(source, "gcps")
         place, its_crs = {"gcps": points}, points_crs
     else:
         raise GridrValueError(
             f"source must have a CRS and a transform, RPCs or ground control points, and {source.name!r} has none",
             argument="source",
         )
-    transform, its_width, its_height = calculate_default_transform(
-        its_crs, crs, width, height, **place, resolution=size
-    )
+    try:
+        transform, its_width, its_height = calculate_default_transform(
+            its_crs, crs, width, height, **place, resolution=size
+        )
+    except gdal_errors() as error:
+        raise DatasetError(
+            f"source: GDAL proposes no target for {source.name!r}: {reason_of(error)}; transform and shape, or "
+            "pixel_size and bounds, say one",
+            argument="source",
+        ) from error
     return transform, (its_height, its_width)
 
 

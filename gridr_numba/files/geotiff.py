@@ -312,6 +312,7 @@ def check_block_size(options: dict[str, str], key: str) -> None:
 
 def lossless(options: dict[str, str], dtype: AnyDtype) -> dict[str, str]:
     """Return options of either driver as they are for a file of this type; refuse those that would lose digits."""
+    _check_bands_stay(options)
     options = dict(options)
     if options.get("PREDICTOR", "").upper() in ("3", "FLOATING_POINT") and dtype.kind != "f":
         options["PREDICTOR"] = "2"  # 3 is floating point's alone, and one set of options is for the grid and its mask
@@ -334,6 +335,27 @@ def lossless(options: dict[str, str], dtype: AnyDtype) -> dict[str, str]:
             if lost:
                 raise refused(f"{key}={options[key]} would lose digits")
     return options
+
+
+# What says that a band is something else than coordinates or codes of its own type, and what says that it is not.
+_OTHER_BANDS = {
+    "ALPHA": _NO,
+    "ADD_ALPHA": _NO,
+    "PHOTOMETRIC": ("MINISBLACK",),
+    "PIXELTYPE": ("DEFAULT",),
+}
+
+
+def _check_bands_stay(options: dict[str, str]) -> None:
+    """Refuse options of either driver that change what bands are, or that blocks come in the order of the file."""
+    for key, harmless in _OTHER_BANDS.items():
+        if key in options and options[key].upper() not in harmless:
+            raise refused(f"{key}={options[key]} would change what the bands are")
+    if options.get("STREAMABLE_OUTPUT", "NO").upper() not in _NO:
+        raise refused(
+            f"STREAMABLE_OUTPUT={options['STREAMABLE_OUTPUT']} is of files that are written once and in order, as to a "
+            "pipe; the outputs are files"
+        )
 
 
 def refused(why: str) -> GridrValueError:

@@ -261,8 +261,13 @@ class OutputFormat(ABC):
             ) from error
 
 
-def destination(value: object, name: str, inputs: Sequence[Path], *, overwrite: bool) -> Path:
-    """Take the path of a file to be made: local, in a folder that exists, not an input, not there unless allowed."""
+def destination(
+    value: object, name: str, inputs: Sequence[Path], *, overwrite: bool, outputs: Sequence[Path] = ()
+) -> Path:
+    """Take the path of a file to be made: local, in a folder that exists, not there unless allowed.
+
+    It is no input, and none of the other outputs.
+    """
     path = local_path(value, name)
     if not path.name:  # '.', or a root
         raise GridrValueError(f"{name}: {str(path)!r} is a folder", argument=name)
@@ -274,8 +279,9 @@ def destination(value: object, name: str, inputs: Sequence[Path], *, overwrite: 
         raise DatasetError(f"{name}: the folder {str(path.parent)!r} cannot be written to", argument=name)
     _check_length(path, name)
     for own in (path, partial_path(path)):
-        if any(_same_file(own, source) for source in inputs):
-            raise GridrValueError(f"{name}: {str(own)!r} is an input, and is not overwritten", argument=name)
+        for what, others in (("an input", inputs), ("another output", outputs)):
+            if any(_same_file(own, each) for each in others):
+                raise GridrValueError(f"{name}: {str(own)!r} is {what}, and is not overwritten", argument=name)
     for source in (each for each in inputs if _belongs_to(path, each)):
         raise GridrValueError(
             f"{name}: {str(path)!r} would be read as a part of the input {str(source)!r}, and is not made",
@@ -324,20 +330,47 @@ def _same_file(path: Path, other: Path) -> bool:
     return os.path.exists(path) and os.path.exists(other) and os.path.samefile(path, other)
 
 
-# Of formats that GDAL's drivers do not name a suffix of, or rasterio does not know.
+# Suffixes of formats that are no raster's, of which GDAL's drivers do not name the suffix, or that an old rasterio does
+# not know.
 _OTHER_FORMATS = frozenset(
-    ["bip", "bsq", "csv", "ecw", "geojson", "h5", "hdf", "json", "jxl", "npy", "npz", "sid", "svg", "txt", "zarr"]
+    [
+        *(
+            "bip",
+            "bsq",
+            "ecw",
+            "h5",
+            "hdf",
+            "jxl",
+            "npy",
+            "npz",
+            "sid",
+            "zarr",
+            "jpe",
+            "heic",
+            "avif",
+            "svg",
+            "eps",
+            "ps",
+        ),
+        *("shp", "shx", "dbf", "prj", "cpg", "geojson", "geojsonl", "gpkg", "fgb", "gml", "kml", "kmz", "gpx", "gdb"),
+        *("topojson", "wkt", "wkb", "sqlite", "db", "parquet", "geoparquet", "feather", "arrow", "las", "laz"),
+        *("zip", "gz", "tgz", "tar", "bz2", "xz", "zst", "7z", "rar"),
+        *("csv", "tsv", "txt", "log", "md", "html", "htm", "xml", "yaml", "yml", "toml", "ini", "pdf", "doc", "docx"),
+        *("xls", "xlsx", "ods", "py", "ipynb", "pkl", "mat"),
+    ]
 )
+# Formats that are no driver's.
+_OWN_FORMATS = {"json": "JSON"}
 
 
-def check_suffix(path: Path, name: str, driver: str) -> None:
-    """Refuse a name whose suffix says another format than the driver's. One that says none is let pass."""
+def check_suffix(path: Path, name: str, format: str) -> None:
+    """Refuse a name whose suffix says another format: a driver's, or JSON. One that says none is let pass."""
     suffix = path.suffix.lower().removeprefix(".")
-    own = {"COG": "GTiff"}.get(driver, driver)
-    said = raster_driver_extensions().get(suffix, suffix if suffix in _OTHER_FORMATS else own)
-    if said != own:
+    own = {"COG": "GTiff"}.get(format, format)
+    drivers = {**{each: each for each in _OTHER_FORMATS}, **raster_driver_extensions(), **_OWN_FORMATS}
+    if drivers.get(suffix, own) != own:
         raise GridrValueError(
-            f"{name}: {str(path)!r} would hold a {driver}, and the suffix .{suffix} says another format", argument=name
+            f"{name}: {str(path)!r} would hold a {format}, and the suffix .{suffix} says another format", argument=name
         )
 
 

@@ -53,7 +53,7 @@ class PartialFile:
                 remove(name, self._folder)
 
     def put(self, *, overwrite: bool) -> None:
-        """Put it in its place in one step, with the mode of what was there.
+        """Put it in its place in one step, with the mode of what was there, and its owner and group where it may.
 
         Raises
         ------
@@ -69,7 +69,8 @@ class PartialFile:
             _put_where_nothing_is(self.path, self.destination)
             return
         with suppress(FileNotFoundError):
-            _give_mode(self.path, _mode_of(self.destination))
+            _give_owner(self.path, self.destination)
+            _give_mode(self.path, _mode_of(self.destination))  # after its owner, which may change it
         os.replace(self.path, self.destination)
 
     @property
@@ -112,6 +113,17 @@ def _mode_of(path: Path) -> int:
 def _give_mode(path: Path, mode: int) -> None:
     if _mode_of(path) != mode:  # file systems without modes refuse to set them
         os.chmod(path, mode)
+
+
+def _give_owner(path: Path, other: Path) -> None:
+    """Give a file the group and the owner of another one, each if this process may."""
+    own, wanted = os.stat(path), os.stat(other)
+    if own.st_gid != wanted.st_gid:
+        with suppress(OSError):
+            os.chown(path, -1, wanted.st_gid)
+    if own.st_uid != wanted.st_uid:
+        with suppress(OSError):
+            os.chown(path, wanted.st_uid, -1)
 
 
 # -- never over a file that is there ------------------------------------------------------------------------------

@@ -251,7 +251,13 @@ def _refusal(found: Measured, unreachable: Bools, checked: Checked, wanted: Want
     """Say where the tolerance is not kept, and by how much it is missed."""
     first_row, stop_row, first_col, stop_col = pixels_of(unreachable, found.step, wanted.shape)
     off = max(float(found.errors[unreachable].max()), checked.largest)
-    how = "a part of it has no mapping" if np.isinf(off) else f"the error is up to {off:g} pixels"
+    void = found.void[unreachable]
+    if void.all():
+        how = "nothing there has a mapping"
+    elif void.any() or np.isinf(off):
+        how = "a part of it has no mapping"
+    else:
+        how = f"the error is up to {off:g} pixels"
     return GridrValueError(
         f"tolerance of {wanted.tolerance:g} source pixels cannot be kept in {unreachable.sum()} of {unreachable.size} "
         f"cells, within rows {first_row} to {stop_row - 1} and columns {first_col} to {stop_col - 1} of the target: "

@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from rasterio.crs import CRS
 from rasterio.transform import GCPTransformer
 
-from ..errors import GridrValueError
+from ..errors import DatasetError, GridrValueError
 from ..files.crs import full_circle, same_crs, warped
+from ..files.gdal import gdal_errors, reason_of
 from ..georef import from_corners, map_to_pixel, pixel_map_between, pixel_to_map
 from ..kernels.rpc import image_of_ground
 from ..types import Pair
@@ -124,8 +125,14 @@ class Controlled:
     def __call__(self, rows: Floats, cols: Floats) -> tuple[Floats, Floats]:
         """Map."""
         xs, ys = reprojected(self.target.crs, self.crs, *pixel_to_map(self.target.transform, rows, cols))
-        with GCPTransformer(self.points, **({"tps": True} if self.spline else {})) as transformer:
-            corners = transformer.rowcol(xs.ravel(), ys.ravel(), op=_as_is)
+        try:
+            with GCPTransformer(self.points, **({"tps": True} if self.spline else {})) as transformer:
+                corners = transformer.rowcol(xs.ravel(), ys.ravel(), op=_as_is)
+        except gdal_errors() as error:
+            raise DatasetError(
+                f"source: GDAL finds no mapping through its ground control points: {reason_of(error)}",
+                argument="source",
+            ) from error
         return tuple(from_corners(np.reshape(each, np.shape(rows))) for each in corners)  # type: ignore[return-value]
 
 
@@ -147,6 +154,39 @@ def reprojected(source: Any, destination: Any, xs: Floats, ys: Floats) -> tuple[
     shape = np.shape(xs)
     new_xs, new_ys = warped(source, destination, np.column_stack([np.ravel(xs), np.ravel(ys)])).T
     return new_xs.reshape(shape), new_ys.reshape(shape)
+
+
+# Points are in a line where their spread across it is at most such a part of that along it.
+_IN_A_LINE = 1e-9
+
+
+def check_solvable(source: Any, name: str) -> None:
+    """Refuse ground control points and RPCs of which no mapping can be made.
+
+    Raises
+    ------
+    DatasetError
+        If the points are in a line, on the ground or in the image, or a denominator is zero in the middle of the RPCs'
+        domain.
+    """
+    if name == "rpc":
+        for terms, of in ((source.rpcs.line_den_coeff, "line"), (source.rpcs.samp_den_coeff, "sample")):
+            if not (np.isfinite(terms).all() and terms[0]):
+                raise DatasetError(
+                    f"source: the RPCs of {source.name!r} cannot be right: the denominator of the {of} is zero in the "
+                    f"middle of their domain, its first coefficient being {terms[0]:g}",
+                    argument="source",
+                )
+    if name in ("gcps", "tps"):
+        points, _ = source.gcps
+        for places, where in (([(p.x, p.y) for p in points], "ground"), ([(p.row, p.col) for p in points], "image")):
+            spread = np.linalg.svd(np.subtract(places, np.mean(places, axis=0)), compute_uv=False)
+            if len(points) < 3 or not spread[1] > _IN_A_LINE * spread[0]:
+                raise DatasetError(
+                    f"source: the {len(points)} ground control points of {source.name!r} lie in one line, or one "
+                    f"point, of the {where}: they do not say where the rest lies",
+                    argument="source",
+                )
 
 
 def model_of(source: Any, target: TargetRaster, model: str, height: object) -> tuple[Mapping, str]:
@@ -172,6 +212,7 @@ def model_of(source: Any, target: TargetRaster, model: str, height: object) -> t
             None: "a CRS and a transform, RPCs or ground control points",
         }[name]
         raise GridrValueError(f"source must have {needed}, and {source.name!r} has none", argument="source")
+    check_solvable(source, name)
     if height is not None and name != "rpc":
         raise GridrValueError(
             f"height must be given for an image with RPCs alone, and this one is mapped by its {name}; not {height!r}",

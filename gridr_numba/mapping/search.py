@@ -84,7 +84,10 @@ class Counted:
 
     def _count(self, pixels: int) -> None:
         if self.evaluations + pixels > self._at_most:
-            raise OutOfEvaluationsError(f"the mapping would be asked for more than {self._at_most} pixels")
+            raise OutOfEvaluationsError(
+                f"max_evaluations must be larger: the mapping would be asked for more than {self._at_most} pixels",
+                argument="max_evaluations",
+            )
         self.evaluations += pixels
 
 

@@ -29,7 +29,7 @@ from rasterio.crs import CRS
 from ..errors import DatasetError, GridrError, GridrTypeError, GridrValueError
 from ..files.crs import crs_from
 from ..files.inputs import local_path
-from ..types import FilePath, GeometryType, Warn
+from ..types import FilePath, GeometryCrs, GeometryType, Warn
 from .forms import NESTED_AT_MOST, polygon_set
 from .projected import projected
 from .projection import PixelFrame
@@ -63,7 +63,7 @@ def pixel_polygons(
     invalid: Any,
     frame: PixelFrame,
     *,
-    crs: Any = None,
+    crs: GeometryCrs = None,
     layer: Any = None,
     repair: bool = False,
     warn: Warn = logger.warning,
