@@ -87,12 +87,12 @@ def one_or_two_resolutions(value: object, name: str) -> tuple[int, int]:
     return input_resolution((value, value) if isinstance(value, Integral) else value, name)
 
 
-def output_resolution(value: object) -> None:
+def output_resolution(value: object, name: str) -> None:
     """Refuse an output resolution other than (1, 1), the only one there is."""
     if value is None:
-        raise GridrValueError("resolution must be given, and be (1, 1); it came as None", argument="resolution")
-    if integer_pair(value, "resolution", minimum=1) != (1, 1):
-        raise GridrValueError(f"resolution of the output must be (1, 1), not {value!r}", argument="resolution")
+        raise GridrValueError(f"{name} must be given, and be (1, 1); it came as None", argument=name)
+    if integer_pair(value, name, minimum=1) != (1, 1):
+        raise GridrValueError(f"{name} of the output must be (1, 1), not {value!r}", argument=name)
 
 
 def real_pair(value: object, name: str) -> tuple[float, float]:
@@ -127,16 +127,15 @@ def finite_or_nan(value: object, name: str) -> float:
     return given if math.isnan(given) else finite(value, name)
 
 
-def geometry_origin(value: object, *, needed: bool) -> tuple[float, float]:
+def geometry_origin(value: object, name: str, *, needed_with: str | None) -> tuple[float, float]:
     """Take the (row, column) of pixel (0, 0) in the polygons' coordinates; only geometry needs one."""
     if value is None:
-        if needed:
+        if needed_with is not None:
             raise GridrValueError(
-                "geometry_origin must be given with geometry_pair, as (row, column) of pixel (0, 0)",
-                argument="geometry_origin",
+                f"{name} must be given with {needed_with}, as (row, column) of pixel (0, 0)", argument=name
             )
         return 0.0, 0.0
-    return real_pair(value, "geometry_origin")
+    return real_pair(value, name)
 
 
 def member(enum: type[EnumT], value: object, name: str) -> EnumT:
@@ -248,69 +247,63 @@ def fits(value: object, dtype: AnyDtype, name: str) -> int | float:
     return exact
 
 
-def mask_out_values(value: object, dtypes: Iterable[AnyDtype]) -> tuple[int, int]:
+def mask_out_values(value: object, dtypes: Iterable[AnyDtype], name: str = "mask_out_values") -> tuple[int, int]:
     """Take the (valid, invalid) pair to write, each of which every data type on the way must hold."""
     if value is None:
         value = (Validity.VALID, Validity.INVALID)
-    valid, invalid = _pair(value, "mask_out_values", "integers (valid, invalid)")
+    valid, invalid = _pair(value, name, "integers (valid, invalid)")
     for dtype in dtypes:
-        fits(valid, dtype, "mask_out_values[0]")
-        fits(invalid, dtype, "mask_out_values[1]")
+        fits(valid, dtype, f"{name}[0]")
+        fits(invalid, dtype, f"{name}[1]")
     if valid == invalid:
-        raise GridrValueError(
-            f"mask_out_values must differ, or the mask says nothing; both are {valid!r}", argument="mask_out_values"
-        )
+        raise GridrValueError(f"{name} must differ, or the mask says nothing; both are {valid!r}", argument=name)
     return int(valid), int(invalid)
 
 
-def thread_count(ncpu: object, cpu_tile_shape: object) -> int | None:
-    """Take GRIDR's `ncpu` as a number of threads; None is as many as the process may use.
-
-    Without a tile shape GRIDR does not run in parallel, so neither does this.
-    """
-    threads = None if ncpu is None else integer(ncpu, "ncpu", minimum=1)
-    return 1 if cpu_tile_shape is None else threads
+def thread_count(value: object, name: str) -> int | None:
+    """Take a number of threads; None is as many as the process may use."""
+    return None if value is None else integer(value, name, minimum=1)
 
 
-def tile_shape(value: object) -> tuple[int, int] | None:
-    """Take `cpu_tile_shape`."""
-    return None if value is None else integer_pair(value, "cpu_tile_shape", minimum=1)
+def tile_shape(value: object, name: str) -> tuple[int, int] | None:
+    """Take the shape of a tile, or None."""
+    return None if value is None else integer_pair(value, name, minimum=1)
 
 
-def logger(value: object, default: str) -> logging.Logger:
+def logger(value: object, name: str, default: str) -> logging.Logger:
     """Take a logger, or anything that logs like one; None is the module's own."""
     if value is None:
         return logging.getLogger(default)
     if not all(callable(getattr(value, level, None)) for level in ("debug", "info", "warning")):
-        raise GridrTypeError(f"logger must be a logging.Logger or None, not {value!r}", argument="logger")
+        raise GridrTypeError(f"{name} must be a logging.Logger or None, not {value!r}", argument=name)
     given: Any = value
     return given  # type: ignore[no-any-return]
 
 
-def strip_size(value: object) -> int:
-    """Take `io_strip_size`: rows, 0 or None for the whole raster."""
-    return 0 if value is None else integer(value, "io_strip_size", minimum=0)
+def strip_size(value: object, name: str) -> int:
+    """Take the rows of a strip; 0 or None is the whole raster."""
+    return 0 if value is None else integer(value, name, minimum=0)
 
 
-def progress(value: object) -> Any:
+def progress(value: object, name: str = "progress") -> Any:
     """Take a callable for progress, True for a bar, or False or None for nothing."""
     if value is not None and not isinstance(value, bool) and not callable(value):
         raise GridrTypeError(
-            f"progress must be a callable (pixels_done, pixels_total), True for a bar, or None, not {value!r}",
-            argument="progress",
+            f"{name} must be a callable (pixels_done, pixels_total), True for a bar, or None, not {value!r}",
+            argument=name,
         )
     return value
 
 
-def rasterize_options(rasterize_kwargs: object) -> RasterizeOptions:
+def rasterize_options(value: object, name: str = "rasterize_kwargs") -> RasterizeOptions:
     """Take GRIDR's `rasterize_kwargs`: ``{'alg': A, 'kwargs_alg': {'shapely_predicate': P}}``, any part left out."""
-    options = _mapping(rasterize_kwargs, "rasterize_kwargs", ("alg", "kwargs_alg"))
+    options = _mapping(value, name, ("alg", "kwargs_alg"))
     alg = options.get("alg")
     return algorithm_options(
         GridRasterizeAlg.SHAPELY if alg is None else alg,
         options.get("kwargs_alg"),
-        "rasterize_kwargs['alg']",
-        "rasterize_kwargs['kwargs_alg']",
+        f"{name}['alg']",
+        f"{name}['kwargs_alg']",
     )
 
 
@@ -354,17 +347,17 @@ def _mapping(value: object, name: str, known: tuple[str, ...]) -> Mapping[str, A
     return value
 
 
-def geometry_pair(value: object) -> tuple[Any, Any]:
+def geometry_pair(value: object, name: str) -> tuple[Any, Any]:
     """Take the pair (valid polygons, invalid polygons), each as it came; None is (None, None)."""
-    what = "geometry_pair must be None or a pair (valid polygons, invalid polygons), either of which may be None"
+    what = f"{name} must be None or a pair (valid polygons, invalid polygons), either of which may be None"
     if value is None:
         return None, None
     if isinstance(value, np.ndarray) and value.ndim:
         value = list(value)
     if isinstance(value, str | bytes) or not isinstance(value, Sequence):
-        raise GridrTypeError(f"{what}, not a {type(value).__name__}", argument=what)
+        raise GridrTypeError(f"{what}, not a {type(value).__name__}", argument=name)
     if len(value) != 2:
-        raise GridrValueError(f"{what}, not {len(value)} of them", argument=what)
+        raise GridrValueError(f"{what}, not {len(value)} of them", argument=name)
     return value[0], value[1]
 
 

@@ -64,7 +64,7 @@ def build_grid(
     GridrTypeError
         For an argument that is the wrong kind of thing, such as an `out` that is not floating.
     """
-    checks.output_resolution(resolution)
+    checks.output_resolution(resolution, "resolution")
     checks.floating_dtype(computation_dtype, "computation_dtype", optional=True)
     if grid is None:
         raise GridrValueError("grid must be given", argument="grid")

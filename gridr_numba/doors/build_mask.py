@@ -87,7 +87,7 @@ def build_mask(
     GridrTypeError
         For an argument that is the wrong kind of thing.
     """
-    checks.output_resolution(resolution)
+    checks.output_resolution(resolution, "resolution")
     checks.floating_dtype(oversampling_dtype, "oversampling_dtype", optional=True)
     threshold = checks.binary_threshold(mask_in_binary_threshold, "mask_in_binary_threshold")
     result_shape = _output_shape(shape, mask_in_target_win, out)

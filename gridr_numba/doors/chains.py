@@ -139,14 +139,12 @@ def build_mask_chain(
         Before anything is written, if the least window breaks the budget, or there is not enough memory for the
         windows that fit in it; the message says what would be needed.
     """
-    warn = Warnings(checks.logger(logger, __name__))
+    warn = Warnings(checks.logger(logger, "logger", __name__))
     extent = Extent.whole(
         checks.integer_pair(shape, "shape", minimum=1), checks.input_resolution(resolution, "resolution")
     )
     checks.floating_dtype(computation_dtype, "computation_dtype")
-    mask_out = MaskOut.of(
-        checks.writable(mask_out_ds, "mask_out_ds"), mask_out_dtype, mask_out_values, extent.full_shape
-    )
+    checks.writable(mask_out_ds, "mask_out_ds")  # which may not be None here
     job = job_of(
         "build_mask_chain",
         extent,
@@ -156,7 +154,7 @@ def build_mask_chain(
             _polygons(geometry_pair, geometry_origin, rasterize_kwargs, extent, repair_geometry, warn),
         ),
         MaskRules.of(mask_in_binary_threshold, None, None, _NAMES),
-        Outputs(None, mask_out),
+        Outputs(None, MaskOut.of(mask_out_ds, mask_out_dtype, mask_out_values, extent.full_shape, _NAMES)),
         _limits(ncpu, cpu_tile_shape, io_strip_size, io_strip_size_target, memory_budget),
     )
     return _run(job, warn, progress)
@@ -241,7 +239,7 @@ def build_grid_mask_chain(
         Before anything is written, if the least window breaks the budget, or there is not enough memory for the
         windows that fit in it; the message says what would be needed.
     """
-    warn = Warnings(checks.logger(logger, __name__))
+    warn = Warnings(checks.logger(logger, "logger", __name__))
     node_resolution = checks.input_resolution(resolution, "resolution")
     grid_in = GridIn.of(
         grid_in_ds, grid_in_col_ds, grid_in_row_coords_band, grid_in_col_coords_band, grid_nodata, _NAMES
@@ -260,7 +258,7 @@ def build_grid_mask_chain(
             _polygons(geometry_pair, geometry_origin, rasterize_kwargs, extent, repair_geometry, warn),
         ),
         MaskRules.of(mask_in_binary_threshold, merge_mask_grid, grid_out, _NAMES),
-        Outputs(grid_out, MaskOut.of(mask_out_ds, mask_out_dtype, mask_out_values, extent.full_shape)),
+        Outputs(grid_out, MaskOut.of(mask_out_ds, mask_out_dtype, mask_out_values, extent.full_shape, _NAMES)),
         _limits(ncpu, cpu_tile_shape, io_strip_size, io_strip_size_target, memory_budget),
     )
     return _run(job, warn, progress)
@@ -268,7 +266,7 @@ def build_grid_mask_chain(
 
 def _run(job: Job, warn: Warnings, progress: object) -> int:
     """Run a job. What datasets' tags say of scales and offsets is not applied, as in GRIDR, but warned of."""
-    services = Services(warn, progress=checks.progress(progress))
+    services = Services(warn, progress=checks.progress(progress, "progress"))
     warn_of_scaling(job.inputs.bands, warn)
     run_windows(DenseStep(job), job.limits, services)
     return 1
@@ -284,13 +282,14 @@ def _polygons(
 def _limits(
     ncpu: object, cpu_tile_shape: object, io_strip_size: object, io_strip_size_target: object, memory_budget: object
 ) -> Limits:
-    """Check GRIDR's arguments for what a chain may take."""
+    """Check GRIDR's arguments for what a chain may take. Without a tile shape one thread works, as in GRIDR."""
+    threads = checks.thread_count(ncpu, "ncpu")
     return Limits(
-        checks.thread_count(ncpu, cpu_tile_shape),
-        checks.tile_shape(cpu_tile_shape),
+        1 if cpu_tile_shape is None else threads,
+        checks.tile_shape(cpu_tile_shape, "cpu_tile_shape"),
         Bounds(
             checks.integer(memory_budget, "memory_budget", minimum=1),
-            strip_size=checks.strip_size(io_strip_size),
+            strip_size=checks.strip_size(io_strip_size, "io_strip_size"),
             strip_target=checks.member(GridRIOMode, io_strip_size_target, "io_strip_size_target"),
         ),
     )

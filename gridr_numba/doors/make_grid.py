@@ -237,7 +237,7 @@ def make_grid(
             check_suffix(path, "out", "GTiff")
             options = gtiff_options(creation_options, wanted.dtype)
         with stages("search and check"):
-            grid = make(mapping, wanted, most, checks.progress(progress))
+            grid = make(mapping, wanted, most, checks.progress(progress, "progress"))
         if opened[0] is not None:
             _warn_of_a_miss(grid, opened[0], warn)
         file = GeoTiff("out", path, _layout(grid, target, name), options)

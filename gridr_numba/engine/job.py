@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from itertools import combinations
+from itertools import combinations, product
 from numbers import Integral
 from typing import Any
 
@@ -45,6 +45,8 @@ class Names:
     mask_band: str = "mask_in_band"
     mask_valid_value: str = "mask_in_unmasked_value"
     mask_out: str = "mask_out_ds"
+    mask_out_dtype: str = "mask_out_dtype"
+    mask_out_values: str = "mask_out_values"
     threshold: str = "mask_in_binary_threshold"
     fill: str = "merge_mask_grid"
 
@@ -216,15 +218,18 @@ class MaskOut:
     values: Pair | None
 
     @classmethod
-    def of(cls, dataset: BandSink | None, dtype: DTypeLike, values: object, full_shape: Pair) -> MaskOut | None:
-        """Check GRIDR's arguments for a dense mask; None where there is none."""
+    def of(
+        cls, dataset: BandSink | None, dtype: DTypeLike, values: object, full_shape: Pair, names: Names
+    ) -> MaskOut | None:
+        """Check the arguments for a dense mask; None where there is none."""
         if dataset is None:
             return None
-        sink: BandSink = checks.writable(dataset, "mask_out_ds")
-        checks.dataset_shape(sink, "mask_out_ds", full_shape, "the full resolution shape")
-        _, own = checks.band(1, sink, "mask_out_ds: band 1", "mask_out_ds", kinds="biu")
-        asked = checks.integer_dtype(dtype, "mask_out_dtype")
-        return cls(SinkBand(sink, 1, "mask_out_ds"), own, checks.mask_out_values(values, (own, asked)))
+        name = names.mask_out
+        sink: BandSink = checks.writable(dataset, name)
+        checks.dataset_shape(sink, name, full_shape, "the full resolution shape")
+        _, own = checks.band(1, sink, f"{name}: band 1", name, kinds="biu")
+        asked = checks.integer_dtype(dtype, names.mask_out_dtype)
+        return cls(SinkBand(sink, 1, name), own, checks.mask_out_values(values, (own, asked), names.mask_out_values))
 
 
 @dataclass(frozen=True)
@@ -248,7 +253,7 @@ class GridOut:
     def of(
         cls, row_ds: object, col_ds: object, row_band: object, col_band: object, full_shape: Pair, names: Names
     ) -> GridOut:
-        """Check GRIDR's arguments for a dense grid."""
+        """Check the arguments for a dense grid."""
         band_names = (names.row_band_out, names.col_band_out)
         ds_names = (names.grid_out, names.grid_out_col)
         found = _coordinate_bands(checks.writable, (row_ds, col_ds), (row_band, col_band), ds_names, band_names, "f")
@@ -361,14 +366,22 @@ def job_of(name: str, extent: Extent, inputs: Inputs, rules: MaskRules, outputs:
 
     The grid's bands are read in the order in which they are written, so that one buffer serves both.
     """
-    for dataset, *_ in outputs.bands:
-        if any(_same_file(dataset, band.dataset) for band in inputs.bands):
-            raise GridrValueError(f"an output must not be an input, and {dataset.name!r} is both")
-    for (dataset, index, _), (other, other_index, _) in combinations(outputs.bands, 2):
+    for (dataset, _, argument), band in product(outputs.bands, inputs.bands):
+        if _same_file(dataset, band.dataset):
+            raise GridrValueError(
+                f"an output must not be an input, and {dataset.name!r} is both, {argument} and {band.argument}",
+                argument=argument,
+            )
+    for (dataset, index, argument), (other, other_index, other_argument) in combinations(outputs.bands, 2):
+        both = f"{argument} and {other_argument}"
         if dataset is other and index == other_index:
-            raise GridrValueError(f"two outputs must not share band {index} of {dataset.name!r}")
+            raise GridrValueError(
+                f"two outputs must not share band {index} of {dataset.name!r}, which {both} are", argument=argument
+            )
         if dataset is not other and _same_file(dataset, other):
-            raise GridrValueError(f"two open datasets must not write to one file, {dataset.name!r}")
+            raise GridrValueError(
+                f"two open datasets must not write to one file, and {both} are {dataset.name!r}", argument=argument
+            )
     if inputs.grid is not None and outputs.grid is not None and outputs.grid.swapped:
         inputs = Inputs(inputs.grid.swapped(), inputs.mask, inputs.polygons)
     return Job(name, extent, inputs, rules, outputs, limits)

@@ -18,7 +18,7 @@ from ..window import Window
 from .codes import write_codes
 from .counts import Tally
 from .dense import NO_BYTES, NO_GRID, DenseOptions, densify_window
-from .job import Job
+from .job import Inputs, Job
 from .survey import NodeSurvey
 
 
@@ -83,20 +83,22 @@ class DenseStep(Step):
 
     def __init__(self, job: Job, counts: Tally | None = None, survey: NodeSurvey | None = None) -> None:
         self.name, self.window, self.resolution = job.name, job.extent.window, job.extent.resolution
-        self._inputs, self._counts, self._survey = job.inputs, counts, survey
+        self._counts, self._survey = counts, survey
         self._grid_out, self._mask_out = job.outputs.grid, job.outputs.mask
-        # Whether it matters which pixels the masks make invalid.
+        # Whether it matters which pixels the masks make invalid: where not, none of them is read.
         self._wants_mask = self._mask_out is not None or job.rules.fill is not None or counts is not None
+        inputs = job.inputs if self._wants_mask else Inputs(job.inputs.grid)
+        self._grid_in, self._mask_in, self._polygons = inputs.grid, inputs.mask, inputs.polygons
         self._wide = self._mask_out is not None and self._mask_out.dtype.itemsize > 1
         masks = () if self._mask_out is None else (Target((self._mask_out.band,), self._mask_out.dtype),)
         grids = () if self._grid_out is None else (Target(self._grid_out.bands, self._grid_out.dtype),)
         self.targets = (*masks, *grids)
         self._tagged = 0
         self._options = self._dense_options(job)
-        if job.inputs.grid is not None:
-            self._grid_reader = WindowReader(job.inputs.grid.bands, np.float64)
-        if job.inputs.mask is not None:
-            self._mask_reader = WindowReader([job.inputs.mask.band], job.inputs.mask.dtype)
+        if self._grid_in is not None:
+            self._grid_reader = WindowReader(self._grid_in.bands, np.float64)
+        if self._mask_in is not None:
+            self._mask_reader = WindowReader([self._mask_in.band], self._mask_in.dtype)
         self._valid_nodes = WindowBuffer(1, np.uint8)
         self._causes = WindowBuffer(1, np.uint8)
 
@@ -110,19 +112,19 @@ class DenseStep(Step):
             dense += 1
         if self._wide and self._mask_out is not None:
             dense += self._mask_out.dtype.itemsize
-        if self._inputs.grid is not None:
+        if self._grid_in is not None:
             nodes += 2 * np.dtype(np.float64).itemsize
-        if self._inputs.mask is not None and self._wants_mask:
-            nodes += self._inputs.mask.dtype.itemsize + 1
+        if self._mask_in is not None:
+            nodes += self._mask_in.dtype.itemsize + 1
         # At most: what is inside of a set where GDAL burns it, and what that changes.
-        once = 2 if self._inputs.polygons is not None and self._wants_mask else 0
+        once = 2 if self._polygons is not None else 0
         return WindowMemory(dense, once, nodes, self.window, self.resolution)(shape_row_col, buffer_sets)
 
     def reserve(self, shape_row_col: Pair, node_shape_row_col: Pair) -> None:
         """Make room for nodes, and for causes that no target holds."""
-        if self._inputs.grid is not None:
+        if self._grid_in is not None:
             self._grid_reader.reserve(node_shape_row_col)
-        if self._inputs.mask is not None and self._wants_mask:
+        if self._mask_in is not None:
             self._mask_reader.reserve(node_shape_row_col)
             self._valid_nodes.reserve(node_shape_row_col)
         if self._wants_mask and (self._mask_out is None or self._wide):
@@ -135,15 +137,14 @@ class DenseStep(Step):
         mask = NO_BYTES
         if self._wants_mask:
             mask = self._causes.part(piece.dense.shape)[0] if codes is None or self._wide else codes.view(np.uint8)
-        polygons = self._inputs.polygons if self._wants_mask else None
-        if polygons is not None:
-            polygons.write_causes(piece.dense, mask, threads)
+        if self._polygons is not None:
+            self._polygons.write_causes(piece.dense, mask, threads)
         densify_window(
             replace(self._options, threads=threads),
             piece.relative,
             nodes=self._nodes(piece),
             valid_nodes=self._valid(piece),
-            marked=polygons is not None,
+            marked=self._polygons is not None,
             out_grid=grid,
             out_mask=mask,
         )
@@ -182,13 +183,13 @@ class DenseStep(Step):
 
     def _nodes(self, piece: Piece) -> NDArray[np.float64]:
         """Return coordinates in float64, void ones NaN in both bands."""
-        if self._inputs.grid is None:
+        if self._grid_in is None:
             return NO_GRID
         nodes = self._grid_reader.read(piece.nodes)
         tagged = np.empty(1, np.int64)
-        void_nodes(nodes, self._inputs.grid.nodata, piece.shared_nodes_row_col, tagged)
+        void_nodes(nodes, self._grid_in.nodata, piece.shared_nodes_row_col, tagged)
         self._tagged += int(tagged[0])
-        self._inputs.grid.write_coordinates(nodes, piece.nodes, self.resolution)
+        self._grid_in.write_coordinates(nodes, piece.nodes, self.resolution)
         if self._survey is not None:
             first = piece.nodes.row_start, piece.nodes.col_start
             self._survey.add(nodes, first, piece.shared_nodes_row_col)
@@ -196,9 +197,9 @@ class DenseStep(Step):
 
     def _valid(self, piece: Piece) -> NDArray[np.uint8]:
         """Return 1 where the coarse mask is valid. It is compared in its own type: no value is rounded."""
-        if self._inputs.mask is None or not self._wants_mask:
+        if self._mask_in is None:
             return NO_BYTES
         valid_nodes: NDArray[np.uint8] = self._valid_nodes.part(piece.nodes.shape)[0]
         nodes = self._mask_reader.read(piece.nodes)[0]
-        np.equal(nodes, self._inputs.mask.valid_value, out=valid_nodes.view(np.bool_))
+        np.equal(nodes, self._mask_in.valid_value, out=valid_nodes.view(np.bool_))
         return valid_nodes

@@ -176,13 +176,16 @@ class PolygonMask:
         `warn` is told of what was given and holds none, which means the same as None; and of polygons that miss the
         raster, where that is the `whole` that they are for and not a part.
         """
-        options = checks.rasterize_options(rasterize_kwargs)
-        pair, names = checks.geometry_pair(geometry_pair), ("geometry_pair[0] (valid)", "geometry_pair[1] (invalid)")
+        options = checks.rasterize_options(rasterize_kwargs, "rasterize_kwargs")
+        pair = checks.geometry_pair(geometry_pair, "geometry_pair")
+        names = ("geometry_pair[0] (valid)", "geometry_pair[1] (invalid)")
         valid, invalid = (
             polygon_set(geometry, name, repair=repair) for geometry, name in zip(pair, names, strict=True)
         )
         given = valid is not None or invalid is not None
-        lattice = Lattice(shape_row_col, checks.geometry_origin(geometry_origin, needed=given))
+        needed_with = "geometry_pair" if given else None
+        origin_row_col = checks.geometry_origin(geometry_origin, "geometry_origin", needed_with=needed_with)
+        lattice = Lattice(shape_row_col, origin_row_col)
         for geometry, polygons, name in zip(pair, (valid, invalid), names, strict=True):
             if geometry is not None and polygons is None:
                 warn(f"{name} holds no polygon: as if it were not given")
