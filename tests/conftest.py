@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import rasterio
 from hypothesis import HealthCheck, settings
+from lanes import KERNELS
 
 # Tests start processes, and some tell by a process's stderr that it warned, others that it did not: it is to see
 # Python's own defaults, whatever the caller of pytest has set. In this process, pyproject.toml's filters hold anyway.
@@ -20,6 +21,13 @@ settings.register_profile("small", max_examples=8, derandomize=True, **_common)
 # Hypothesis itself derandomizes on hosts that set CI; this profile is to look elsewhere each time, there too.
 settings.register_profile("long", max_examples=3000, derandomize=False, **_common)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.get("CI") else "default"))
+
+
+def pytest_collection_modifyitems(items):
+    """Mark the tests of files that the lanes with one thread and without compilation run."""
+    for item in items:
+        if item.path.stem in KERNELS:
+            item.add_marker("kernels")
 
 
 class Rasters:

@@ -8,6 +8,7 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
+from lanes import KERNELS, OTHERS
 
 import gridr_numba
 
@@ -90,12 +91,17 @@ def test_every_decision_has_its_date():
 
 
 def test_contributing_lists_the_lanes_of_ci():
-    lanes = re.findall(r'^lane "(.*)"$', (ROOT / ".ci" / "run").read_text(), re.MULTILINE)
+    lanes = re.findall(r'^(?:lane|beside) "(.*?)"', (ROOT / ".ci" / "run").read_text(), re.MULTILINE)
     assert lanes.pop() == "done"
     listed = [name for name, _ in table("| Lane ")]
     assert len(listed) == len(lanes)
     for name, lane in zip(listed, lanes, strict=True):
         assert name in lane
+
+
+def test_each_test_file_is_in_one_of_the_two_lists_of_lanes():
+    files = sorted(path.stem for path in (ROOT / "tests").glob("test_*.py"))
+    assert sorted([*KERNELS, *OTHERS]) == files
 
 
 def test_contributing_knows_the_hypothesis_profiles():
