@@ -153,6 +153,18 @@ def helper(function: Function) -> Function:
     return jit(function)  # type: ignore[no-any-return]
 
 
+def summing_helper(function: Function) -> Function:
+    """Compile a helper whose sums may be added in any order, which lets them be many at a time."""
+    jit = numba.njit(
+        nogil=True,
+        error_model="numpy",
+        no_cpython_wrapper=True,
+        no_cfunc_wrapper=True,
+        fastmath={"reassoc", "contract", "nsz"},
+    )
+    return jit(function)  # type: ignore[no-any-return]
+
+
 # -- launching ----------------------------------------------------------------------------------------------------
 
 

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .jit import helper, kernel
+from .jit import helper, kernel, summing_helper
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -102,42 +102,14 @@ def set_reference(nodes: Floats, first: Pair, out: Floats) -> None:
 
 @helper
 def add_nodes(rows: Floats, cols: Floats, row: float, col: float, source: Floats, sums: Sums) -> None:
-    """Add a row of nodes; `row` and `col` are the first one's place, from the reference."""
-    row_0, col_0 = sums.reference[2], sums.reference[3]
-    n = j = jj = y = yy = jy = x = xx = jx = xy = 0.0
-    row_low, row_high = sums.ranges[0]
-    col_low, col_high = sums.ranges[1]
-    inside = exchanged = 0
-    for k in range(rows.shape[0]):
-        a = rows[k]
-        b = cols[k]
-        if np.isnan(a):
-            continue
-        row_low = min(row_low, a)
-        row_high = max(row_high, a)
-        col_low = min(col_low, b)
-        col_high = max(col_high, b)
-        inside += (source[0, 0] <= a) & (a <= source[0, 1]) & (source[1, 0] <= b) & (b <= source[1, 1])
-        exchanged += (source[0, 0] <= b) & (b <= source[0, 1]) & (source[1, 0] <= a) & (a <= source[1, 1])
-        place = col + k
-        a -= row_0
-        b -= col_0
-        n += 1.0
-        j += place
-        jj += place * place
-        y += a
-        yy += a * a
-        jy += place * a
-        x += b
-        xx += b * b
-        jx += place * b
-        xy += a * b
-    sums.ranges[0, 0] = row_low
-    sums.ranges[0, 1] = row_high
-    sums.ranges[1, 0] = col_low
-    sums.ranges[1, 1] = col_high
-    sums.inside[0] += inside
-    sums.inside[1] += exchanged
+    """Add a row of nodes; `row` and `col` are the first one's place, from the reference.
+
+    Three passes, each of which vectorises.
+    """
+    add_range(rows, sums.ranges[0])
+    add_range(cols, sums.ranges[1])
+    add_inside(rows, cols, source, sums.inside)
+    n, j, jj, y, yy, jy, x, xx, jx, xy = products_of(rows, cols, sums.reference[2], sums.reference[3], col)
     products = sums.products
     products[0, 0] += n
     products[0, 1] += n * row
@@ -154,6 +126,57 @@ def add_nodes(rows: Floats, cols: Floats, row: float, col: float, source: Floats
     products[3, 3] += yy
     products[3, 4] += xy
     products[4, 4] += xx
+
+
+@summing_helper
+def add_range(values: Floats, out: Floats) -> None:
+    """Widen a range to hold a row of values; no comparison with NaN holds."""
+    low, high = out[0], out[1]
+    for k in range(values.shape[0]):
+        value = values[k]
+        low = value if value < low else low
+        high = value if value > high else high
+    out[0] = low
+    out[1] = high
+
+
+@helper
+def add_inside(rows: Floats, cols: Floats, source: Floats, out: Integers) -> None:
+    """Count the nodes of a row that look into the source, and that would with the bands exchanged."""
+    top, bottom, left, right = source[0, 0], source[0, 1], source[1, 0], source[1, 1]
+    inside = exchanged = np.int64(0)
+    for k in range(rows.shape[0]):
+        a = rows[k]
+        b = cols[k]
+        inside += np.int64((top <= a) & (a <= bottom) & (left <= b) & (b <= right))
+        exchanged += np.int64((top <= b) & (b <= bottom) & (left <= a) & (a <= right))
+    out[0] += inside
+    out[1] += exchanged
+
+
+@summing_helper
+def products_of(rows: Floats, cols: Floats, row_0: float, col_0: float, col: float) -> tuple[float, ...]:
+    """Return sums over a row of nodes of 1, j, jj, y, yy, jy, x, xx, jx and xy.
+
+    j is the place along the row from `col` on, y and x are what a node holds from `row_0` and `col_0` on.
+    """
+    n = j = jj = y = yy = jy = x = xx = jx = xy = 0.0
+    for k in range(rows.shape[0]):
+        known = rows[k] == rows[k]
+        place = col + k if known else 0.0
+        a = rows[k] - row_0 if known else 0.0
+        b = cols[k] - col_0 if known else 0.0
+        n += 1.0 if known else 0.0
+        j += place
+        jj += place * place
+        y += a
+        yy += a * a
+        jy += place * a
+        x += b
+        xx += b * b
+        jx += place * b
+        xy += a * b
+    return n, j, jj, y, yy, jy, x, xx, jx, xy
 
 
 @helper
