@@ -507,6 +507,10 @@ def test_info(files):
     assert json.loads(good("info", "grid.tif", "--json", "--grid-nodata", "none"))["void_nodes"] == 1
     with_more = json.loads(good("info", "grid.tif", "--json", "-r", 3, 4, "--source", "grid.tif"))
     assert with_more == info.inspect_grid("grid.tif", resolution=(3, 4), source="grid.tif").to_dict()
+    meant = json.loads(good("info", "grid.tif", "--json", "-r", 3, 4, "--xy", "--displacement"))
+    options = {"resolution": (3, 4), "grid_order": "xy", "displacement": True}
+    assert meant == info.inspect_grid("grid.tif", **options).to_dict()
+    assert "resolution must be given with --displacement" in bad(2, "info", "grid.tif", "--displacement")
 
 
 def test_what_looks_wrong_in_a_grid_is_said_in_options(files, rasters, tmp_path):
@@ -533,7 +537,20 @@ def test_every_option_of_preview_reaches_the_function(files, monkeypatch):
     monkeypatch.setattr(quicklook, "preview", lambda *files, **options: seen.append((files, options)) or "drawn")
     good(
         *("preview", "rows.tif", "cols.tif", "a.png", "--mask", "m.tif", "--mask-band", 3, "--mask-valid-value", 7),
-        *("--row-band", 2, "--col-band", 4, "--valid", "a.wkt", "--invalid", "b.wkt", "--invalid", "c.wkt"),
+        *(
+            "--xy",
+            "--displacement",
+            "--row-band",
+            2,
+            "--col-band",
+            4,
+            "--valid",
+            "a.wkt",
+            "--invalid",
+            "b.wkt",
+            "--invalid",
+            "c.wkt",
+        ),
         *("--layer", "x", "--geometry-crs", "4326", "--origin", 1, 2, "-r", 32, 24, "--size", 50),
         *("--overwrite", "--allow-vrt"),
     )
@@ -543,6 +560,8 @@ def test_every_option_of_preview_reaches_the_function(files, monkeypatch):
             "mask": "m.tif",
             "mask_band": 3,
             "mask_valid_value": 7,
+            "grid_order": "xy",
+            "displacement": True,
             "row_band": 2,
             "col_band": 4,
             "valid": "a.wkt",

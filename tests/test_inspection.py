@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import pytest
+import rasterio
 from affine import Affine
 from rasterio.warp import transform
 
@@ -124,7 +125,8 @@ def test_nothing_but_void_nodes(rasters):
 def test_two_files_and_their_bands(rasters):
     rows, cols = mapping()
     row_file, col_file = rasters.reader(np.rint(rows).astype(np.int32)), rasters.reader(np.stack([rows, cols]))
-    found = info.inspect_grid((row_file.name, col_file.name))
+    assert info.inspect_grid((row_file.name, col_file.name)).col.band == 1  # as in `densify`
+    found = info.inspect_grid((row_file.name, col_file.name), col_band=2)
     assert (found.row.dtype, found.col.dtype, found.col.band) == ("int32", "float64", 2)
     assert found.row.file == row_file.name
     assert found.row.maximum == np.rint(rows).max()
@@ -319,7 +321,7 @@ def test_where_the_source_is_known(rasters, tmp_path, nodes, shape, words):
 def test_densify_counts_each_node_and_each_cell_of_its_window_once(rasters, tmp_path, monkeypatch, resolution, block):
     """Windows of blocks along both axes share rows and columns of nodes."""
     surveys = []
-    monkeypatch.setattr("gridr_numba.engine.survey.NodeSurvey.doubts", lambda self: surveys.append(self) or ())
+    monkeypatch.setattr("gridr_numba.engine.survey.NodeSurvey.doubts", lambda self: iter(surveys.append(self) or ()))
     nodes = turned(20)
     nodes[0, 5:9, 7] = np.nan
     (rr, rc), rows, cols = resolution, slice(3, 50), slice(2, 44)
@@ -345,7 +347,7 @@ def test_densify_counts_each_node_and_each_cell_of_its_window_once(rasters, tmp_
 
 def test_a_fit_is_that_of_least_squares(rasters, monkeypatch):
     surveys = []
-    monkeypatch.setattr("gridr_numba.engine.survey.NodeSurvey.doubts", lambda self: surveys.append(self) or ())
+    monkeypatch.setattr("gridr_numba.engine.survey.NodeSurvey.doubts", lambda self: iter(surveys.append(self) or ()))
     nodes = turned(20) + 1e6
     nodes[1, 30:, 20:] = np.nan
     inspect(rasters, nodes)
@@ -399,3 +401,101 @@ def test_a_resolution_that_seems_exchanged(rasters, tmp_path, resolution, size, 
 
 def test_a_grid_that_lies_nowhere_has_no_pixels_to_be_square(rasters, tmp_path):
     assert inspect(rasters, turned(0), resolution=(24, 32)).warnings == ()
+
+
+# -- map coordinates ----------------------------------------------------------------------------------------------
+
+MAP = "they look like map coordinates"
+ON_MAP = Affine(300, 0, 500000, 0, -300, 4800000)
+
+
+def on_map(crs, *, transform_of_nodes=ON_MAP):
+    """Map coordinates (y, x) of the nodes of a grid with this transform, in a CRS."""
+    xs, ys = transform_of_nodes @ (COL + 0.5, ROW + 0.5)
+    x, y = transform("EPSG:32631", crs, xs.ravel(), ys.ravel())
+    return np.stack([np.reshape(y, ROW.shape), np.reshape(x, ROW.shape)])
+
+
+@pytest.mark.parametrize(
+    "crs", ["EPSG:32631", "EPSG:3857", "EPSG:3035", "+proj=tmerc +lat_0=1 +lon_0=4 +k=1 +x_0=500000 +datum=WGS84"]
+)
+@pytest.mark.parametrize("order", [1, -1])
+@pytest.mark.parametrize("placed", [True, False])
+def test_map_coordinates_are_no_pixels(rasters, tmp_path, crs, order, placed):
+    """In either order, also where the grid says its CRS and not its place; a CRS of no known area needs the place."""
+    unknown = crs.startswith("+")
+    nodes = on_map(crs)
+    place = {"transform": Affine(300, 0, nodes[1].min(), 0, -300, nodes[0].max())} if placed else {}
+    grid = rasters.reader(np.ascontiguousarray(nodes[::order]), crs=crs, **place).name
+    found = info.inspect_grid(grid, resolution=(STEP, STEP)).warnings
+    made = gn.densify(grid, tmp_path / "out.tif", resolution=(STEP, STEP), verify=False)
+    assert made.warnings == found
+    expected = not unknown or placed
+    assert (len(found) == 1 and MAP in found[0] and "map_to_pixel" in found[0]) == expected
+
+
+@pytest.mark.parametrize(
+    ("nodes", "options"),
+    [
+        (turned(2) + 1000, {}),  # pixels
+        (turned(2) + 250_000, {}),  # of an image that is large
+        (turned(2) + 20_000_000, {}),  # beyond the CRS's area
+    ],
+)
+def test_pixels_of_an_image_with_a_crs_are_no_map_coordinates(rasters, nodes, options):
+    grid = rasters.reader(nodes, crs="EPSG:32631", transform=ON_MAP).name
+    assert info.inspect_grid(grid, **options).warnings == ()
+
+
+def test_in_a_source_that_is_so_large_they_are_pixels(rasters, tmp_path):
+    nodes = on_map("EPSG:3857")[:, ::-1]
+    grid = rasters.reader(np.ascontiguousarray(nodes), crs="EPSG:3857").name
+    with rasterio.open(
+        *(tmp_path / "a.tif", "w", "GTiff"),
+        width=10**6,
+        height=6 * 10**6,
+        count=1,
+        dtype="uint8",
+        SPARSE_OK="YES",
+        TILED="YES",
+    ):
+        pass
+    assert MAP in info.inspect_grid(grid).warnings[0]
+    assert info.inspect_grid(grid, source=tmp_path / "a.tif").warnings == ()
+
+
+# -- grids of another order, and displacements --------------------------------------------------------------------
+
+
+def test_coordinates_are_inspected_as_they_are_meant(rasters, monkeypatch):
+    """Whatever the windows: a displaced node's place is counted from the grid's first."""
+    nodes = turned(3, relief=2)
+    plain = inspect(rasters, nodes, resolution=(STEP, STEP))
+    places = np.stack([ROW, COL]) * STEP
+    monkeypatch.setattr(info, "_NODES_A_WINDOW", 7 * ROW.shape[1])
+    moved = rasters.reader(np.ascontiguousarray((nodes - places)[::-1])).name
+    found = info.inspect_grid(moved, grid_order="xy", displacement=True, resolution=(STEP, STEP))
+    assert (found.row.band, found.col.band, found.warnings) == (2, 1, ())
+    for ours, theirs in ((found.row, plain.row), (found.col, plain.col)):
+        assert (ours.minimum, ours.maximum) == pytest.approx((theirs.minimum, theirs.maximum), abs=1e-9)
+        assert ours.mean == pytest.approx(theirs.mean, rel=1e-12)
+        assert ours.bilinear_error == pytest.approx(theirs.bilinear_error, rel=1e-6)
+    assert found.cells == plain.cells
+    rows, cols = (rasters.reader(band - place).name for band, place in zip(nodes, places, strict=True))
+    pair = info.inspect_grid((rows, cols), displacement=True, resolution=STEP)
+    assert (pair.row.maximum, pair.col.maximum) == pytest.approx((plain.row.maximum, plain.col.maximum))
+
+
+@pytest.mark.parametrize(
+    ("options", "argument"),
+    [
+        ({"displacement": True}, "resolution"),
+        ({"displacement": 1, "resolution": 2}, "displacement"),
+        ({"grid_order": "yx"}, "grid_order"),
+        ({"grid_order": "xy", "row_band": 1}, "row_band"),
+    ],
+)
+def test_what_is_refused(rasters, options, argument):
+    with pytest.raises((gn.GridrValueError, gn.GridrTypeError), match=f"^{argument} must") as caught:
+        inspect(rasters, turned(0), **options)
+    assert caught.value.argument == argument

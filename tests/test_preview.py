@@ -16,8 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import gridr_numba as gn
+from gridr_numba.doors import inspection, paint
 from gridr_numba.doors import legend as words
-from gridr_numba.doors import paint
 from gridr_numba.doors import preview as quicklook
 from gridr_numba.files import whole_file as atomic
 from gridr_numba.types import Cause
@@ -255,24 +255,46 @@ DOWN, RIGHT = np.indices((40, 30)) * 2.0
     ("nodes", "said"),
     [
         ((DOWN, RIGHT), None),
-        ((RIGHT, -DOWN), None),
-        ((DOWN, -RIGHT), "MIRRORED: the source is turned over"),
-        ((RIGHT, DOWN), "MIRRORED: the source is turned over: are rows and columns exchanged"),
-        ((0 * DOWN + 7, 0 * RIGHT + 3.5), "CONSTANT: every pixel looks at source row 7, column 3.5."),
-        ((0 * DOWN + 7, RIGHT), "CONSTANT: every pixel looks at source row 7."),
-        ((DOWN, 0 * RIGHT), "CONSTANT: every pixel looks at source column 0."),
-        ((DOWN, DOWN), "FLAT: all pixels look at one line of the source"),
-        ((np.sin(DOWN / 9), np.cos(RIGHT / 7)), "DISPLACEMENTS?: coordinates range over less than half a source pixel"),
+        ((RIGHT, 90 - DOWN), None),
+        ((DOWN, 90 - RIGHT), "MIRRORED: the grid mirrors the source"),
+        ((RIGHT, DOWN), "MIRRORED: the grid mirrors the source"),
+        ((0 * DOWN + 7, 0 * RIGHT + 3.5), "DISPLACEMENTS: on the whole the coordinates change by at most 0 source"),
+        ((0 * DOWN + 7, RIGHT), "FLAT: most cells of the grid have no area in the source: source rows are 7 to 7,"),
+        ((DOWN, 0 * RIGHT), "FLAT: most cells of the grid have no area in the source"),
+        ((DOWN, DOWN), "FLAT: most cells of the grid have no area in the source"),
+        ((np.sin(DOWN / 9), np.cos(RIGHT / 7)), "DISPLACEMENTS: on the whole the coordinates change by at most"),
+        ((DOWN - 900, RIGHT - 900), "ELSEWHERE: source rows are -900 to"),
     ],
 )
-def test_trouble_is_said_and_seen(rasters, tmp_path, nodes, said):
+@pytest.mark.parametrize("every", [1, 2])
+def test_trouble_is_said_and_seen(rasters, tmp_path, nodes, said, every):
+    """What the survey of nodes says, of what is drawn: the same as `info` says of the grid."""
     nodes = np.stack([np.broadcast_to(band, DOWN.shape) for band in nodes])
     nodes[:, 3, 3] = np.nan
-    legend = quicklook.preview(rasters.reader(nodes).name, tmp_path / "a.png", size=40)
-    shouted = re.findall(r"\b[A-Z]{4,}\?*: ", legend)
+    grid = rasters.reader(nodes).name
+    legend = quicklook.preview(grid, tmp_path / "a.png", size=-(-40 // every))
+    shouted = re.findall(r"\b[A-Z]{4,}: ", legend)
     assert len(shouted) == (said is not None)
     assert said is None or said in legend
     assert ((225, 0, 0) in colours(read(tmp_path / "a.png"))) is (said is not None)
+    if every == 1:
+        found = inspection.inspect_grid(grid)
+        assert bool(found.warnings) is (said is not None)
+        assert all(warning in legend for warning in found.warnings)
+
+
+@pytest.mark.parametrize("size", [40, 20])
+def test_a_grid_is_drawn_as_it_is_meant(rasters, tmp_path, size):
+    """In the order that is said, and displacements with their places in the dense raster added."""
+    nodes = np.stack([5 + DOWN * 2 + RIGHT / 9, 7 + RIGHT * 2 - DOWN / 9])
+    places = np.stack([DOWN * 2, RIGHT * 3])  # of nodes at a resolution of 4, 6: DOWN and RIGHT are even numbers
+    plain = quicklook.preview(rasters.reader(nodes + places).name, tmp_path / "a.png", size=size)
+    as_meant = {"grid_order": "xy", "displacement": True, "resolution": (4, 6)}
+    moved = rasters.reader(np.ascontiguousarray(nodes[::-1])).name
+    assert quicklook.preview(moved, tmp_path / "b.png", size=size, **as_meant) == plain
+    rows, cols = (rasters.reader(band).name for band in nodes)
+    as_meant["grid_order"] = "row_col"
+    assert quicklook.preview((rows, cols), tmp_path / "c.png", size=size, **as_meant) == plain
 
 
 def test_displacements_are_shown_as_they_are(bare, rasters, tmp_path):
@@ -357,7 +379,7 @@ def test_what_is_drawn_has_a_title_a_bar_and_its_legend(rasters, tmp_path, monke
         ({"source": ("good.tif",)}, ValueError, r"^file must be a path or a pair .* not 1 of them"),
         ({"source": ("good.tif", "mask.tif"), "col_band": 1}, ValueError, r"^file\[1\] must have \(4, 5\) rows"),
         ({"source": ("good.tif", "nothing.tif")}, OSError, r"^file\[1\]: there is no file"),
-        ({"source": ("good.tif", "good.tif")}, ValueError, r"^col_band must be a band of file\[1\]"),
+        ({"source": ("good.tif", "good.tif"), "col_band": 2}, ValueError, r"^col_band must be a band of file\[1\]"),
         ({"valid": "nothing.wkt"}, OSError, "^valid: 'nothing.wkt' cannot be read"),
         ({"invalid": 7}, TypeError, "^invalid must be polygons"),
         ({"resolution": 0}, ValueError, r"^resolution\[0\] must be at least 1, not 0"),
@@ -366,6 +388,12 @@ def test_what_is_drawn_has_a_title_a_bar_and_its_legend(rasters, tmp_path, monke
         ({"valid": "ground.png", "out": "ground.png", "overwrite": True}, ValueError, "^out: 'ground.png' is an input"),
         ({"mask": "good.tif", "out": "good.tif", "overwrite": True}, ValueError, "^out: 'good.tif' is an input"),
         ({"size": 3}, ValueError, "size must be at least 16"),
+        ({"size": 10_001}, ValueError, "^size must be at most 10000, not 10001"),
+        ({"size": 100_000}, ValueError, "^size must be at most 10000"),
+        ({"displacement": True}, ValueError, "^resolution must be given with displacement=True"),
+        ({"source": "good.tif", "displacement": True, "resolution": 2}, ValueError, "^displacement must be given with"),
+        ({"source": "good.tif", "grid_order": "xy"}, ValueError, "^grid_order must be given with a grid"),
+        ({"grid_order": "xy", "col_band": 1}, ValueError, "^col_band must not be given with grid_order='xy'"),
         ({"row_band": 3}, ValueError, "row_band must be a band of file, 1 to 2, not 3"),
         ({"out": "grid.png"}, ValueError, "exists; overwrite=True replaces it"),
         ({"out": "nowhere/a.png"}, OSError, "there is no folder"),

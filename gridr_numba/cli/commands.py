@@ -20,7 +20,7 @@ from . import make_grid as grids
 from .messages import QUIET, Commands, in_options
 from .options import (
     allow_vrt_option,
-    col_band_of,
+    displacement_option,
     geometry_crs_of,
     grid_band_options,
     grid_nodata_option,
@@ -30,6 +30,7 @@ from .options import (
     polygon_file_options,
     resolution_if_known_option,
     resolution_of_polygons_option,
+    xy_option,
 )
 
 
@@ -43,6 +44,8 @@ def main() -> None:
 @main.command()
 @click.argument("grid")
 @click.argument("colgrid", required=False)
+@xy_option
+@displacement_option
 @grid_band_options
 @grid_nodata_option
 @resolution_if_known_option
@@ -50,7 +53,7 @@ def main() -> None:
 @allow_vrt_option
 @click.option("--json", "as_json", is_flag=True, help="As JSON, for programs.")
 @message_options
-def info(grid: str, colgrid: str | None, col_band: int | None, as_json: bool, **options: Any) -> None:
+def info(grid: str, colgrid: str | None, as_json: bool, **options: Any) -> None:
     """Say what a coarse grid holds.
 
     Shape, type, statistics and void nodes, the part of the source that it looks up, the largest bilinear error, folds,
@@ -59,12 +62,14 @@ def info(grid: str, colgrid: str | None, col_band: int | None, as_json: bool, **
     from ..doors.inspection import inspect_grid
 
     files = grid if colgrid is None else (grid, colgrid)
-    found = inspect_grid(files, col_band=col_band_of(col_band, 1 if colgrid is None else 2), **options)
+    found = inspect_grid(files, **options)
     click.echo(json.dumps(found.to_dict(), indent=2) if as_json else in_options(found.to_text()))
 
 
 @main.command()
 @click.argument("paths", nargs=-1, required=True, metavar="FILE [COLFILE] OUT.png")
+@xy_option
+@displacement_option
 @grid_band_options
 @click.option("--mask", metavar="MASK", help="A mask to draw over the grid, of its rows and columns.")
 @click.option("--mask-band", type=int, default=1, show_default=True, metavar="N", help="Its band.")
@@ -79,7 +84,6 @@ def info(grid: str, colgrid: str | None, col_band: int | None, as_json: bool, **
 def preview(
     context: click.Context,
     paths: tuple[str, ...],
-    col_band: int | None,
     valid_crs: str | int | None,
     invalid_crs: str | int | None,
     **options: Any,
@@ -97,9 +101,9 @@ def preview(
     options["geometry_crs"] = geometry_crs_of(options["geometry_crs"], valid_crs, invalid_crs)
     *files, out = paths
     source = tuple(files) if len(files) == 2 else files[0]
-    legend = draw(source, out, col_band=col_band_of(col_band, len(files)), **options)
+    legend = draw(source, out, **options)
     if not context.meta.get(QUIET):
-        click.echo(legend)
+        click.echo(in_options(legend))
 
 
 @main.command()

@@ -17,6 +17,7 @@ from .messages import QUIET
 from .options import (
     coordinate_options,
     geometry_crs_of,
+    grid_band_options,
     grid_nodata_option,
     mask_options,
     output_options,
@@ -41,13 +42,7 @@ if TYPE_CHECKING:
 @click.option("--fill", type=float, help="Both coordinates of invalid pixels.  [default: as computed]")
 @click.option("--dtype", type=click.Choice(["float32", "float64"]), help="Of OUT.  [default: that of GRID]")
 @coordinate_options
-@click.option("--row-band", type=int, metavar="N", help="The band of source rows, in GRID.  [default: 1, with --xy 2]")
-@click.option(
-    "--col-band",
-    type=int,
-    metavar="N",
-    help="The band of source columns.  [default: 2, with --xy or of COLGRID 1]",
-)
+@grid_band_options
 @grid_nodata_option
 @output_options
 @click.pass_context

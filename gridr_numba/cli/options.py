@@ -93,11 +93,6 @@ def _creation_options(_: click.Context, parameter: click.Parameter, values: tupl
     return {key: item for key, _, item in pairs}
 
 
-def col_band_of(given: int | None, files: int) -> int:
-    """Return the band of source columns: of the only file the second, of a file of their own the first."""
-    return given if given is not None else 2 if files == 1 else 1
-
-
 def geometry_crs_of(both: Any, valid: Any, invalid: Any) -> Any:
     """Return the CRS of polygons: of all, or of valid and of invalid ones."""
     if valid is None and invalid is None:
@@ -186,9 +181,8 @@ resolution_option = _resolution_option(
     "Dense pixels a node; one number is for both.  [default: what a grid of make-grid says]"
 )
 resolution_of_polygons_option = _resolution_option(
-    "Dense pixels a pixel of FILE, where it is a coarse grid and polygons are in dense pixels.",
-    default="1",
-    show_default=True,
+    "Dense pixels a pixel of FILE, where it is a coarse grid: for polygons in dense pixels, and for displacements."
+    "  [default: 1]"
 )
 resolution_if_known_option = _resolution_option(
     "Dense pixels a node; one number is for both. With it more mistakes are recognised."
@@ -203,13 +197,13 @@ mask_valid_value_option = click.option(
 )
 grid_band_options = _together(
     click.option(
-        "--row-band", type=int, default=1, show_default=True, metavar="N", help="The band of source rows, in GRID."
+        "--row-band", type=int, metavar="N", help="The band of source rows, in GRID.  [default: 1, with --xy 2]"
     ),
     click.option(
         "--col-band",
         type=int,
         metavar="N",
-        help="The band of source columns.  [default: 2, or 1 of COLGRID]",
+        help="The band of source columns.  [default: 2, with --xy or of COLGRID 1]",
     ),
 )
 grid_nodata_option = click.option(
@@ -220,15 +214,19 @@ grid_nodata_option = click.option(
     metavar="VALUE|none",
     help="One more value of void nodes; 'none' turns the files' nodata tags off.",
 )
+xy_option = click.option(
+    "--xy",
+    "grid_order",
+    is_flag=True,
+    callback=_grid_order,
+    help="GRID holds source columns (x) in band 1 and rows (y) in band 2.",
+)
+displacement_option = click.option(
+    "--displacement", is_flag=True, help="GRID holds displacements: each node's own place is added."
+)
 coordinate_options = _together(
-    click.option(
-        "--xy",
-        "grid_order",
-        is_flag=True,
-        callback=_grid_order,
-        help="GRID holds source columns (x) in band 1 and rows (y) in band 2.",
-    ),
-    click.option("--displacement", is_flag=True, help="GRID holds displacements: each node's own place is added."),
+    xy_option,
+    displacement_option,
     click.option(
         "--source-offset",
         type=(float, float),

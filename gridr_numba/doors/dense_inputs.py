@@ -110,7 +110,7 @@ class DenseInputs:
         """Return what doubts the nodes; None where there are none."""
         if self.inputs.grid is None:
             return None
-        return NodeSurvey(self.place.extent.resolution, self.sources.source_shape)
+        return self.sources.survey(self.place.extent.resolution)
 
 
 def _polygons(given: DenseArguments, place: Placement, warn: Warn) -> PolygonMask | None:

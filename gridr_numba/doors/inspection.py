@@ -7,20 +7,19 @@ import math
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import checks
 from ..engine.job import GridIn
 from ..engine.survey import NodeSurvey
 from ..files.bands import WindowReader
 from ..files.inputs import open_grid, open_raster
 from ..kernels.bilinear import void_nodes
-from ..types import FilePath
+from ..types import FilePath, Pair
 from ..window import Window
-from .placement import NAMES, resolution_doubts
+from .placement import Sources, resolution_doubts, resolution_for
 
 Floats = NDArray[np.float64]
 
@@ -139,8 +138,10 @@ def inspect_grid(
     *,
     resolution: int | tuple[int, int] | None = None,
     source: object = None,
-    row_band: int = 1,
-    col_band: int = 2,
+    grid_order: Literal["row_col", "xy"] = "row_col",
+    row_band: int | None = None,
+    col_band: int | None = None,
+    displacement: bool = False,
     grid_nodata: float | tuple[float, ...] | None = None,
     allow_vrt: bool = False,
 ) -> GridInfo:
@@ -151,10 +152,11 @@ def inspect_grid(
     grid : path or pair of paths
         A pair is (row file, column file).
     resolution : int or tuple of int, optional
-        Dense pixels a node, as in `densify`: where it is known, large displacements are recognised too.
+        Dense pixels a node, as in `densify`: where it is known, large displacements are recognised too. Needed with
+        `displacement`.
     source : path, optional
         The image that the coordinates look up: its shape says which of them lie in it. Its pixels are not read.
-    row_band, col_band, grid_nodata, allow_vrt
+    grid_order, row_band, col_band, displacement, grid_nodata, allow_vrt
         As in `densify`.
 
     Returns
@@ -170,11 +172,13 @@ def inspect_grid(
     """
     with ExitStack() as stack:
         rows, cols = open_grid(stack, grid, allow_vrt=allow_vrt)
-        grid_in = GridIn.of(rows, cols, row_band, col_band, grid_nodata, NAMES).with_meaning()
-        step = None if resolution is None else checks.one_or_two_resolutions(resolution, "resolution")
         image = None if source is None else stack.enter_context(open_raster(source, "source", allow_vrt=allow_vrt))
-        survey = NodeSurvey(step, None if image is None else image.shape)
-        scan = _Scan(grid_in, survey)
+        sources = Sources(rows, cols, None, None, image)
+        grid_in = sources.grid_in(grid_order, row_band, col_band, grid_nodata, displacement, (0.0, 0.0))
+        assert grid_in is not None
+        step = resolution_for(displacement, resolution)
+        survey = sources.survey(step)
+        scan = _Scan(grid_in, survey, step or (1, 1))
         for nodes, first_row, lead in _windows(grid_in):
             scan.add(nodes, first_row, lead)
         row, col = (_band_info(scan, grid_in, index) for index in (0, 1))
@@ -188,7 +192,7 @@ def inspect_grid(
             void_nodes=grid_in.shape[0] * grid_in.shape[1] - survey.usable,
             cells=survey.cells,
             folded_cells=survey.folded_cells,
-            warnings=(*of_place, *survey.doubts()),
+            warnings=(*of_place, *(doubt.text for doubt in survey.doubts())),
         )
 
 
@@ -208,6 +212,7 @@ class _Scan:
 
     grid_in: GridIn
     survey: NodeSurvey
+    resolution: Pair
     nodata_nodes: NDArray[np.int64] = field(default_factory=lambda: np.zeros(2, np.int64))
     not_finite_nodes: NDArray[np.int64] = field(default_factory=lambda: np.zeros(2, np.int64))
     bends: Floats = field(default_factory=lambda: np.full((2, 2), -np.inf))
@@ -219,7 +224,8 @@ class _Scan:
         for index, values in enumerate(self.grid_in.nodata):
             self.nodata_nodes[index] += np.isin(new[index], values).sum()
         void_nodes(nodes, self.grid_in.nodata, (0, 0), np.empty(1, np.int64))
-        self.grid_in.write_coordinates(nodes, Window.whole(nodes.shape[1:]), (1, 1))
+        window = Window(first_row, first_row + nodes.shape[1], 0, nodes.shape[2])
+        self.grid_in.write_coordinates(nodes, window, self.resolution)
         self.survey.add(nodes, (first_row, 0), (lead, 0))
         for axis, bent in ((0, nodes), (1, new)):
             with np.errstate(over="ignore", invalid="ignore"):  # of coordinates near the largest that there are

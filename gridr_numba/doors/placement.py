@@ -14,8 +14,9 @@ import rasterio
 
 from .. import checks
 from ..engine.job import Extent, GridIn, Limits, MaskIn, Names, refuse_scaling
+from ..engine.survey import NodeSurvey
 from ..errors import GridrTypeError, GridrValueError
-from ..files.crs import same_crs
+from ..files.crs import area_of, same_crs
 from ..files.inputs import OpenRaster, open_grid, open_raster
 from ..georef import dense_transform, map_to_pixel, pixel_area, pixel_to_map, shifted_transform
 from ..plan import Bounds, grid_full_resolution_shape
@@ -71,6 +72,22 @@ class Sources:
         return None if self.image is None else self.image.shape
 
     @property
+    def map_area(self) -> tuple[Range, Range] | None:
+        """The x and the y of the map that the grid lies on: of its CRS's area, or else of its own."""
+        if self.rows is None or self.rows.crs is None or not self.rows.crs.is_projected:
+            return None
+        area = area_of(self.rows.crs)
+        if area is None and not self.rows.transform.is_identity:
+            ends = (0, self.rows.shape[0] - 1), (0, self.rows.shape[1] - 1)
+            xs, ys = pixel_to_map(self.rows.transform, *np.meshgrid(*ends))
+            return (float(xs.min()), float(xs.max())), (float(ys.min()), float(ys.max()))
+        return area
+
+    def survey(self, resolution: Pair | None) -> NodeSurvey:
+        """Return what doubts the grid's nodes."""
+        return NodeSurvey(resolution, self.source_shape, self.map_area)
+
+    @property
     def source_area(self) -> tuple[Range, Range] | None:
         """The rows and the columns that the source image's pixels cover; None where no image is given."""
         if self.image is None:
@@ -86,6 +103,7 @@ class Sources:
         grid_nodata: object,
         displacement: object,
         source_offset: object,
+        names: Names = NAMES,
     ) -> GridIn | None:
         """Check what says where a grid's coordinates are, and what they are; None where there is no grid."""
         if not isinstance(displacement, bool | np.bool_):
@@ -104,7 +122,7 @@ class Sources:
                 raise GridrValueError(f"{name} must not be given where grid is None", argument=name)
             return None
         bands = self._grid_bands(grid_order, row_band, col_band)
-        return GridIn.of(self.rows, self.cols, *bands, grid_nodata, NAMES).with_meaning(
+        return GridIn.of(self.rows, self.cols, *bands, grid_nodata, names).with_meaning(
             displacement=bool(displacement), source_offset_row_col=offset_row_col
         )
 
@@ -128,6 +146,16 @@ class Sources:
         if mask is not None:
             refuse_scaling(mask.band)
         return mask
+
+
+def resolution_for(displacement: object, resolution: object) -> Pair | None:
+    """Take the resolution of nodes that are looked at; it may be left out, but not where they are displacements."""
+    if resolution is None and displacement:
+        raise GridrValueError(
+            "resolution must be given with displacement=True: it says where a node's own place is",
+            argument="resolution",
+        )
+    return None if resolution is None else checks.one_or_two_resolutions(resolution, "resolution")
 
 
 def file_limits(threads: object, memory_budget: object) -> Limits:

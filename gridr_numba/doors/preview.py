@@ -2,25 +2,28 @@
 
 A grid is shown by its displacement, which is what is left of its mapping when the straight-line part, the best affine
 one, is taken away; thin lines follow every so manieth source row and column. So folds and jumps show. What is wrong
-with the straight-line part itself (mirrored, constant) is said in words, with a red line around the picture.
+with the mapping as a whole, the survey of nodes says (`engine.survey`), with a red line around the picture.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Literal, NamedTuple
 
 import numpy as np
 
 from .. import checks
-from ..engine.job import refuse_scaling
+from ..engine.job import GridIn, refuse_scaling
+from ..engine.survey import Doubt, Trouble
 from ..errors import GridrValueError
-from ..files.bands import SourceBand, scaling_of
+from ..files.bands import SourceBand
 from ..files.inputs import OpenRaster, open_raster
 from ..files.outputs import check_suffix, destination
 from ..georef import dense_transform
+from ..kernels.bilinear import void_nodes
 from ..plan import grid_full_resolution_shape
 from ..polygons.files import Polygons, pixel_polygons, polygon_files
 from ..polygons.mask import Lattice, write_inside
@@ -30,6 +33,7 @@ from ..types import INVALID_COLOUR, VALID_COLOUR, AnyArray, Cause, Colour, FileP
 from ..window import Window
 from .legend import Bar, Key, framed
 from .paint import LINE, LOST, Bools, Floats, blend, coloured, edges, every, lines, round_step, straight_part, write_png
+from .placement import NAMES, Sources, resolution_for
 
 #: The longer side of what is drawn, in pixels, where the caller does not say.
 DEFAULT_SIZE = 1000
@@ -54,11 +58,13 @@ def preview(
     mask: FilePath | None = None,
     valid: Polygons | None = None,
     invalid: Polygons | None = None,
-    row_band: int = 1,
-    col_band: int = 2,
+    grid_order: Literal["row_col", "xy"] = "row_col",
+    row_band: int | None = None,
+    col_band: int | None = None,
+    displacement: bool = False,
     mask_band: int = 1,
     mask_valid_value: int = 1,
-    resolution: int | tuple[int, int] = 1,
+    resolution: int | tuple[int, int] | None = None,
     geometry_origin: tuple[float, float] = (0.0, 0.0),
     geometry_crs: GeometryCrs = None,
     geometry_layer: str | tuple[str | None, str | None] | None = None,
@@ -81,12 +87,15 @@ def preview(
         Drawn over the grid, whose rows and columns it must have.
     valid, invalid : path, GeometryType, or sequence of both, optional
         Polygons, of which the edges are drawn. In pixels, or in a CRS, as in `densify`.
-    row_band, col_band, mask_band : int
-        Bands of a grid, and of a mask.
+    grid_order, row_band, col_band, displacement
+        As in `densify`.
+    mask_band : int
+        Of a mask.
     mask_valid_value : int
         Of a mask. One that holds causes says so in its band description, and is shown by cause.
-    resolution : int or tuple of int
+    resolution : int or tuple of int, optional
         Dense pixels a pixel of `source`: that of the nodes, where it is a coarse grid and polygons are in dense pixels.
+        None is 1, and not enough with `displacement`.
     geometry_origin, geometry_crs, geometry_layer
         As in `densify`.
     size : int
@@ -107,16 +116,18 @@ def preview(
         For a file that cannot be read or written.
     """
     longest = checks.integer(size, "size", minimum=_SMALLEST, maximum=_LARGEST)
-    rr_rc = checks.one_or_two_resolutions(resolution, "resolution")
+    known = resolution_for(displacement, resolution)
+    rr_rc = known or (1, 1)
     with ExitStack() as stack:
-        view = _View.opened(stack, source, mask, (row_band, col_band, mask_band), allow_vrt=allow_vrt)
+        bands = _Bands(grid_order, row_band, col_band, displacement, mask_band)
+        view = _View.opened(stack, source, mask, bands, allow_vrt=allow_vrt)
         inputs = [*view.paths, *polygon_files(valid, invalid)]
         path = destination(out, "out", inputs, overwrite=overwrite)
         check_suffix(path, "out", "PNG")
         frame = view.frame(rr_rc, checks.real_pair(geometry_origin, "geometry_origin"))
         sets = pixel_polygons(valid, invalid, frame, crs=geometry_crs, layer=geometry_layer)
         step, zoom = -(-max(view.shape) // longest), max(1, longest // max(view.shape))
-        drawing = _drawn(view, step, mask_valid_value, with_lines=zoom == 1)
+        drawing = _drawn(view, step, known, mask_valid_value, with_lines=zoom == 1)
     drawing.enlarge(zoom)
     _paint_polygons(drawing, sets, frame.origin_row_col, rr_rc, step, zoom)
     if step > 1:
@@ -129,27 +140,35 @@ def preview(
     return drawing.legend
 
 
+class _Bands(NamedTuple):
+    """Where coordinates and the mask are in their files, and what coordinates are; as given."""
+
+    grid_order: object
+    row_band: object
+    col_band: object
+    displacement: object
+    mask_band: object
+
+
 @dataclass(frozen=True)
 class _View:
-    """What is drawn: the bands of a grid, of a mask, or of both, of one shape."""
+    """What is drawn: a grid, a mask, or both, of one shape."""
 
-    grid: tuple[SourceBand, SourceBand] | None
+    sources: Sources
+    grid: GridIn | None
     mask: SourceBand | None
     files: tuple[OpenRaster, ...]
 
     @classmethod
-    def opened(
-        cls, stack: ExitStack, source: object, mask: object, bands: tuple[object, ...], *, allow_vrt: bool
-    ) -> _View:
+    def opened(cls, stack: ExitStack, source: object, mask: object, bands: _Bands, *, allow_vrt: bool) -> _View:
         """Open the files, to be closed by the stack, and check their bands."""
 
         def opened(value: object, name: str) -> OpenRaster:
             return stack.enter_context(open_raster(value, name, allow_vrt=allow_vrt))
 
-        def band(number: object, dataset: OpenRaster, name: str, of: str) -> SourceBand:
-            return SourceBand(dataset, checks.band(number, dataset, name, of, kinds="biuf")[0], of)
+        def mask_in(dataset: OpenRaster, of: str) -> SourceBand:
+            return SourceBand(dataset, checks.band(bands.mask_band, dataset, "mask_band", of, kinds="biuf")[0], of)
 
-        row_band, col_band, mask_band = bands
         pair = [source]
         if isinstance(source, Sequence) and not isinstance(source, str | bytes):
             pair = list(source)
@@ -159,21 +178,24 @@ class _View:
                 )
         names = ["file"] if len(pair) == 1 else ["file[0]", "file[1]"]
         files = [opened(value, name) for value, name in zip(pair, names, strict=True)]
+        sources = Sources(files[0], files[1] if len(files) == 2 else None, None, None, None)
         if len(names) == 1 and len(files[0].dtypes) == 1:
+            of_a_grid = {"displacement": bands.displacement, "grid_order": bands.grid_order != "row_col"}
             if mask is not None:
+                of_a_grid = {"mask": True, **of_a_grid}
+            for name in (name for name, given in of_a_grid.items() if given):
                 raise GridrValueError(
-                    f"mask must be given with a grid, and {files[0].name!r} has one band: it is a mask itself",
-                    argument="mask",
+                    f"{name} must be given with a grid, and {files[0].name!r} has one band: it is a mask itself",
+                    argument=name,
                 )
-            return cls(None, band(mask_band, files[0], "mask_band", "file"), tuple(files))
-        rows = band(row_band, files[0], "row_band", names[0])
-        cols = band(col_band, files[-1], "col_band", names[-1])
-        checks.dataset_shape(files[-1], names[-1], files[0].shape, f"as {names[0]} has")
+            return cls(sources, None, mask_in(files[0], "file"), tuple(files))
+        as_given = bands.grid_order, bands.row_band, bands.col_band, None, bands.displacement, (0.0, 0.0)
+        grid = sources.grid_in(*as_given, replace(NAMES, grid=names[0], grid_col=names[-1]))
         if mask is None:
-            return cls((rows, cols), None, tuple(files))
+            return cls(sources, grid, None, tuple(files))
         mask_file = opened(mask, "mask")
         checks.dataset_shape(mask_file, "mask", files[0].shape, "as the grid has")
-        return cls((rows, cols), band(mask_band, mask_file, "mask_band", "mask"), (*files, mask_file))
+        return cls(sources, grid, mask_in(mask_file, "mask"), (*files, mask_file))
 
     @property
     def shape(self) -> Pair:
@@ -218,14 +240,17 @@ class _Drawing:
         self.picture = self.picture.repeat(zoom, axis=0).repeat(zoom, axis=1)
 
 
-def _drawn(view: _View, step: int, valid_value: int, *, with_lines: bool) -> _Drawing:
+def _drawn(view: _View, step: int, resolution: Pair | None, valid_value: int, *, with_lines: bool) -> _Drawing:
     """Draw every so manieth pixel."""
     if view.grid is None:
         drawing = _Drawing(np.empty((*(-(-size // step) for size in view.shape), 3)))
         drawing.picture[:] = VALID_COLOUR
     else:
-        rows, cols = _coordinates(view.grid, step)
-        drawing = _draw_grid(rows, cols, step, with_lines=with_lines)
+        drawn = None if resolution is None else (resolution[0] * step, resolution[1] * step)
+        nodes = _coordinates(view.grid, step, drawn)
+        survey = view.sources.survey(drawn)
+        survey.add(nodes, (0, 0), (0, 0))
+        drawing = _draw_grid(nodes[0], nodes[1], step, next(survey.doubts(), None), with_lines=with_lines)
     if view.mask is not None:
         refuse_scaling(view.mask)
         parts, share = _invalid_parts(view.mask, step, valid_value)
@@ -238,31 +263,28 @@ def _drawn(view: _View, step: int, valid_value: int, *, with_lines: bool) -> _Dr
     return drawing
 
 
-def _coordinates(grid: tuple[SourceBand, SourceBand], step: int) -> list[Floats]:
-    """Read both coordinates, as a band's scale and offset say; NaN where its nodata tag says that there are none."""
-    rows, cols = grid
+def _coordinates(grid: GridIn, step: int, resolution: Pair | None) -> Floats:
+    """Read coordinates, (2, rows, columns), NaN where there are none; `resolution` is that of what is read."""
+    rows, cols = grid.bands
     if rows.dataset is cols.dataset:  # whose blocks may hold both
         read = list(every(rows.dataset, [rows.number, cols.number], step, rows.argument))
     else:
-        read = [every(band.dataset, [band.number], step, band.argument)[0] for band in grid]
-    coordinates = []
-    for values, band in zip(read, grid, strict=True):
-        tag = band.dataset.nodatavals[band.number - 1]
-        scale, offset = scaling_of(band)
-        there = np.where(False if tag is None else values == tag, np.nan, values.astype(np.float64))
-        coordinates.append(there * scale + offset)
+        read = [every(band.dataset, [band.number], step, band.argument)[0] for band in grid.bands]
+    coordinates: Floats = np.stack(read).astype(np.float64)
+    void_nodes(coordinates, grid.nodata, (0, 0), np.empty(1, np.int64))
+    grid.write_coordinates(coordinates, Window.whole(coordinates.shape[1:]), resolution or (1, 1))
     return coordinates
 
 
 # -- a grid -------------------------------------------------------------------------------------------------------
 
 
-def _draw_grid(rows: Floats, cols: Floats, step: int, *, with_lines: bool) -> _Drawing:
+def _draw_grid(rows: Floats, cols: Floats, step: int, doubt: Doubt | None, *, with_lines: bool) -> _Drawing:
     straight, away = straight_part(rows, cols)
     lost = np.isnan(away)
-    trouble = None if lost.all() else _trouble(rows[~lost], cols[~lost], straight, rows.shape, step)
     what = "from a straight-line mapping"
-    if trouble is not None and trouble.name == _DISPLACEMENTS:
+    displaced = doubt is not None and doubt.trouble is Trouble.DISPLACEMENTS
+    if displaced:
         away, what = np.hypot(rows, cols), "of displacement"
     away[lost] = 0.0
     largest = float(away.max())
@@ -271,13 +293,12 @@ def _draw_grid(rows: Floats, cols: Floats, step: int, *, with_lines: bool) -> _D
     colour_step = max(round_step(largest, _STEPS_AT_MOST), _STEP_AT_LEAST)
     drawing = _Drawing(coloured(away, colour_step))
     drawing.bar = Bar(coloured(np.linspace(0.0, largest, 512)[np.newaxis], colour_step)[0], largest, what, colour_step)
-    if trouble is not None:
+    if doubt is not None:
         drawing.edge = _ALARM
-        drawing.keys.append(trouble)
-    name = None if trouble is None else trouble.name
-    if not lost.all() and name != _CONSTANT:
+        drawing.keys.append(Key(_ALARM, doubt.trouble.upper(), doubt.text))
+    if not lost.all():
         drawing.keys.append(Key(None, "Source", _looked_at(rows[~lost], cols[~lost], straight, rows.shape, step)))
-    if not lost.all() and with_lines and name not in (_CONSTANT, _DISPLACEMENTS):
+    if not lost.all() and with_lines and not displaced:
         ranges = [float(np.ptp(band[~lost])) for band in (rows, cols)]
         spacing = round_step(max(ranges), _LINES_AT_MOST)
         blend(drawing.picture, (lines(rows, spacing) | lines(cols, spacing)) & ~lost, LINE, 0.6)
@@ -302,36 +323,6 @@ def _looked_at(rows: Floats, cols: Floats, straight: Floats, shape: Pair, step: 
         f"rows {rows.min():.7g} to {rows.max():.7g}, columns {cols.min():.7g} to {cols.max():.7g}; a pixel down is"
         f" {row_down:+.3g} rows and {col_down:+.3g} columns, a pixel to the right {row_right:+.3g} and {col_right:+.3g}"
     )
-
-
-_CONSTANT, _DISPLACEMENTS = "CONSTANT", "DISPLACEMENTS?"
-
-
-def _trouble(rows: Floats, cols: Floats, straight: Floats, shape: Pair, step: int) -> Key | None:
-    """Return what looks wrong with the mapping as a whole, which displacements do not show."""
-    if min(shape) < 2:
-        return None
-    ranges = np.ptp(rows), np.ptp(cols)
-    if not any(ranges):
-        return Key(_ALARM, _CONSTANT, f"every pixel looks at source row {rows[0]:g}, column {cols[0]:g}")
-    if not all(ranges):
-        name, value = ("column", cols[0]) if ranges[0] else ("row", rows[0])
-        return Key(_ALARM, _CONSTANT, f"every pixel looks at source {name} {value:g}")
-    if all(span < (size - 1) * step / 2 for span, size in zip(ranges, shape, strict=True)):
-        return Key(
-            _ALARM,
-            _DISPLACEMENTS,
-            "coordinates range over less than half a source pixel a pixel; colours show them as they are",
-        )
-    steps = _steps(straight, shape, step)
-    determinant, largest = np.linalg.det(steps), np.abs(steps).max() ** 2
-    if abs(determinant) < 1e-6 * largest:
-        return Key(_ALARM, "FLAT", "all pixels look at one line of the source: are both bands the same?")
-    if determinant < 0:
-        return Key(
-            _ALARM, "MIRRORED", "the source is turned over: are rows and columns exchanged, or is it a mirror image?"
-        )
-    return None
 
 
 # -- a mask -------------------------------------------------------------------------------------------------------

@@ -161,7 +161,7 @@ class DenseStep(Step):
                 "if they are coordinates, pass grid_nodata=()"
             )
         for doubt in () if self._survey is None else self._survey.doubts():
-            warn(doubt)
+            warn(doubt.text)
         if self._counts is not None and not self._counts.valid:
             cause, pixels = max(self._counts.invalid.items(), key=lambda item: item[1])
             warn(

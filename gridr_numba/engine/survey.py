@@ -4,12 +4,13 @@ One accumulator for all doors; its memory does not grow. What is doubted is how 
 the nodes' positions: the sign of the Jacobian tells a mirrored source, for which exchanged bands are the usual cause;
 the slope and the remainder of a least-squares fit tell positions from displacements and from longitudes and latitudes;
 a Jacobian whose sign changes everywhere is no mapping at all; and where a source image is known, its shape says which
-coordinates lie in it.
+coordinates lie in it; where the grid's CRS is known, its area says which are a map's.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from enum import StrEnum
 from typing import NamedTuple
 
 import numpy as np
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 
 from ..georef import pixel_area
 from ..kernels.survey import no_sums, survey
-from ..types import Pair
+from ..types import Pair, Range
 
 Floats = NDArray[np.float64]
 
@@ -41,6 +42,28 @@ _NEARLY_RIGID = 0.05
 _MANY_FEWER = 0.1
 # Of the nodes, so few lie in the source that it is hardly meant.
 _FEW_INSIDE = 0.05
+# Pixels from its first one that images do not have, and the coordinates of most maps are.
+_BEYOND_IMAGES = 300_000
+
+
+class Trouble(StrEnum):
+    """What is wrong with nodes as a whole, in a word or two."""
+
+    MAP = "map coordinates"
+    GEOGRAPHIC = "longitudes and latitudes"
+    DISPLACEMENTS = "displacements"
+    FLAT = "flat"
+    FOLDED = "folded"
+    MIRRORED = "mirrored"
+    EXCHANGED = "exchanged"
+    ELSEWHERE = "elsewhere"
+
+
+class Doubt(NamedTuple):
+    """What looks like a mistake: in a word, and what was seen and what to try."""
+
+    trouble: Trouble
+    text: str
 
 
 class Fit(NamedTuple):
@@ -73,10 +96,17 @@ class NodeSurvey:
         Dense pixels a node, where it is known: how displacements of a turned raster are told from positions.
     source_shape : tuple of int, optional
         Rows and columns of the image that the coordinates look up, where it is known.
+    map_area : pair of pairs of float, optional
+        The least and the largest x, and y, of the map that the grid lies on, where it is known.
     """
 
-    def __init__(self, resolution: Pair | None = None, source_shape: Pair | None = None) -> None:
-        self._resolution, self._source_shape = resolution, source_shape
+    def __init__(
+        self,
+        resolution: Pair | None = None,
+        source_shape: Pair | None = None,
+        map_area: tuple[Range, Range] | None = None,
+    ) -> None:
+        self._resolution, self._source_shape, self._map_area = resolution, source_shape, map_area
         sizes = (np.inf, np.inf) if source_shape is None else source_shape
         self._source = np.array([pixel_area(size) for size in sizes])
         self._sums = no_sums()
@@ -155,27 +185,47 @@ class NodeSurvey:
 
     # -- what looks wrong ---------------------------------------------------------------------------------------------
 
-    def doubts(self) -> Iterator[str]:
+    def doubts(self) -> Iterator[Doubt]:
         """Say what looks like a mistake: what was seen, and what to try."""
         fit = self.fit
         if fit is None or self.cells < _CELLS_TO_JUDGE:
             return
-        if self._not_positions(fit):
+        if self._on_the_map(fit):
+            yield Doubt(
+                Trouble.MAP,
+                f"{self._where}, beyond any image and within the area of the grid's CRS: they look like map "
+                "coordinates, not like pixels of a source; bring them to the source's rows and columns first "
+                "(map_to_pixel does, with its transform)",
+            )
+        elif self._not_positions(fit):
             yield self._not_positions_but(fit)
         elif self._sums.signs[:, 0].sum() < 2 * self.cells:
-            yield (
+            yield Doubt(
+                Trouble.FLAT,
                 f"most cells of the grid have no area in the source: {self._where}, and one does not change, or both "
                 "change alike; look whether row_band and col_band are the rows and columns of a grid, and not an "
-                "image's bands"
+                "image's bands",
             )
         elif self._folds <= _TOO_MANY_FOLDS:
             yield from self._misplaced(fit)
         elif self.cells >= _CELLS_TO_SEE_NOISE:
-            yield (
+            yield Doubt(
+                Trouble.FOLDED,
                 f"the grid turns back on itself at {100 * self._folds:.0f} % of its cells' corners, which source "
                 "positions do not: the bands look like those of an image, which is no grid, or like displacements; for "
-                "these pass displacement=True"
+                "these pass displacement=True",
             )
+
+    def _on_the_map(self, fit: Fit) -> bool:
+        """Say whether these are x and y on the grid's own map, in either order, where no image has pixels."""
+        if self._map_area is None or (self._source_shape is not None and self._inside[0] >= _FEW_INSIDE):
+            return False
+        from_first_pixel = np.maximum(np.maximum(self.ranges[:, 0], -self.ranges[:, 1]), 0.0)
+        if from_first_pixel.max() < _BEYOND_IMAGES or self._folds >= _FEW_FOLDS:
+            return False
+        low, high = np.transpose(self._map_area)
+        within = [bool(((low <= place) & (place <= high)).all()) for place in (self.means, self.means[::-1])]
+        return any(within) and bool(fit.remainder.max() < _SMALL_REMAINDER)
 
     @property
     def _folds(self) -> float:
@@ -203,18 +253,20 @@ class NodeSurvey:
         rigid, rigid_already = (bool(np.all(np.abs(each - 1.0) < _NEARLY_RIGID)) for each in (of_moved, of_slope))
         return rigid and not rigid_already and _upright(moved) and not _upright(slope)
 
-    def _not_positions_but(self, fit: Fit) -> str:
+    def _not_positions_but(self, fit: Fit) -> Doubt:
         largest, _ = fit.steps
         if self._looks_geographic(fit):
-            return (
+            return Doubt(
+                Trouble.GEOGRAPHIC,
                 f"{self._where}, and they change by at most {largest:.2g} a node: they look like longitudes and "
                 "latitudes, not like pixels of a source; bring them to the source's rows and columns first "
-                "(map_to_pixel does, with its transform)"
+                "(map_to_pixel does, with its transform)",
             )
-        return (
+        return Doubt(
+            Trouble.DISPLACEMENTS,
             f"on the whole the coordinates change by at most {largest:.2g} source pixels a node: they look like "
             "displacements, as OTB's grids hold them, to which each node's own position must be added; pass "
-            "displacement=True, unless these bands are an image's and no grid's at all"
+            "displacement=True, unless these bands are an image's and no grid's at all",
         )
 
     def _looks_geographic(self, fit: Fit) -> bool:
@@ -229,7 +281,7 @@ class NodeSurvey:
             and (furthest > 2.0 * spread).any()
         )
 
-    def _misplaced(self, fit: Fit) -> Iterator[str]:
+    def _misplaced(self, fit: Fit) -> Iterator[Doubt]:
         """Doubt the order of the bands, and where they look.
 
         Grids may reach far past an image, and windows of them more so: that alone is nothing to warn of.
@@ -240,21 +292,24 @@ class NodeSurvey:
         seen = f"{self._where}: {100 * inside:.0f} % of the nodes lie in {source}"
         if under > over and self._folds < _FEW_FOLDS and exchanged > inside - _MANY_FEWER:
             (row_down, row_right), (col_down, col_right) = fit.slope
-            yield (
+            yield Doubt(
+                Trouble.MIRRORED,
                 f"the grid mirrors the source (a node down is {row_down:+.3g} rows and {col_down:+.3g} columns of it, "
                 f"a node to the right {row_right:+.3g} rows and {col_right:+.3g} columns): they look like (x, y); "
                 "exchange row_band and col_band (see grid_order), unless the source or the raster is a mirrored one, "
-                "as with rows from south to north"
+                "as with rows from south to north",
             )
         elif inside < _FEW_INSIDE < exchanged:
-            yield (
+            yield Doubt(
+                Trouble.EXCHANGED,
                 f"{seen}, and {100 * exchanged:.0f} % would with rows and columns exchanged: they look like (x, y); "
-                "exchange row_band and col_band (see grid_order)"
+                "exchange row_band and col_band (see grid_order)",
             )
         elif inside < _FEW_INSIDE:
-            yield (
+            yield Doubt(
+                Trouble.ELSEWHERE,
                 f"{seen}; if they are displacements pass displacement=True, and if they count from the corner of a "
-                "larger image source_offset"
+                "larger image source_offset",
             )
 
     @property

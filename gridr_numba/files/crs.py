@@ -19,6 +19,7 @@ from rasterio.errors import CRSError
 from rasterio.warp import transform as warp
 
 from ..errors import GridrValueError
+from ..types import Range
 
 Points = NDArray[np.float64]  # (n, 2): x, y
 
@@ -57,6 +58,30 @@ def same_crs(crs: Any, other: Any) -> bool:
     with rasterio.Env():  # else GDAL prints what it also raises
         crs, other = _horizontal(crs), _horizontal(other)
         return bool(crs == other) or (crs.to_authority() is not None and crs.to_authority() == other.to_authority())
+
+
+def area_of(crs: Any) -> tuple[Range, Range] | None:
+    """Return the least and the largest x, and y, of the area that a projected CRS is for; None where it does not say.
+
+    Of the area's bounds in longitude and latitude, those on the map.
+    """
+    if crs is None or not crs.is_projected:
+        return None
+    with rasterio.Env(), suppress(CRSError, KeyError):  # else GDAL prints what it also raises
+        authority = crs.to_authority()  # a file says a code, of which the area is known, and no area
+        known = crs if authority is None else CRS.from_authority(*authority)
+        box = known.to_dict(projjson=True)["bbox"]
+        west, south, east, north = (
+            box[f"{name}itude"] for name in ("west_long", "south_lat", "east_long", "north_lat")
+        )
+        lines = np.linspace(0.0, 1.0, 21)
+        across, along = np.meshgrid(west + lines * ((east - west) % 360.0 or 360.0), south + lines * (north - south))
+        places = warped(CRS.from_epsg(4326), crs, np.column_stack([across.ravel(), along.ravel()]))
+        places = places[all_finite(places)]
+        if len(places):
+            (left, bottom), (right, top) = places.min(axis=0).tolist(), places.max(axis=0).tolist()
+            return (left, right), (bottom, top)
+    return None
 
 
 def _horizontal(crs: Any) -> Any:
