@@ -390,6 +390,8 @@ def test_what_is_drawn_has_a_title_a_bar_and_its_legend(rasters, tmp_path, monke
         ({"size": 3}, ValueError, "size must be at least 16"),
         ({"size": 10_001}, ValueError, "^size must be at most 10000, not 10001"),
         ({"size": 100_000}, ValueError, "^size must be at most 10000"),
+        ({"mask_band": 2}, ValueError, "^mask_band must not be given without mask"),
+        ({"mask_valid_value": 255}, ValueError, "^mask_valid_value must not be given without mask"),
         ({"displacement": True}, ValueError, "^resolution must be given with displacement=True"),
         ({"source": "good.tif", "displacement": True, "resolution": 2}, ValueError, "^displacement must be given with"),
         ({"source": "good.tif", "grid_order": "xy"}, ValueError, "^grid_order must be given with a grid"),

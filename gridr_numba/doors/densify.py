@@ -189,7 +189,8 @@ def densify(
     like : path, optional
         An image whose CRS, transform and shape the outputs get; the dense raster is cropped to it. It is refused if it
         says that it lies elsewhere than the grid does, by its CRS or by more than half a node, and so are a mask or a
-        second grid file that do not lie where the grid does. A CRS is the same however it is written and whatever it
+        second grid file that do not lie where the grid does. A WARNING says how far it is off, in dense pixels, where
+        that is more than a hundredth of one. A CRS is the same however it is written and whatever it
         says of heights.
     window : pairs ``((row_start, row_stop), (col_start, col_stop))``, optional
         The part of the dense raster to make, half-open.
@@ -234,7 +235,7 @@ def densify(
     threshold : float
         The least weight of valid nodes; 1 means every contributing node.
     rasterize_kwargs, repair_geometry, grid_nodata
-        As in `build_grid_mask_chain`.
+        As in `build_grid_mask_chain`; but a predicate, which RASTERIO_RASTERIZE does not have, is refused with it.
     dtype : data type, optional
         Of the dense grid; None is the input's floating type, float64 for integers and where coordinates are not what
         is stored.

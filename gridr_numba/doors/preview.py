@@ -119,7 +119,7 @@ def preview(
     known = resolution_for(displacement, resolution)
     rr_rc = known or (1, 1)
     with ExitStack() as stack:
-        bands = _Bands(grid_order, row_band, col_band, displacement, mask_band)
+        bands = _Bands(grid_order, row_band, col_band, displacement, mask_band, mask_valid_value)
         view = _View.opened(stack, source, mask, bands, allow_vrt=allow_vrt)
         inputs = [*view.paths, *polygon_files(valid, invalid)]
         path = destination(out, "out", inputs, overwrite=overwrite)
@@ -148,6 +148,7 @@ class _Bands(NamedTuple):
     col_band: object
     displacement: object
     mask_band: object
+    mask_valid_value: object
 
 
 @dataclass(frozen=True)
@@ -192,6 +193,8 @@ class _View:
         as_given = bands.grid_order, bands.row_band, bands.col_band, None, bands.displacement, (0.0, 0.0)
         grid = sources.grid_in(*as_given, replace(NAMES, grid=names[0], grid_col=names[-1]))
         if mask is None:
+            checks.left_out(bands.mask_band, 1, "mask_band", "mask")
+            checks.left_out(bands.mask_valid_value, 1, "mask_valid_value", "mask")
             return cls(sources, grid, None, tuple(files))
         mask_file = opened(mask, "mask")
         checks.dataset_shape(mask_file, "mask", files[0].shape, "as the grid has")
