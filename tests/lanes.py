@@ -29,6 +29,7 @@ OTHERS = {
     "test_cli",
     "test_demo",
     "test_docs",
+    "test_doubts",
     "test_errors",
     "test_formats",
     "test_georef",

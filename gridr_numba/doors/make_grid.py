@@ -13,7 +13,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 import rasterio
-import shapely
 from numpy.typing import DTypeLike
 
 from .. import __version__, checks
@@ -36,6 +35,7 @@ from ..mapping.grid import Grid, Wanted, make, pixels_of
 from ..mapping.models import MODELS, TargetRaster, model_of
 from ..mapping.search import Mapping
 from ..plan import grid_full_resolution_shape
+from ..polygons.sets import any_hull_meets
 from ..types import DEFAULT_MEMORY_BUDGET, CrsLike, Pair, Progress
 from ..window import Window
 from .grid_tag import GRID_TAG, GridTag
@@ -334,8 +334,7 @@ def _warn_of_a_miss(grid: Grid, image: OpenRaster, warn: Warnings) -> None:
     near = (rows.min(0) <= bottom) & (rows.max(0) >= top) & (cols.min(0) <= right) & (cols.max(0) >= left)
     if near.any():
         corners = np.stack([cols[:, near], rows[:, near]], axis=-1).swapaxes(0, 1)
-        spans = shapely.convex_hull(shapely.multipoints(corners))
-        if shapely.intersects(spans, shapely.box(left, top, right, bottom)).any():
+        if any_hull_meets(corners, (left, top, right, bottom)):
             return
     (row_low, row_high), (col_low, col_high) = ((np.nanmin(band), np.nanmax(band)) for band in nodes)
     warn(

@@ -128,6 +128,11 @@ class PolygonSet:
                 _mark_asked(polygon, xs[cols], ys[rows], predicate, out[rows, cols])
 
 
+def any_hull_meets(points: NDArray[np.float64], box: Box) -> bool:
+    """Say whether the convex hull of any group of points, (groups, points, 2) as x and y, meets a box."""
+    return bool(shapely.intersects(shapely.convex_hull(shapely.multipoints(points)), shapely.box(*box)).any())
+
+
 def warn_of_a_miss(
     polygons: PolygonSet, name: str, origin_row_col: tuple[float, float], shape_row_col: Pair, check: str, warn: Warn
 ) -> None:
