@@ -29,7 +29,7 @@ ROOMS = [
 ]
 # Within a folder.
 FILES = {
-    "kernels": [{"jit"}, {"bilinear", "checksum", "rpc", "scanline", "survey"}],
+    "kernels": [{"jit"}, {"bilinear", "checksum", "crossings", "rpc", "survey"}, {"edge_table"}, {"scanline"}],
     "files": [
         {"crs", "gdal", "locks", "partial", "vrt"},
         {"bands", "whole_file"},

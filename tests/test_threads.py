@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import numba
 import numpy as np
@@ -309,6 +311,24 @@ def test_with_a_damaged_cache_kernels_are_compiled_with_a_warning(tmp_path, dama
     assert done.stdout.strip() == "fine", done.stderr
     assert "numba's cache cannot be used" in done.stderr
     assert done.stderr.count("RuntimeWarning") == 1
+
+
+@pytest.mark.skipif("NUMBA_DISABLE_JIT" in os.environ, reason="there is no cache without compilation")
+def test_a_cached_kernel_is_compiled_anew_where_a_helper_in_another_file_was_edited(tmp_path):
+    package = tmp_path / "gridr_numba"
+    shutil.copytree(Path(gn.__file__).parent, package, ignore=shutil.ignore_patterns("__pycache__"))
+    hits = "print(sum(bilinear.void_nodes.dispatcher.stats.cache_hits.values()))"
+
+    def cached():
+        code = f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n" + KERNELS + hits
+        done = run(code, NUMBA_CACHE_DIR=str(tmp_path / "cache"))
+        assert done.stderr == ""
+        return done.stdout.split()[-1] == "1"
+
+    assert [cached(), cached()] == [False, True]
+    with open(package / "kernels" / "crossings.py", "a") as file:
+        file.write("# edited\n")
+    assert [cached(), cached()] == [False, True]
 
 
 @pytest.mark.skipif("NUMBA_DISABLE_JIT" in os.environ, reason="there is no cache without compilation")

@@ -18,7 +18,8 @@ has used the parallel loop: the OpenMP threading layer hangs in the child. The p
 that takes its arguments by numba's calling convention (``context.call_conv``: the address of the result, that of an
 error, then the arguments) and returns a status. `_define_piece` writes such a function, which loads a kernel's
 arguments from an address and calls a helper with them; `_call_piece` calls one, and returns early with its status if
-that is an error. The address of `run_in_parallel` is that of its C wrapper, which any code may call.
+that is an error. The address of `run_in_parallel` is that of its C wrapper, which any code may call. Besides, a cached
+kernel has a stamp, with which numba tells that its source was edited.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache, update_wrapper
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numba
@@ -62,8 +64,8 @@ _said: set[str] = set()  # what is said once a process
 def kernel(function: Callable[..., Any]) -> Kernel:
     """Compile a function without the GIL, kept in numba's cache; with one warning, uncached where no cache can be.
 
-    Helpers stand in the same file as the kernels that call them: a cached caller would keep the old code of a helper
-    that was edited elsewhere.
+    A kernel holds the code of its helpers: what is cached is as good as the newest file in this folder is old, and
+    helpers stand nowhere else.
     """
     return Kernel(function)
 
@@ -90,11 +92,20 @@ class Kernel:
             # Numba finds no writable place for its cache. It is not pointed to a world-writable one: a cache entry is a
             # pickle, and whoever can write it can run code.
             _warn_of_cache(str(error))
+        else:
+            self.dispatcher._cache._cache_file._source_stamp = _stamp_of_helpers()
         self.dispatcher._cache = _ForgivingCache(self.dispatcher._cache)
 
     def __call__(self, *arguments: Any) -> Any:
         """Run it."""
         return self.dispatcher(*arguments)
+
+
+@cache
+def _stamp_of_helpers() -> Any:
+    """Return what changes with any file of this folder, in place of numba's stamp of the one file with the kernel."""
+    files = sorted(Path(__file__).parent.glob("*.py"))
+    return tuple((file.name, file.stat().st_mtime, file.stat().st_size) for file in files)
 
 
 class _ForgivingCache:
@@ -145,7 +156,7 @@ def _warn_of_cache(reason: str) -> None:
 
 
 def helper(function: Function) -> Function:
-    """Compile a function for kernels of the same file to call: without a cache, and without what Python calls need.
+    """Compile a function for kernels to call: without a cache, and without what Python calls need.
 
     The cached kernel holds the code of its helpers.
     """

@@ -12,8 +12,10 @@ import shapely
 from numpy.typing import NDArray
 
 from ..georef import centres
+from ..kernels.crossings import Axis
+from ..kernels.edge_table import GROUP_POLYGONS, EdgeTable, collect_edges
 from ..kernels.jit import share, usable_threads
-from ..kernels.scanline import BAND_ROWS, GROUP_POLYGONS, Axis, EdgeTable, collect_edges, scan
+from ..kernels.scanline import BAND_ROWS, scan
 from ..types import ShapelyPredicate
 from .exact import GEOS_LIMIT
 from .sets import GEOS_LOCK, Box, PolygonSet, ask

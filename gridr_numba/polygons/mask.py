@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from .. import checks
 from ..georef import centres, lattice_transform
-from ..kernels.scanline import Axis
+from ..kernels.crossings import Axis
 from ..types import AnyArray, Cause, GridRasterizeAlg, RasterizeOptions, ShapelyPredicate, Warn
 from ..window import Window
 from .edges import Layer, PolygonEdges, change
