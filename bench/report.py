@@ -173,7 +173,7 @@ def _startup(startup: dict[str, Any]) -> str:
             header,
             [
                 ["import gridr_numba", _seconds(imports["gridr_numba"])],
-                ["import gridr_numba.doors.chains", _seconds(imports["gridr_numba.doors.chains"])],
+                ["import of the chains", _seconds(imports["the chains"])],
                 ["gridr-numba densify --help, whole process", _seconds(startup["help"])],
                 [f"first call ever of {chain} (compiles)", _seconds(cold["first"])],
                 [f"first call of {chain} in a process (loads from the cache)", _seconds(cached["first"])],

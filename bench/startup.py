@@ -23,7 +23,7 @@ from .cases import SMALLEST, write_inputs
 # Only the standard library and numpy, rasterio and shapely are loaded so far, the last three by `cases`: an import that
 # is to be timed whole needs a process that has loaded nothing.
 _TIME_IMPORT = "import time; start = time.perf_counter(); import {module}; print(time.perf_counter() - start)"
-_IMPORTED = ("gridr_numba", "gridr_numba.doors.chains")
+_IMPORTED = {"gridr_numba": "gridr_numba", "the chains": "gridr_numba.doors.chains"}  # by what they are: modules move
 _HELP = ("-c", "from gridr_numba.cli import main; main(['densify', '--help'])")
 _DOORS, _CHAIN = "--doors", "--chain"
 
@@ -38,7 +38,10 @@ def measure(folder: Path, rounds: int = 1) -> dict[str, Any]:
             cold.append(_ask("-m", "bench.startup", _DOORS, environment=environment))
             cached.append(_ask("-m", "bench.startup", _DOORS, environment=environment))
             imports.append(
-                {name: _ask("-c", _TIME_IMPORT.format(module=name), environment=environment) for name in _IMPORTED}
+                {
+                    what: _ask("-c", _TIME_IMPORT.format(module=name), environment=environment)
+                    for what, name in _IMPORTED.items()
+                }
             )
         with TemporaryDirectory() as cache:
             environment = {**os.environ, "NUMBA_CACHE_DIR": cache}

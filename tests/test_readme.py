@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from itertools import pairwise
 from pathlib import Path
 
@@ -72,6 +74,16 @@ def test_the_tour(tmp_path, monkeypatch):
         "dense.png",
         "causes.png",
     }
+
+
+def test_the_tables_of_the_bench_are_the_printed_ones():
+    command = [sys.executable, "-m", "bench.run", "--table", "bench/results/2-cores.json"]
+    done = subprocess.run(command, cwd=README.parent, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    section = README.read_text().split("## How fast")[1].split("\n## ")[0]
+    assert done.stdout.strip() in section
+    for line in section.split(done.stdout.strip()):
+        assert "|" not in line
 
 
 def code_blocks(language):

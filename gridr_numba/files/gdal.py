@@ -14,6 +14,18 @@ from typing import Any
 
 from ..errors import DatasetError, GridrValueError
 
+#: What GDAL opens beside a raster, under its whole name and one of these, whatever it is.
+OPENED_BESIDE = (".ovr", ".msk")
+#: What it takes for a part of a raster, under its whole name: overviews and masks, and statistics and other metadata.
+READ_BESIDE = (*OPENED_BESIDE, ".aux.xml")
+#: The last suffixes of files that it reads with another one of the same name: of rasters, then of polygon files.
+PARTS = frozenset(
+    [
+        *(".hdr", ".imd", ".rpb", ".tfw", ".wld", ".aux", ".xml", *OPENED_BESIDE),
+        *(".shp", ".shx", ".dbf", ".prj", ".cpg", ".qix", ".sbn", ".sbx"),
+    ]
+)
+
 
 def check_name(path: Path, argument: str) -> None:
     """Refuse a path that GDAL cannot be given, whose names are UTF-8."""

@@ -16,7 +16,7 @@ from rasterio.enums import Interleaving, Resampling
 from ..errors import DatasetError, GridrTypeError, GridrValueError
 from ..types import AnyArray, AnyDtype, Pair
 from .bands import BandSource
-from .gdal import check_name, gdal_errors, gdal_warnings, open_own, reason_of
+from .gdal import READ_BESIDE, check_name, gdal_errors, gdal_warnings, open_own, reason_of
 from .outputs import OutputFormat, OutputPlan, RasterLayout
 from .partial import PartialFile
 
@@ -59,7 +59,7 @@ class GeoTiff(OutputFormat):
     @property
     def sidecars(self) -> list[Path]:
         """Statistics, overviews and masks, which GDAL reads beside a GeoTIFF."""
-        return [self.path.with_name(self.path.name + suffix) for suffix in (".aux.xml", ".ovr", ".msk")]
+        return [self.path.with_name(self.path.name + suffix) for suffix in READ_BESIDE]
 
     @property
     def profile(self) -> dict[str, Any]:

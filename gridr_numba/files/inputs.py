@@ -26,7 +26,7 @@ from rasterio.io import MemoryFile
 
 from ..errors import DatasetError, GridrTypeError, GridrValueError
 from .bands import BandSource
-from .gdal import check_name
+from .gdal import OPENED_BESIDE, check_name
 from .vrt import hold_source, read_mosaic, sources_by_path
 
 DRIVERS = ("GTiff", "ENVI")
@@ -148,7 +148,7 @@ def _check_companions(dataset: Any, path: Path, name: str) -> None:
             "and only files that are asked for are opened",
             argument=name,
         )
-    names = [path.name.lower() + suffix for suffix in (".ovr", ".msk")]
+    names = [path.name.lower() + suffix for suffix in OPENED_BESIDE]
     try:
         companions = [path.with_name(each) for each in os.listdir(path.parent) if each.lower() in names]
     except OSError as error:

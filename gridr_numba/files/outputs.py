@@ -28,7 +28,7 @@ from ..kernels.checksum import LANES, fold
 from ..types import AnyArray, AnyDtype, Colour, Pair, Warn
 from ..window import Window
 from .bands import BandSink, BandSource
-from .gdal import block_cache, gdal_errors, reason_of
+from .gdal import PARTS, block_cache, gdal_errors, reason_of
 from .inputs import local_path
 from .locks import locked
 from .partial import partial_path, remove
@@ -296,20 +296,11 @@ def destination(
     return path
 
 
-# Files that GDAL reads with another one of the same name: headers, attributes, indices, statistics, world files.
-_PARTS = frozenset(
-    [
-        *(".hdr", ".imd", ".rpb", ".tfw", ".wld", ".aux", ".xml", ".ovr", ".msk"),
-        *(".shp", ".shx", ".dbf", ".prj", ".cpg", ".qix", ".sbn", ".sbx"),
-    ]
-)
-
-
 def _belongs_to(path: Path, source: Path) -> bool:
     """Say whether a file looks like a part of an input: beside it, of the same name but for its suffix."""
     beside = path.resolve().parent == source.resolve().parent
     named = path.name.lower().startswith((source.stem.lower() + ".", source.name.lower() + "."))
-    return beside and named and path.suffix.lower() in _PARTS
+    return beside and named and path.suffix.lower() in PARTS
 
 
 def _check_length(path: Path, name: str) -> None:
