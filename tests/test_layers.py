@@ -46,7 +46,7 @@ FILES = {
         {"projected"},
         {"files"},
     ],
-    "mapping": [{"points", "search"}, {"models", "grid"}],
+    "mapping": [{"search"}, {"models", "grid"}],
     "engine": [
         {"background", "codes", "coordinates", "counts", "memory", "progress", "survey"},
         {"dense"},

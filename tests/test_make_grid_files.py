@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 
 import numpy as np
 import pytest
@@ -143,6 +144,35 @@ def test_progress_is_of_checked_pixels(out):
     assert said == sorted(set(said))
     assert said[-1] == (3_000_000, 3_000_000)
     assert len(said) == 3
+
+
+def test_progress_true_shows_tqdms_bar(out, capfd):
+    gn.make_grid(bend, out, shape=(50, 70), check=1234, progress=True)
+    assert "1.23k/1.23k" in capfd.readouterr().err
+    with pytest.raises(gn.GridrTypeError, match=r"progress must be a callable .*, True for a bar, or None") as caught:
+        gn.make_grid(bend, out, shape=(50, 70), progress=3, overwrite=True)
+    assert caught.value.argument == "progress"
+
+
+def test_without_tqdm_a_bar_is_our_error(out, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tqdm.auto", None)
+    with pytest.raises(gn.GridrValueError, match=r"progress=True .* tqdm, which is not installed"):
+        gn.make_grid(bend, out, shape=(50, 70), progress=True)
+    assert os.listdir(out.parent) == []
+
+
+def test_strict_publishes_nothing_where_there_is_a_warning(out):
+    def disc(rows, cols):
+        return np.where(np.hypot(rows - 250, cols - 250) < 200, rows, np.nan), cols + 1e-4 * rows * rows
+
+    for mapping, said in (
+        (disc, "have a mapping and no node"),
+        (lambda r, c: (r * np.nan, c), "no node has a mapping"),
+    ):
+        with pytest.raises(gn.StrictError, match=said):
+            gn.make_grid(mapping, out, shape=(500, 500), unreachable="void", strict=True)
+        assert os.listdir(out.parent) == []
+    assert gn.make_grid(bend, out, shape=(500, 500), strict=True).warnings == ()
 
 
 @pytest.mark.parametrize(
@@ -320,6 +350,26 @@ def test_the_command(source, out, tmp_path):
     dense = command("densify", out, tmp_path / "dense.tif")
     assert dense.exit_code == 0, dense.output
     assert "pixels   100 x 101" in dense.output
+
+
+def test_the_command_of_rio(source, out, monkeypatch):
+    rio = pytest.importorskip("rasterio.rio.main").main_group
+    monkeypatch.setattr(rio, "commands", {**rio.commands, main.name: main})
+    job = ["grid-densify", "make-grid", str(source), str(out), "--crs", "EPSG:3035"]
+    done = CliRunner().invoke(rio, job)
+    assert (done.exit_code, done.output.splitlines()[0]) == (0, f"grid     {out}, verified"), done.output
+    again = CliRunner().invoke(rio, job)
+    assert again.exit_code == 2
+    assert "exists; --overwrite replaces it" in again.output
+
+
+def test_strict_on_the_command_line(source, out):
+    torn = ("--crs", 3857, "--bounds", -2e7, -1e6, -1.94e7, 1e6)  # opposite of the image, its longitudes jump
+    far = (*torn, "--pixel-size", 1000, "--tolerance", 100, "--unreachable", "void")
+    done = command("make-grid", source, out, *far, "--strict")
+    assert done.exit_code == 1
+    assert "--strict, and there is what to warn of" in done.output
+    assert not out.exists()
 
 
 @pytest.mark.parametrize(

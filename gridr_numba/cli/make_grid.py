@@ -11,7 +11,15 @@ import click
 
 from .densify import bar, reported
 from .messages import QUIET
-from .options import allow_vrt_option, creation_option, crs_of, message_options, overwrite_option, verify_option
+from .options import (
+    allow_vrt_option,
+    creation_option,
+    crs_of,
+    message_options,
+    overwrite_option,
+    strict_option,
+    verify_option,
+)
 
 
 def _height(_: click.Context, parameter: click.Parameter, value: str | None) -> float | str | None:
@@ -98,6 +106,7 @@ def _one_or_pair(_: click.Context, parameter: click.Parameter, values: tuple[Any
 )
 @creation_option
 @verify_option
+@strict_option
 @overwrite_option
 @allow_vrt_option
 @click.option("--report", metavar="FILE.json", help="Write what was done, as JSON.")

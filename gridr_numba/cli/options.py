@@ -342,6 +342,7 @@ creation_option = click.option(
 verify_option = click.option(
     "--verify/--no-verify", default=True, help="Read the outputs back and compare.  [default: verify]"
 )
+strict_option = click.option("--strict", is_flag=True, help="Fail, and publish nothing, where there is a warning.")
 output_options = _together(
     click.option(
         "--driver",
@@ -363,7 +364,7 @@ output_options = _together(
         help="For the windows' buffers and GDAL's block cache, such as 1G.",
     ),
     verify_option,
-    click.option("--strict", is_flag=True, help="Fail, and publish nothing, where there is a warning."),
+    strict_option,
     overwrite_option,
     allow_vrt_option,
     click.option("--report", metavar="FILE.json", help="Write what was done, as JSON."),

@@ -17,6 +17,7 @@ from numpy.typing import DTypeLike
 
 from .. import __version__, checks
 from ..engine.job import Warnings
+from ..engine.progress import progress_of
 from ..errors import GridrTypeError, GridrValueError
 from ..files.geotiff import GeoTiff, gtiff_options
 from ..files.inputs import OpenRaster, open_raster
@@ -156,10 +157,11 @@ def make_grid(
     dtype: DTypeLike = "float64",
     creation_options: dict[str, Any] | None = None,
     threads: int | None = None,
-    progress: Progress | None = None,
+    progress: Progress | bool | None = None,
     overwrite: bool = False,
     verify: bool = True,
     allow_vrt: bool = False,
+    strict: bool = False,
 ) -> GridReport:
     """Make the coarsest grid of nodes between which the mapping is bilinear within a tolerance.
 
@@ -205,12 +207,12 @@ def make_grid(
         How many pixels the search may ask the mapping for.
     dtype : data type
         float64 or float32. The latter is refused where its spacing is above a tenth of the tolerance.
-    creation_options, overwrite, verify, allow_vrt
+    creation_options, overwrite, verify, allow_vrt, strict
         As in `densify`.
     threads : int, optional
         To read back with.
-    progress : callable, optional
-        Called with (pixels checked, pixels to check).
+    progress : callable or bool, optional
+        Called with (pixels checked, pixels to check); True shows tqdm's bar.
 
     Returns
     -------
@@ -222,13 +224,15 @@ def make_grid(
         For a wrong argument, a source that does not say where it lies, a tolerance that cannot be kept.
     DatasetError
         For a file that cannot be read, written or verified.
+    StrictError
+        With `strict`, for what would be a warning.
     """
     stages, warn = Stages(), Warnings(logger)
     with ExitStack() as stack:
         with stages("check"):
             opened = _opened(stack, source, like, allow_vrt)
             target = target_of(*opened, crs, transform, shape, pixel_size, bounds)
-            mapping, name = _mapping(source, opened[0], target, model, height)
+            mapping, name = _mapping(source, opened[0], target, model, height, stack)
             wanted = _wanted(target.shape, tolerance, step, check, unreachable, dtype)
             used = usable_threads(None if threads is None else checks.integer(threads, "threads", minimum=1))
             most = checks.integer(max_evaluations, "max_evaluations", minimum=1)
@@ -236,15 +240,17 @@ def make_grid(
             path = destination(out, "out", inputs, overwrite=overwrite)
             check_suffix(path, "out", "GTiff")
             options = gtiff_options(creation_options, wanted.dtype)
-        with stages("search and check"):
-            grid = make(mapping, wanted, most, checks.progress(progress, "progress"))
+            told = checks.progress(progress, "progress")
+        with stages("search and check"), progress_of(told, wanted.pixels) as tell:
+            grid = make(mapping, wanted, most, tell)
         if opened[0] is not None:
             _warn_of_a_miss(grid, opened[0], warn)
         file = GeoTiff("out", path, _layout(grid, target, name), options)
         check_space([file])
         warn_of_sidecars([file], inputs, warn)
+        _warn_of_void(grid, file, warn)
         checksums = Checksums() if verify else None
-        production = Production([file], inputs, overwrite, checksums, used, DEFAULT_MEMORY_BUDGET)
+        production = Production([file], inputs, overwrite, checksums, used, DEFAULT_MEMORY_BUDGET, bool(strict))
         production.run(partial(_write, file, grid, checksums), stages, warn)
     return _report(grid, wanted, file, name, stages, warn, verified=verify)
 
@@ -262,7 +268,9 @@ def _opened(
     return opened(source, "source"), opened(like, "like")
 
 
-def _mapping(source: Any, opened: Any, target: TargetRaster, model: object, height: object) -> tuple[Mapping, str]:
+def _mapping(
+    source: Any, opened: Any, target: TargetRaster, model: object, height: object, stack: ExitStack
+) -> tuple[Mapping, str]:
     if model not in MODELS:
         raise GridrValueError(f"model must be one of {', '.join(MODELS)}, not {model!r}", argument="model")
     if opened is None:
@@ -274,7 +282,7 @@ def _mapping(source: Any, opened: Any, target: TargetRaster, model: object, heig
         if model != "auto":
             raise GridrValueError(f"model must be 'auto' with a callable source, not {model!r}", argument="model")
         return _Called(source), "callable"
-    return model_of(opened, target, str(model), height)
+    return model_of(opened, target, str(model), height, stack)
 
 
 @dataclass(frozen=True)
@@ -363,17 +371,22 @@ def _write(file: OutputFormat, grid: Grid, checksums: Checksums | None) -> None:
         file.write(values, [1, 2], window=window.to_rasterio())
 
 
+def _warn_of_void(grid: Grid, file: OutputFormat, warn: Warnings) -> None:
+    """Say where a user would not expect that so much is void."""
+    check = grid.check
+    if check.voided > _VOIDED_AT_MOST * max(1, check.pixels):
+        warn(f"{file.name!r}: {check.voided / check.pixels:.1%} of the pixels have a mapping and no node")
+    if not np.isfinite(grid.nodes).any():
+        warn(f"{file.name!r}: no node has a mapping")
+
+
 def _report(
     grid: Grid, wanted: Wanted, file: OutputFormat, model: str, stages: Stages, warn: Warnings, *, verified: bool
 ) -> GridReport:
     check, shape = grid.check, file.shape
-    if check.voided > _VOIDED_AT_MOST * max(1, check.pixels):
-        warn(f"{file.name!r}: {check.voided / check.pixels:.1%} of the pixels have a mapping and no node")
     ranges = None
     if np.isfinite(grid.nodes).any():
         ranges = [(float(np.nanmin(band)), float(np.nanmax(band))) for band in grid.nodes]
-    else:
-        warn(f"{file.name!r}: no node has a mapping")
     return GridReport(
         grid=file.name,
         model=model,

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import rasterio
 
-from ..kernels.bilinear import mark_below
+from ..kernels.bilinear import densify_at, mark_below
 from ..kernels.checksum import LANES, fold
 from ..kernels.jit import parallel_loop
 from ..kernels.rpc import image_of_ground
@@ -42,6 +42,7 @@ def warm_up() -> None:
         fold(np.zeros(1, f"u{size}"), 0, np.zeros(LANES, np.uint64))
     ground = np.zeros(5), np.ones(5), np.ones((4, 20)), 1.0, np.zeros(1), np.zeros(1)
     image_of_ground(*ground, 0.0, np.empty((2, 1)))
+    densify_at(np.zeros((2, 1, 1)), (1, 1), *np.zeros((2, 1), np.int64), np.empty((2, 1)))
     mark_below(np.zeros((1, 1)), 1.0, False, np.zeros((1, 1), np.uint8))
 
 

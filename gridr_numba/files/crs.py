@@ -22,6 +22,7 @@ from ..errors import GridrValueError
 from ..types import Range
 
 Points = NDArray[np.float64]  # (n, 2): x, y
+Values = NDArray[np.float64]  # (n,)
 
 
 # PROJJSON, PROJ strings, WKT, and names such as EPSG:4326. All else GDAL would take for an address to ask or a file.
@@ -119,28 +120,41 @@ def all_finite(points: NDArray[np.float64]) -> NDArray[np.bool_]:
 
 def warped(source: Any, target: Any, points: Points) -> Points:
     """Bring points from one CRS to another; what is NaN, and what PROJ cannot bring, becomes NaN."""
-    warped = np.full(points.shape, np.nan)
-    there = all_finite(points)
-    if source.is_geographic:  # PROJ complains of each latitude that is none
-        there &= np.abs(points[:, 1]) < full_circle(source) / 4 * (1 + 1e-9)
-    _warp(source, target, points[there], into := np.empty((np.count_nonzero(there), 2)))
-    warped[there] = np.where(all_finite(into)[:, np.newaxis], into, np.nan)
+    warped = np.empty(points.shape)
+    xs, ys = np.ascontiguousarray(points.T)
+    warped[:, 0], warped[:, 1] = warped_xy(source, target, xs, ys)
     return warped
 
 
-def _warp(source: Any, target: Any, points: Points, out: Points) -> None:
+def warped_xy(source: Any, target: Any, xs: Values, ys: Values) -> tuple[Values, Values]:
+    """Bring points, given as two contiguous arrays of one axis; as `warped` otherwise."""
+    there = np.isfinite(xs) & np.isfinite(ys)
+    if source.is_geographic:  # PROJ complains of each latitude that is none
+        there &= np.abs(ys) < full_circle(source) / 4 * (1 + 1e-9)
+    into = np.full((2, len(xs)), np.nan)
+    if there.all():
+        _warp(source, target, xs, ys, into)
+    else:
+        _warp(source, target, xs[there], ys[there], brought := np.empty((2, np.count_nonzero(there))))
+        into[:, there] = brought
+    into[:, ~np.isfinite(into).all(axis=0)] = np.nan
+    return into[0], into[1]
+
+
+def _warp(source: Any, target: Any, xs: Values, ys: Values, out: Values) -> None:
     """Let PROJ bring points. rasterio raises for all of a call if PROJ complains of one: then halves are brought."""
     try:
-        out[:] = np.column_stack(warp(source, target, *points.T.tolist()))
+        # Of a view rasterio gets Python's numbers, of an array numpy's, one by one, which take longer.
+        out[0], out[1] = warp(source, target, xs.data, ys.data)
     except Exception as error:  # GDAL's errors, in a class of rasterio's own, which it does not show
         if type(error).__name__ == "CPLE_NotSupportedError":  # no way from one CRS to the other
             raise
-        if len(points) == 1:
+        if len(xs) == 1:
             out[:] = np.nan
             return
-        middle = len(points) // 2
-        _warp(source, target, points[:middle], out[:middle])
-        _warp(source, target, points[middle:], out[middle:])
+        middle = len(xs) // 2
+        _warp(source, target, xs[:middle], ys[:middle], out[:, :middle])
+        _warp(source, target, xs[middle:], ys[middle:], out[:, middle:])
 
 
 def full_circle(crs: Any) -> float:

@@ -416,6 +416,37 @@ def fill_invalid(mask: Bytes, fill: float, fill_masked: bool, out: Coordinates) 
 
 
 @kernel
+def densify_at(nodes: Floats, resolution: Pair, rows: Integers, cols: Integers, out: Floats) -> None:
+    """Write the dense raster's values at scattered pixels: the bits that `densify` writes there.
+
+    Parameters
+    ----------
+    nodes : float64 (bands, node rows, node columns)
+        Void ones are NaN in every band.
+    resolution : (int, int)
+    rows, cols : int64 (n,)
+        Pixels of the raster, counted from the first node.
+    out : float64 (bands, n)
+        Written.
+    """
+    rr, rc = resolution
+    for i in range(len(rows)):
+        k, a = rows[i] // rr, rows[i] % rr
+        m, b = cols[i] // rc, cols[i] % rc
+        for band in range(out.shape[0]):
+            above = along_row(nodes[band, k], m, b, rc)
+            below = along_row(nodes[band, k + 1], m, b, rc) if a > 0 else above
+            out[band, i] = above if a == 0 else blended(above, below, (rr - a) / rr, a / rr)
+
+
+@helper
+def along_row(nodes: Floats, m: int, b: int, rc: int) -> float:
+    """Interpolate a row of nodes, `b` columns of `rc` after node `m`."""
+    left: float = nodes[m]
+    return blended(left, nodes[m + 1], (rc - b) / rc, b / rc) if b > 0 else left
+
+
+@kernel
 def mark_below(values: Floats, threshold: float, marked: bool, causes: Bytes) -> None:
     """Mark as masked what is not a number of at least this magnitude.
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from .jit import kernel
+from .jit import helper, kernel
 
 Floats = NDArray[np.float64]
 
@@ -36,20 +36,22 @@ def image_of_ground(
         Written.
     """
     h = (height - offsets[2]) / scales[2]
-    for i in range(len(lons)):
+    for i in range(len(lons)):  # without a branch, so that it vectorises
         x = (lons[i] - offsets[0]) / scales[0]
         y = (lats[i] - offsets[1]) / scales[1]
-        if not (abs(x) <= reach and abs(y) <= reach and abs(h) <= reach):
-            out[0, i] = out[1, i] = np.nan
-            continue
-        xx, yy, hh, xy, xh, yh = x * x, y * y, h * h, x * y, x * h, y * h
-        cubic = (xy * h, xx * x, x * yy, x * hh, xx * y, yy * y, y * hh, xx * h, yy * h, hh * h)
-        powers = (1.0, x, y, h, xy, xh, yh, xx, yy, hh, *cubic)
-        line_top = line_bottom = sample_top = sample_bottom = 0.0
-        for k in range(20):
-            line_top += terms[0, k] * powers[k]
-            line_bottom += terms[1, k] * powers[k]
-            sample_top += terms[2, k] * powers[k]
-            sample_bottom += terms[3, k] * powers[k]
-        out[0, i] = line_top / line_bottom * scales[3] + offsets[3]
-        out[1, i] = sample_top / sample_bottom * scales[4] + offsets[4]
+        near = (abs(x) <= reach) & (abs(y) <= reach) & (abs(h) <= reach)
+        line = polynomial(terms[0], x, y, h) / polynomial(terms[1], x, y, h)
+        sample = polynomial(terms[2], x, y, h) / polynomial(terms[3], x, y, h)
+        out[0, i] = line * scales[3] + offsets[3] if near else np.nan
+        out[1, i] = sample * scales[4] + offsets[4] if near else np.nan
+
+
+@helper
+def polynomial(terms: Floats, x: float, y: float, h: float) -> float:
+    """Evaluate 1, x, y, h, xy, xh, yh, xx, yy, hh, xyh, xxx, xyy, xhh, xxy, yyy, yhh, xxh, yyh, hhh, nested."""
+    of_h = terms[0] + h * (terms[3] + h * (terms[9] + h * terms[19]))
+    of_y = terms[2] + h * (terms[6] + h * terms[16]) + y * (terms[8] + h * terms[18] + y * terms[15])
+    of_xy = terms[4] + h * terms[10] + x * terms[14] + y * terms[12]
+    of_x = terms[1] + h * (terms[5] + h * terms[13]) + x * (terms[7] + h * terms[17] + x * terms[11])
+    value: float = of_h + y * of_y + x * (of_x + y * of_xy)
+    return value

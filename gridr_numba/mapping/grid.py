@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import GridrValueError
+from ..kernels.bilinear import densify_at
 from ..types import AnyDtype, Pair, Progress
-from .points import dense_at
 from .search import MARGIN, Bools, Counted, Mapping, Measured, OutOfEvaluationsError, choose, measure, tight
 
 # Steps are refined so often where a checked pixel is off by more than the tolerance.
@@ -206,7 +206,8 @@ def _check(
     result = Checked(0, 0, 0, 0, 0, 0.0, cells)
     for rows, cols in _pixels(wanted, attempt):
         true = mapping.at(rows, cols)
-        value = dense_at(dense_nodes, found.step, rows, cols).astype(wanted.dtype).astype(np.float64)
+        densify_at(dense_nodes, found.step, rows, cols, value := np.empty(true.shape))
+        value = value.astype(wanted.dtype).astype(np.float64)
         has, given = np.isfinite(true).all(axis=0), np.isfinite(value).all(axis=0)
         with np.errstate(invalid="ignore"):
             error = np.hypot(*(value - true))

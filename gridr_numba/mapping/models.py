@@ -6,9 +6,11 @@ is not finite. Points are mapped one by one, so nothing depends on which are ask
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from inspect import signature
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -18,7 +20,7 @@ from rasterio.crs import CRS
 from rasterio.transform import GCPTransformer
 
 from ..errors import DatasetError, GridrValueError
-from ..files.crs import full_circle, same_crs, warped
+from ..files.crs import full_circle, same_crs, warped_xy
 from ..files.gdal import gdal_errors, reason_of
 from ..georef import from_corners, map_to_pixel, pixel_map_between, pixel_to_map
 from ..kernels.rpc import image_of_ground
@@ -55,6 +57,34 @@ class Composed:
 
 
 @dataclass(frozen=True)
+class Reprojection:
+    """The way from the target's pixels to points of a CRS, x being east or longitude; what has no place there is NaN.
+
+    Attributes
+    ----------
+    same : bool
+        Whether the target has this CRS: then PROJ is not asked.
+    """
+
+    target: TargetRaster
+    crs: Any
+    same: bool
+
+    @classmethod
+    def of(cls, target: TargetRaster, crs: Any) -> Reprojection:
+        """Compare the two, once."""
+        return cls(target, crs, same_crs(target.crs, crs))
+
+    def __call__(self, rows: Floats, cols: Floats) -> tuple[Floats, Floats]:
+        """Bring pixels."""
+        xs, ys = pixel_to_map(self.target.transform, rows, cols)
+        if self.same:
+            return xs, ys
+        new_xs, new_ys = warped_xy(self.target.crs, self.crs, xs.ravel(), ys.ravel())
+        return new_xs.reshape(xs.shape), new_ys.reshape(ys.shape)
+
+
+@dataclass(frozen=True)
 class Projected:
     """A raster in another CRS: its pixels by its transform, the map by PROJ.
 
@@ -66,24 +96,23 @@ class Projected:
         A whole turn in the unit of its longitudes.
     """
 
-    target: TargetRaster
-    crs: Any
+    ground: Reprojection
     transform: Any
     middle: float | None
     turn: float
 
     @classmethod
-    def of(cls, target: TargetRaster, crs: Any, transform: Any, shape: Pair) -> Projected:
+    def of(cls, ground: Reprojection, transform: Any, shape: Pair) -> Projected:
         """Look at the source's middle, where it has longitudes."""
         middle, turn = None, 0.0
-        if crs.is_geographic:
+        if ground.crs.is_geographic:
             xs, _ = pixel_to_map(transform, (shape[0] - 1) / 2, (shape[1] - 1) / 2)
-            middle, turn = float(xs), full_circle(crs)
-        return cls(target, crs, transform, middle, turn)
+            middle, turn = float(xs), full_circle(ground.crs)
+        return cls(ground, transform, middle, turn)
 
     def __call__(self, rows: Floats, cols: Floats) -> tuple[Floats, Floats]:
         """Map."""
-        xs, ys = reprojected(self.target.crs, self.crs, *pixel_to_map(self.target.transform, rows, cols))
+        xs, ys = self.ground(rows, cols)
         if self.middle is not None:
             xs = around(xs, self.middle, self.turn)
         return map_to_pixel(self.transform, xs, ys)
@@ -93,51 +122,61 @@ class Projected:
 class Rational:
     """An image with RPCs, on ground of one height above the ellipsoid, in metres."""
 
-    target: TargetRaster
-    rpcs: Any
+    ground: Reprojection
+    offsets: Floats
+    scales: Floats
+    terms: Floats
     height: float
 
-    def __call__(self, rows: Floats, cols: Floats) -> tuple[Floats, Floats]:
-        """Map."""
-        rpcs, shape = self.rpcs, np.shape(rows)
-        xs, ys = pixel_to_map(self.target.transform, rows, cols)
-        lons, lats = reprojected(self.target.crs, _LONGITUDE_LATITUDE, xs, ys)
+    @classmethod
+    def of(cls, target: TargetRaster, rpcs: Any, height: float) -> Rational:
+        """Take them as the kernel does."""
         offsets, scales = (
             np.array([getattr(rpcs, f"{name}_{kind}") for name in ("long", "lat", "height", "line", "samp")])
             for kind in ("off", "scale")
         )
         terms = np.array([rpcs.line_num_coeff, rpcs.line_den_coeff, rpcs.samp_num_coeff, rpcs.samp_den_coeff])
-        lons = around(lons, rpcs.long_off, 360.0)
+        return cls(Reprojection.of(target, _LONGITUDE_LATITUDE), offsets, scales, terms, height)
+
+    def __call__(self, rows: Floats, cols: Floats) -> tuple[Floats, Floats]:
+        """Map."""
+        lons, lats = self.ground(rows, cols)
+        lons = around(lons, self.offsets[0], 360.0)
         out = np.empty((2, lons.size))
-        image_of_ground(offsets, scales, terms, RPC_REACH, lons.ravel(), lats.ravel(), self.height, out)
-        return out[0].reshape(shape), out[1].reshape(shape)
+        image_of_ground(self.offsets, self.scales, self.terms, RPC_REACH, lons.ravel(), lats.ravel(), self.height, out)
+        return out[0].reshape(lons.shape), out[1].reshape(lons.shape)
 
 
 @dataclass(frozen=True)
 class Controlled:
-    """An image with ground control points: GDAL's polynomial through them, or its thin plate spline."""
+    """An image with ground control points: GDAL's polynomial through them, or its thin plate spline.
 
-    target: TargetRaster
-    points: Sequence[Any]
-    crs: Any
-    spline: bool
+    Attributes
+    ----------
+    transformer : rasterio.transform.GCPTransformer
+        One thread at a time asks it.
+    """
+
+    ground: Reprojection
+    transformer: GCPTransformer
+    lock: Lock = field(default_factory=Lock)
 
     def __call__(self, rows: Floats, cols: Floats) -> tuple[Floats, Floats]:
         """Map."""
-        xs, ys = reprojected(self.target.crs, self.crs, *pixel_to_map(self.target.transform, rows, cols))
-        try:
-            with GCPTransformer(self.points, **({"tps": True} if self.spline else {})) as transformer:
-                corners = transformer.rowcol(xs.ravel(), ys.ravel(), op=_as_is)
-        except gdal_errors() as error:
-            raise DatasetError(
-                f"source: GDAL finds no mapping through its ground control points: {reason_of(error)}",
-                argument="source",
-            ) from error
-        return tuple(from_corners(np.reshape(each, np.shape(rows))) for each in corners)  # type: ignore[return-value]
+        xs, ys = self.ground(rows, cols)
+        with self.lock, _mapped_by_points():  # `positive` is the operation that leaves fractions as they are
+            corners = self.transformer.rowcol(xs.ravel(), ys.ravel(), op=np.positive)
+        return tuple(from_corners(np.reshape(each, xs.shape)) for each in corners)  # type: ignore[return-value]
 
 
-def _as_is(values: Any) -> Any:
-    return values
+@contextmanager
+def _mapped_by_points() -> Iterator[None]:
+    try:
+        yield
+    except gdal_errors() as error:
+        raise DatasetError(
+            f"source: GDAL finds no mapping through its ground control points: {reason_of(error)}", argument="source"
+        ) from error
 
 
 def around(longitudes: Floats, middle: float, turn: float) -> Floats:
@@ -145,15 +184,6 @@ def around(longitudes: Floats, middle: float, turn: float) -> Floats:
     with np.errstate(invalid="ignore"):
         turns = np.floor((longitudes - middle) / turn + 0.5)
         return np.where(turns == 0, longitudes, longitudes - turns * turn)
-
-
-def reprojected(source: Any, destination: Any, xs: Floats, ys: Floats) -> tuple[Floats, Floats]:
-    """Bring map coordinates to another CRS, x being east or longitude; what has no place there is NaN."""
-    if same_crs(source, destination):
-        return xs, ys
-    shape = np.shape(xs)
-    new_xs, new_ys = warped(source, destination, np.column_stack([np.ravel(xs), np.ravel(ys)])).T
-    return new_xs.reshape(shape), new_ys.reshape(shape)
 
 
 # Points are in a line where their spread across it is at most such a part of that along it.
@@ -189,10 +219,11 @@ def check_solvable(source: Any, name: str) -> None:
                 )
 
 
-def model_of(source: Any, target: TargetRaster, model: str, height: object) -> tuple[Mapping, str]:
+def model_of(source: Any, target: TargetRaster, model: str, height: object, stack: ExitStack) -> tuple[Mapping, str]:
     """Return the mapping from a target to an open source, and the model's name.
 
-    'auto' takes a CRS with a transform that is not the identity, then RPCs, then ground control points.
+    'auto' takes a CRS with a transform that is not the identity, then RPCs, then ground control points. What the model
+    keeps open is closed with the stack.
 
     Raises
     ------
@@ -219,18 +250,21 @@ def model_of(source: Any, target: TargetRaster, model: str, height: object) -> t
             argument="height",
         )
     if name == "crs":
-        if same_crs(source.crs, target.crs):
+        ground = Reprojection.of(target, source.crs)
+        if ground.same:
             if tuple(source.transform)[:6] == tuple(target.transform)[:6]:
                 return Composed((1.0, 0.0, 0.0, 0.0, 1.0, 0.0)), name
             return Composed(pixel_map_between(target.transform, source.transform)), name
-        return Projected.of(target, source.crs, source.transform, source.shape), name
+        return Projected.of(ground, source.transform, source.shape), name
     if name == "rpc":
-        return Rational(target, source.rpcs, _height(height, source.rpcs)), name
+        return Rational.of(target, source.rpcs, _height(height, source.rpcs)), name
     if name == "tps" and "tps" not in signature(GCPTransformer).parameters:
         raise GridrValueError(
             f"model must be 'gcps' with rasterio {rasterio.__version__}, whose splines come with 1.4", argument="model"
         )
-    return Controlled(target, points, points_crs, name == "tps"), name
+    with _mapped_by_points():
+        transformer = stack.enter_context(GCPTransformer(points, **({"tps": True} if name == "tps" else {})))
+    return Controlled(Reprojection.of(target, points_crs), transformer), name
 
 
 def _height(height: object, rpcs: Any) -> float:
