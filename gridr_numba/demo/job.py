@@ -23,6 +23,7 @@ from rasterio.transform import Affine
 from rasterio.warp import transform
 
 from ..doors.chains import build_grid_mask_chain
+from ..doors.make_grid import make_grid
 from ..georef import dense_transform, map_to_pixel, pixel_to_map
 from ..plan import grid_full_resolution_shape
 from ..types import GridRasterizeAlg, ShapelyPredicate
@@ -189,9 +190,15 @@ def _cloud_rim(radius: float, rng: np.random.Generator) -> Floats:
 def write_inputs(job: DemoJob, directory: Path) -> None:
     """Write the coarse grid and mask as GeoTIFFs, and the polygons as GeoJSON."""
     profile = {"crs": job.target_crs, "transform": job.coarse_transform, "shape_row_col": job.node_shape_row_col}
-    with _create(directory / GRID_FILE, count=2, dtype="float64", **profile) as grid:
-        grid.write(np.stack(job.project_nodes()))
-        grid.descriptions = ("row", "col")
+    make_grid(
+        job.project,
+        directory / GRID_FILE,
+        crs=job.target_crs,
+        transform=job.target_transform,
+        shape=job.shape_row_col,
+        step=job.resolution_row_col,  # that of the mask, which needs a finer one than the tolerance
+        overwrite=True,
+    )
     with _create(directory / MASK_FILE, count=1, dtype="uint8", **profile) as mask:
         mask.write(_coarse_mask(job), 1)
     _write_geojson(directory / VALID_FILE, (job.footprint,))
