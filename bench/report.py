@@ -38,6 +38,7 @@ def render(result: dict[str, Any]) -> str:
         _kernel(result["kernel"]) if result["kernel"] else "",
         _polygons(result["polygons"], judged=not result["quick"]) if result.get("polygons") else "",
         _in_memory(result["in_memory"], judged=not result["quick"]) if result.get("in_memory") else "",
+        _grids(result["grids"], judged=not result["quick"]) if result.get("grids") else "",
         _startup(result["startup"]) if result["startup"] else "",
         "" if result["quick"] else _promises(result),  # small cases are not what is promised of
     ]
@@ -162,6 +163,24 @@ def _in_memory_row(entry: dict[str, Any], judged: bool) -> list[str]:
     at_most, ratio = entry["at_most"], entry["ratio"]
     row = [entry["call"], _seconds(entry["milliseconds"] / 1e3), entry["reference"], _number(ratio)]
     return [*row, *_promise(ratio, at_most)] if judged else row
+
+
+def _grids(entries: Sequence[dict[str, Any]], *, judged: bool) -> str:
+    header = ["Coarse grids, from file to verified file", "time", "largest error", "GDAL's warp of the tile"]
+    return _table([*header, "promised", "kept"] if judged else header, (_grids_row(e, judged) for e in entries))
+
+
+def _grids_row(entry: dict[str, Any], judged: bool) -> list[str]:
+    seconds, at_most, error = entry["seconds"], entry["at_most"], entry["largest_error"]
+    row = [
+        entry["case"],
+        _seconds(seconds),
+        _MISSING if error is None else f"{error:.2g} px",
+        _seconds(entry["gdals_warp"]),
+    ]
+    if not judged or at_most is None:
+        return [*row, _MISSING, _MISSING] if judged else row
+    return [*row, f"at most {_seconds(at_most)}", _kept(seconds <= at_most)]
 
 
 def _startup(startup: dict[str, Any]) -> str:

@@ -97,6 +97,7 @@ def measure(
         "kernel": [],
         "polygons": [],
         "in_memory": [],
+        "grids": [],
         "startup": None,
     }
     # The outputs of the reference, and those of one more contender.
@@ -110,6 +111,8 @@ def measure(
             result["polygons"] = _ask_module("bench.polygons", *(["--quick"] if quick else []))
             _say("the public doors in memory")
             result["in_memory"] = _ask_module("bench.in_memory", *(["--quick"] if quick else []))
+            _say("coarse grids")
+            result["grids"] = _ask_module("bench.make_grid", *(["--quick"] if quick else []))
             if not quick:  # compiling anew takes longer than all of the rest
                 _say("starts")
                 result["startup"] = startup.measure(folder, _STARTS)
