@@ -38,6 +38,7 @@ OTHERS = {
     "test_layers",
     "test_make_grid_files",
     "test_plan",
+    "test_plot",
     "test_polygon_files",
     "test_preview",
     "test_projected",

@@ -29,6 +29,7 @@ from ..kernels.jit import usable_threads
 from ..polygons.files import Polygons
 from ..types import DEFAULT_MEMORY_BUDGET, Cause, FilePath, GeometryCrs, Pair, Progress, WindowPairs
 from .dense_inputs import DenseArguments, DenseInputs, coordinate_type
+from .options_tag import options_given
 from .output_files import FileMaker, Kind, mask_values
 from .placement import file_limits
 from .production import Production
@@ -70,6 +71,14 @@ class DensifyReport(Report):
     applied : dict
         To the stored values of the grid, in this order and as far as it changed them: ``scale`` and ``offset`` (row,
         column), ``displacement``, ``source_offset`` (row, column).
+    resolution : tuple of int
+        Dense pixels a node, along rows and columns.
+    window : tuple
+        The part of the dense raster that was made, ``((row_start, row_stop), (col_start, col_stop))``.
+    inputs : dict
+        The paths that were given, by the argument's name; each a list.
+    options : dict
+        The other arguments that were not as by default.
     """
 
     grid: str | None
@@ -87,6 +96,10 @@ class DensifyReport(Report):
     verified: bool
     warnings: tuple[str, ...] = ()
     applied: dict[str, Any] = field(default_factory=dict)
+    resolution: tuple[int, int] = (1, 1)
+    window: tuple[tuple[int, int], tuple[int, int]] = ((0, 0), (0, 0))
+    inputs: dict[str, list[str]] = field(default_factory=dict)
+    options: dict[str, Any] = field(default_factory=dict)
 
     _brief: ClassVar = ("grid", "mask", "pixels")
 
@@ -293,9 +306,10 @@ def densify(
     with ExitStack() as stack:
         with stages("check"):
             warn = Warnings(logger)
-            dense = DenseInputs.opened(stack, DenseArguments.of(given), warn)
+            arguments, options = DenseArguments.of(given), options_given(densify, given)
+            dense = DenseInputs.opened(stack, arguments, warn)
             values, kind = mask_values(mask_out_values), Kind.of(driver, creation_options, overviews)
-            maker = FileMaker.of(kind, dense.place, dense.paths, overwrite, densify, given)
+            maker = FileMaker.of(kind, dense.place, dense.paths, overwrite, options)
             files = _Files.of(dense.inputs.grid, out, mask_out, dtype, values, maker)
             outputs, limits = Outputs(files.grid_out, files.mask_out), file_limits(threads, memory_budget)
             job = job_of("densify", dense.place.extent, dense.inputs, dense.rules(files.grid_out), outputs, limits)
@@ -307,7 +321,8 @@ def densify(
             used, budget = usable_threads(limits.threads), limits.bounds.memory_budget
             production = Production(files.all, dense.paths, overwrite, checksums, used, budget, strict)
         production.run(partial(run_windows, DenseStep(job, counts, services.survey), limits, services), stages, warn)
-    return _report(job, counts, warn, files, stages, verified=verify)
+    about = {"verified": verify, "inputs": arguments.files, "options": options}
+    return _report(job, counts, warn, files, stages, **about)
 
 
 @dataclass(frozen=True)
@@ -354,8 +369,9 @@ class _Files:
         return cls(mask_file, grid_file, mask_target, grid_target)
 
 
-def _report(job: Job, counts: Tally, warn: Warnings, files: _Files, stages: Stages, *, verified: bool) -> DensifyReport:
-    height, width = job.extent.window.shape
+def _report(job: Job, counts: Tally, warn: Warnings, files: _Files, stages: Stages, **about: Any) -> DensifyReport:
+    window = job.extent.window
+    height, width = window.shape
     ranges = counts.ranges
     spacing = None
     if ranges is not None and job.outputs.grid is not None:
@@ -374,7 +390,9 @@ def _report(job: Job, counts: Tally, warn: Warnings, files: _Files, stages: Stag
         mpx_per_second=height * width / 1e6 / sum(stages.seconds.values()),
         threads=usable_threads(job.limits.threads),
         versions=versions(),
-        verified=verified,
         warnings=tuple(warn.messages),
         applied={} if job.inputs.grid is None else job.inputs.grid.applied,
+        resolution=job.extent.resolution,
+        window=((window.row_start, window.row_stop), (window.col_start, window.col_stop)),
+        **about,
     )

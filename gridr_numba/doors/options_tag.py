@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from inspect import signature
 from numbers import Real
@@ -36,14 +35,14 @@ _PATHS = frozenset(["like", "source", "valid", "invalid"])
 _DESCRIBED_ITEMS = 8
 
 
-def options_given(door: Callable[..., Any], given: Mapping[str, Any]) -> str:
-    """Return the options of a call of a door that differ from their defaults, in JSON."""
+def options_given(door: Callable[..., Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options of a call of a door that differ from their defaults, in JSON's types."""
     options = {}
     for name, parameter in signature(door).parameters.items():
         value = _described(_file_names(given[name]) if name in _PATHS else given[name])
         if name not in _NOT_OPTIONS and value is not None and value != _described(parameter.default):
             options[name] = value
-    return json.dumps(options)
+    return options
 
 
 def _file_names(value: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,6 @@ from ..files.cog import Cog, cog_options
 from ..files.geotiff import GeoTiff, gtiff_options
 from ..files.outputs import OutputFormat, RasterLayout, check_suffix, destination
 from ..types import AnyDtype, Cause, Pair, Validity
-from .options_tag import options_given
 from .placement import Placement
 
 #: `mask_out_values` for a mask that holds a bit for every cause that applies.
@@ -107,15 +107,14 @@ class FileMaker:
         place: Placement,
         inputs: Sequence[Path],
         overwrite: bool,
-        door: Callable[..., Any],
-        given: Mapping[str, Any],
+        options: Mapping[str, Any],
     ) -> FileMaker:
         """Tag what a door makes with how it was called."""
         tags = {
             "GRIDR_NUMBA_VERSION": __version__,
             "GRIDR_NUMBA_RESOLUTION": f"{place.extent.resolution[0]} {place.extent.resolution[1]}",
             "GRIDR_NUMBA_INPUTS": " ".join(path.name for path in inputs),
-            "GRIDR_NUMBA_OPTIONS": options_given(door, given),
+            "GRIDR_NUMBA_OPTIONS": json.dumps(options),
         }
         return cls(kind, place, tags, inputs, overwrite)
 

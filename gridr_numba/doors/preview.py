@@ -7,38 +7,27 @@ with the mapping as a whole, the survey of nodes says (`engine.survey`), with a 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import Literal, NamedTuple
+from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 
 from .. import checks
-from ..engine.job import GridIn, refuse_scaling
+from ..engine.job import refuse_scaling
 from ..engine.survey import Doubt, Trouble
-from ..errors import GridrValueError
-from ..files.bands import SourceBand
-from ..files.inputs import OpenRaster, open_raster
 from ..files.outputs import check_suffix, destination
-from ..georef import dense_transform
-from ..kernels.bilinear import void_nodes
-from ..plan import grid_full_resolution_shape
 from ..polygons.files import Polygons, pixel_polygons, polygon_files
 from ..polygons.mask import Lattice, write_inside
-from ..polygons.projection import PixelFrame
 from ..polygons.sets import PolygonSet
-from ..types import INVALID_COLOUR, VALID_COLOUR, AnyArray, Cause, Colour, FilePath, GeometryCrs, Pair, RasterizeOptions
+from ..types import VALID_COLOUR, Colour, FilePath, GeometryCrs, Pair, RasterizeOptions
 from ..window import Window
 from .legend import Bar, Key, framed
-from .paint import LINE, LOST, Bools, Floats, blend, coloured, edges, every, lines, round_step, straight_part, write_png
-from .placement import NAMES, Sources, resolution_for
+from .paint import LINE, LOST, Floats, blend, coloured, edges, lines, round_step, straight_part, write_png
+from .placement import resolution_for
+from .view import DEFAULT_SIZE, View, ViewBands, coordinates_of, invalid_parts, size_of
 
-#: The longer side of what is drawn, in pixels, where the caller does not say.
-DEFAULT_SIZE = 1000
-# And what may be said: a picture is in memory as a whole.
-_SMALLEST, _LARGEST = 16, 10_000
 # A picture has at most so many steps of colour, and so many lines a direction, or neither can be told apart.
 _STEPS_AT_MOST, _LINES_AT_MOST = 30, 16
 # Of displacement, in source pixels.
@@ -115,12 +104,12 @@ def preview(
     DatasetError
         For a file that cannot be read or written.
     """
-    longest = checks.integer(size, "size", minimum=_SMALLEST, maximum=_LARGEST)
+    longest = size_of(size)
     known = resolution_for(displacement, resolution)
     rr_rc = known or (1, 1)
     with ExitStack() as stack:
-        bands = _Bands(grid_order, row_band, col_band, displacement, mask_band, mask_valid_value)
-        view = _View.opened(stack, source, mask, bands, allow_vrt=allow_vrt)
+        bands = ViewBands(grid_order, row_band, col_band, displacement, mask_band, mask_valid_value)
+        view = View.opened(stack, source, mask, bands, allow_vrt=allow_vrt)
         inputs = [*view.paths, *polygon_files(valid, invalid)]
         path = destination(out, "out", inputs, overwrite=overwrite)
         check_suffix(path, "out", "PNG")
@@ -138,90 +127,6 @@ def preview(
         path, framed(drawing.picture, view.title, drawing.bar, drawing.keys, drawing.edge), "out", overwrite=overwrite
     )
     return drawing.legend
-
-
-class _Bands(NamedTuple):
-    """Where coordinates and the mask are in their files, and what coordinates are; as given."""
-
-    grid_order: object
-    row_band: object
-    col_band: object
-    displacement: object
-    mask_band: object
-    mask_valid_value: object
-
-
-@dataclass(frozen=True)
-class _View:
-    """What is drawn: a grid, a mask, or both, of one shape."""
-
-    sources: Sources
-    grid: GridIn | None
-    mask: SourceBand | None
-    files: tuple[OpenRaster, ...]
-
-    @classmethod
-    def opened(cls, stack: ExitStack, source: object, mask: object, bands: _Bands, *, allow_vrt: bool) -> _View:
-        """Open the files, to be closed by the stack, and check their bands."""
-
-        def opened(value: object, name: str) -> OpenRaster:
-            return stack.enter_context(open_raster(value, name, allow_vrt=allow_vrt))
-
-        def mask_in(dataset: OpenRaster, of: str) -> SourceBand:
-            return SourceBand(dataset, checks.band(bands.mask_band, dataset, "mask_band", of, kinds="biuf")[0], of)
-
-        pair = [source]
-        if isinstance(source, Sequence) and not isinstance(source, str | bytes):
-            pair = list(source)
-            if len(pair) != 2:
-                raise GridrValueError(
-                    f"file must be a path or a pair (row file, column file), not {len(pair)} of them", argument="file"
-                )
-        names = ["file"] if len(pair) == 1 else ["file[0]", "file[1]"]
-        files = [opened(value, name) for value, name in zip(pair, names, strict=True)]
-        sources = Sources(files[0], files[1] if len(files) == 2 else None, None, None, None)
-        if len(names) == 1 and len(files[0].dtypes) == 1:
-            of_a_grid = {"displacement": bands.displacement, "grid_order": bands.grid_order != "row_col"}
-            if mask is not None:
-                of_a_grid = {"mask": True, **of_a_grid}
-            for name in (name for name, given in of_a_grid.items() if given):
-                raise GridrValueError(
-                    f"{name} must be given with a grid, and {files[0].name!r} has one band: it is a mask itself",
-                    argument=name,
-                )
-            return cls(sources, None, mask_in(files[0], "file"), tuple(files))
-        as_given = bands.grid_order, bands.row_band, bands.col_band, None, bands.displacement, (0.0, 0.0)
-        grid = sources.grid_in(*as_given, replace(NAMES, grid=names[0], grid_col=names[-1]))
-        if mask is None:
-            checks.left_out(bands.mask_band, 1, "mask_band", "mask")
-            checks.left_out(bands.mask_valid_value, 1, "mask_valid_value", "mask")
-            return cls(sources, grid, None, tuple(files))
-        mask_file = opened(mask, "mask")
-        checks.dataset_shape(mask_file, "mask", files[0].shape, "as the grid has")
-        return cls(sources, grid, mask_in(mask_file, "mask"), (*files, mask_file))
-
-    @property
-    def shape(self) -> Pair:
-        """Rows and columns."""
-        return self.files[0].shape
-
-    @property
-    def paths(self) -> list[Path]:
-        """The files that must not be overwritten."""
-        return [Path(name) for file in self.files for name in file.files]
-
-    @property
-    def title(self) -> str:
-        """Which files, what they hold, and how much of it."""
-        what = "Mask" if self.grid is None else "Grid" if self.mask is None else "Grid and mask"
-        names = ", ".join(Path(file.name).name for file in self.files)
-        return f"{what} {names}: {self.shape[0]} x {self.shape[1]} pixels"
-
-    def frame(self, resolution: Pair, origin: tuple[float, float]) -> PixelFrame:
-        """Return where dense pixels lie, of which there are so many a pixel."""
-        transform = self.files[0].transform
-        dense = None if transform.is_identity else dense_transform(transform, resolution)
-        return PixelFrame(self.files[0].crs, dense, origin, grid_full_resolution_shape(self.shape, resolution))
 
 
 @dataclass
@@ -243,20 +148,20 @@ class _Drawing:
         self.picture = self.picture.repeat(zoom, axis=0).repeat(zoom, axis=1)
 
 
-def _drawn(view: _View, step: int, resolution: Pair | None, valid_value: int, *, with_lines: bool) -> _Drawing:
+def _drawn(view: View, step: int, resolution: Pair | None, valid_value: int, *, with_lines: bool) -> _Drawing:
     """Draw every so manieth pixel."""
     if view.grid is None:
         drawing = _Drawing(np.empty((*(-(-size // step) for size in view.shape), 3)))
         drawing.picture[:] = VALID_COLOUR
     else:
         drawn = None if resolution is None else (resolution[0] * step, resolution[1] * step)
-        nodes = _coordinates(view.grid, step, drawn)
+        nodes = coordinates_of(view.grid, step, drawn)
         survey = view.sources.survey(drawn)
         survey.add(nodes, (0, 0), (0, 0))
         drawing = _draw_grid(nodes[0], nodes[1], step, next(survey.doubts(), None), with_lines=with_lines)
     if view.mask is not None:
         refuse_scaling(view.mask)
-        parts, share = _invalid_parts(view.mask, step, valid_value)
+        parts, share = invalid_parts(view.mask, step, valid_value)
         of_all = f"{share:.4g} % of the picture"
         alone = view.grid is None
         drawing.keys.append(Key(VALID_COLOUR, "Teal", f"valid, {of_all}") if alone else Key(None, "Valid", of_all))
@@ -264,19 +169,6 @@ def _drawn(view: _View, step: int, resolution: Pair | None, valid_value: int, *,
             blend(drawing.picture, where, colour, 1.0 if alone else _MASK_WEIGHT)
             drawing.keys.append(Key(colour, name, f"{label}, {100 * where.mean():.3g} %"))
     return drawing
-
-
-def _coordinates(grid: GridIn, step: int, resolution: Pair | None) -> Floats:
-    """Read coordinates, (2, rows, columns), NaN where there are none; `resolution` is that of what is read."""
-    rows, cols = grid.bands
-    if rows.dataset is cols.dataset:  # whose blocks may hold both
-        read = list(every(rows.dataset, [rows.number, cols.number], step, rows.argument))
-    else:
-        read = [every(band.dataset, [band.number], step, band.argument)[0] for band in grid.bands]
-    coordinates: Floats = np.stack(read).astype(np.float64)
-    void_nodes(coordinates, grid.nodata, (0, 0), np.empty(1, np.int64))
-    grid.write_coordinates(coordinates, Window.whole(coordinates.shape[1:]), resolution or (1, 1))
-    return coordinates
 
 
 # -- a grid -------------------------------------------------------------------------------------------------------
@@ -326,31 +218,6 @@ def _looked_at(rows: Floats, cols: Floats, straight: Floats, shape: Pair, step: 
         f"rows {rows.min():.7g} to {rows.max():.7g}, columns {cols.min():.7g} to {cols.max():.7g}; a pixel down is"
         f" {row_down:+.3g} rows and {col_down:+.3g} columns, a pixel to the right {row_right:+.3g} and {col_right:+.3g}"
     )
-
-
-# -- a mask -------------------------------------------------------------------------------------------------------
-
-#: Some pixels, their colour, its name, and what they are.
-Part = tuple[Bools, Colour, str, str]
-
-
-def _invalid_parts(mask: SourceBand, step: int, valid_value: int) -> tuple[list[Part], float]:
-    """Read a mask; return its invalid pixels by what they are, and the valid ones in percent."""
-    values = every(mask.dataset, [mask.number], step, mask.argument)[0]
-    by_cause = mask.dataset.descriptions[mask.number - 1] == "causes" and values.dtype.kind in "iu"
-    valid = values == (0 if by_cause else valid_value)
-    parts = _first_causes(values) if by_cause else [(~valid, INVALID_COLOUR, "Dark", "invalid")]
-    return [part for part in parts if part[0].any()], 100 * float(valid.mean())
-
-
-def _first_causes(values: AnyArray) -> Iterator[Part]:
-    """Yield the pixels of each cause that is the first of theirs."""
-    left = values != 0
-    for cause in Cause:
-        where = left & (values & cause != 0)
-        left &= ~where
-        yield where, cause.colour, cause.colour_name.capitalize(), cause.label
-    yield left, INVALID_COLOUR, "Dark", "of no known cause"
 
 
 # -- polygons -----------------------------------------------------------------------------------------------------

@@ -97,6 +97,14 @@ class PolygonSet:
         areas = parts[(shapely.get_type_id(parts) == shapely.GeometryType.POLYGON) & ~shapely.is_empty(parts)]
         return PolygonSet.of([*touching.polygons[within], *areas, *far.polygons])
 
+    def outline(self, tolerance: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return x and y of all rings, within a tolerance, one after the other with a NaN between."""
+        rings = shapely.get_rings(shapely.simplify(self.polygons, tolerance))
+        points, ring = shapely.get_coordinates(rings, return_index=True)
+        ends = np.flatnonzero(np.diff(ring)) + 1
+        x, y = np.insert(points, ends, np.nan, axis=0).T
+        return x, y
+
     def mark_inside(
         self, xs: NDArray[np.float64], ys: NDArray[np.float64], predicate: ShapelyPredicate, out: NDArray[np.bool_]
     ) -> None:

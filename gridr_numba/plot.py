@@ -1,0 +1,622 @@
+"""Figures: grids, masks by cause, polygons, images before and after, and all of a call's files at a glance.
+
+Needs the extra ``plot``, which is matplotlib. Figures are made without a display and without pyplot: nothing that is
+global changes. Notebooks show what is returned; `save` writes it as PNG, SVG or PDF, by the suffix. Rasters of any size
+are read block by block, every so manieth row and column of them.
+
+Colours are told apart with any colour vision: coordinates have one map from dark to light (viridis), and causes differ
+in lightness, too.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.patheffects import withStroke
+
+from . import checks
+from .doors.densify import DensifyReport
+from .doors.inspection import inspect_grid
+from .doors.paint import Bools, Floats, every, round_step, straight_part
+from .doors.placement import resolution_for
+from .doors.view import DEFAULT_SIZE, View, ViewBands, coordinates_of, invalid_parts, size_of
+from .errors import GridrTypeError, GridrValueError
+from .files.inputs import OpenRaster, open_raster
+from .files.outputs import destination
+from .files.whole_file import whole_file
+from .georef import shifted_transform
+from .polygons.files import Polygons, pixel_polygons
+from .polygons.projection import PixelFrame
+from .polygons.sets import PolygonSet
+from .types import VALID_COLOUR, Colour, FilePath, GeometryCrs, Pair
+
+_MAP = "viridis"
+_VALID_LINE, _INVALID_LINE = "white", "#e128c8"
+_ALARM = "#d1495b"
+_INCHES = 6.4
+# Words below a picture, in letters a line.
+_LETTERS = 92
+# A picture has at most so many lines a direction.
+_LINES_AT_MOST = 12
+# Coordinates are rounded to this much; what is left of a straight mapping is less.
+_SOURCE_PIXELS_AT_LEAST = 1e-4
+# Of an image's values, in percent: what is darker is black, what is lighter white.
+_DARKEST, _LIGHTEST = 2.0, 98.0
+
+
+def plot_grid(
+    grid: FilePath | Sequence[FilePath],
+    *,
+    mask: FilePath | None = None,
+    valid: Polygons | None = None,
+    invalid: Polygons | None = None,
+    grid_order: Literal["row_col", "xy"] = "row_col",
+    row_band: int | None = None,
+    col_band: int | None = None,
+    displacement: bool = False,
+    mask_band: int = 1,
+    mask_valid_value: int = 1,
+    resolution: int | tuple[int, int] | None = None,
+    geometry_origin: tuple[float, float] = (0.0, 0.0),
+    geometry_crs: GeometryCrs = None,
+    geometry_layer: str | tuple[str | None, str | None] | None = None,
+    source: FilePath | None = None,
+    findings: bool = True,
+    largest: float | None = None,
+    size: int = DEFAULT_SIZE,
+    allow_vrt: bool = False,
+) -> Figure:
+    """Draw a grid, coarse or dense: how far its mapping is from a straight-line one, and what looks wrong with it.
+
+    Colours are the distance from the best affine function, in source pixels; lines follow source rows (solid) and
+    source columns (dashed). Cells that are folded, which have the orientation that most have not, are outlined; nodes
+    without coordinates are left white. Arrows in the middle point to where source rows and columns grow.
+
+    Parameters
+    ----------
+    grid : path or pair of paths
+        GeoTIFF or ENVI files; a pair is (row file, column file).
+    mask : path, optional
+        Drawn over the grid, whose rows and columns it must have; by cause where it holds causes.
+    valid, invalid, geometry_origin, geometry_crs, geometry_layer
+        Polygons, of which the edges are drawn, as in `densify`.
+    grid_order, row_band, col_band, displacement, mask_band, mask_valid_value
+        As in `densify`.
+    resolution : int or tuple of int, optional
+        Dense pixels a node, (rows, columns), for the axes and for polygons in dense pixels. None is 1, as of a dense
+        grid, and not enough with `displacement`.
+    source : path, optional
+        The image that coordinates look up, for the findings. Its pixels are not read.
+    findings : bool
+        Whether to read all of the grid, and write below the picture what `inspect_grid` doubts.
+    largest : float, optional
+        Source pixels at the light end of the colours, so that pictures of several grids can be compared. None is the
+        grid's own largest.
+    size : int
+        How many pixels to draw along the longer side, at most.
+    allow_vrt : bool
+        As in `densify`.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    GridrValueError, GridrTypeError
+        For a wrong argument.
+    DatasetError
+        For a file that cannot be read.
+    """
+    longest, known = size_of(size), resolution_for(displacement, resolution)
+    rr_rc = known or (1, 1)
+    top = None if largest is None else checks.number(largest, "largest")
+    if top is not None and not 0 < top < np.inf:
+        raise GridrValueError(f"largest must be positive and finite, not {largest!r}", argument="largest")
+    figure, axes = _figure(1)
+    with ExitStack() as stack:
+        bands = ViewBands(grid_order, row_band, col_band, displacement, mask_band, mask_valid_value)
+        view = View.opened(stack, grid, mask, bands, allow_vrt=allow_vrt)
+        if view.grid is None:
+            raise GridrValueError(f"grid must have two bands, and {view.files[0].name!r} has one", argument="grid")
+        frame = view.frame(rr_rc, checks.real_pair(geometry_origin, "geometry_origin"))
+        sets = pixel_polygons(valid, invalid, frame, crs=geometry_crs, layer=geometry_layer)
+        step = _step(view.shape, longest)
+        _draw_grid(axes[0], view, step, rr_rc, top)
+        keys = [] if view.mask is None else _draw_mask(axes[0], view, step, rr_rc, mask_valid_value, over=True)
+    keys += _draw_polygons(axes[0], sets, frame.origin_row_col)
+    _title(axes[0], view.title)
+    _legend(figure, keys)
+    if findings:
+        how: dict[str, Any] = {"grid_order": grid_order, "row_band": row_band, "col_band": col_band}
+        how |= {"displacement": displacement, "allow_vrt": allow_vrt}
+        _words(figure, inspect_grid(grid, resolution=known, source=source, **how).warnings)
+    return figure
+
+
+def plot_mask(
+    mask: FilePath,
+    *,
+    mask_band: int = 1,
+    mask_valid_value: int = 1,
+    valid: Polygons | None = None,
+    invalid: Polygons | None = None,
+    resolution: int | tuple[int, int] = 1,
+    geometry_origin: tuple[float, float] = (0.0, 0.0),
+    geometry_crs: GeometryCrs = None,
+    geometry_layer: str | tuple[str | None, str | None] | None = None,
+    size: int = DEFAULT_SIZE,
+    allow_vrt: bool = False,
+) -> Figure:
+    """Draw a mask, by cause where it holds causes, with a legend that says how much of the picture each takes.
+
+    Parameters
+    ----------
+    mask : path
+        A GeoTIFF or ENVI file of one band.
+    mask_band, mask_valid_value
+        As in `densify`. Of a mask that holds causes, 0 is valid whatever `mask_valid_value` says.
+    valid, invalid, resolution, geometry_origin, geometry_crs, geometry_layer, size, allow_vrt
+        As in `plot_grid`.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    GridrValueError, GridrTypeError
+        For a wrong argument.
+    DatasetError
+        For a file that cannot be read.
+    """
+    rr_rc, longest = checks.one_or_two_resolutions(resolution, "resolution"), size_of(size)
+    figure, axes = _figure(1)
+    with ExitStack() as stack:
+        view = View.opened(stack, mask, None, ViewBands(mask_band=mask_band), allow_vrt=allow_vrt)
+        if view.mask is None:
+            raise GridrValueError(f"mask must have one band, and {view.files[0].name!r} has more", argument="mask")
+        frame = view.frame(rr_rc, checks.real_pair(geometry_origin, "geometry_origin"))
+        sets = pixel_polygons(valid, invalid, frame, crs=geometry_crs, layer=geometry_layer)
+        keys = _draw_mask(axes[0], view, _step(view.shape, longest), rr_rc, mask_valid_value, over=False)
+    keys += _draw_polygons(axes[0], sets, frame.origin_row_col)
+    _title(axes[0], view.title)
+    _legend(figure, keys)
+    return figure
+
+
+def plot_images(
+    before: FilePath,
+    after: FilePath,
+    *,
+    bands: int | Sequence[int] | None = None,
+    mask: FilePath | None = None,
+    mask_valid_value: int = 1,
+    size: int = DEFAULT_SIZE,
+    allow_vrt: bool = False,
+) -> Figure:
+    """Draw an image and what became of it side by side, in the same grey or colours.
+
+    Each band's values from the 2nd to the 98th percentile of `before` are from black to white, in both pictures. Pixels
+    that are nodata by their tag or not finite, and those that `mask` makes invalid, are left out: paper shows.
+
+    Parameters
+    ----------
+    before, after : path
+        GeoTIFF or ENVI files.
+    bands : int or sequence of int, optional
+        One band for grey, three for red, green and blue. None takes the first three where there are three, else the
+        first.
+    mask : path, optional
+        Of `after`, as `resample` or `densify` writes it with `mask_out`.
+    mask_valid_value : int
+        Of a mask that does not hold causes.
+    size, allow_vrt
+        As in `plot_grid`.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    GridrValueError, GridrTypeError
+        For a wrong argument.
+    DatasetError
+        For a file that cannot be read.
+    """
+    longest = size_of(size)
+    figure, axes = _figure(2)
+    with ExitStack() as stack:
+        images = [
+            stack.enter_context(open_raster(path, name, allow_vrt=allow_vrt))
+            for path, name in ((before, "before"), (after, "after"))
+        ]
+        chosen = _bands(bands, images[0], images[1])
+        steps = [_step(image.shape, longest) for image in images]
+        values = [_values(image, chosen, step) for image, step in zip(images, steps, strict=True)]
+        keys: list[Artist] = []
+        limits = [_stretch(band) for band in values[0]]
+        for ax, image, step, pixels, word in zip(axes, images, steps, values, ("before", "after"), strict=True):
+            ax.imshow(_shown(pixels, limits), extent=_extent(pixels.shape[1:], step, (1, 1)), interpolation="nearest")
+            _title(ax, f"{word}: {Path(image.name).name}, {image.shape[0]} x {image.shape[1]}")
+        if mask is not None:
+            view = View.opened(stack, mask, None, ViewBands(), allow_vrt=allow_vrt)
+            checks.dataset_shape(view.files[0], "mask", images[1].shape, "as after has")
+            keys = _draw_mask(axes[1], view, steps[1], (1, 1), mask_valid_value, over=True)
+    _legend(figure, keys)
+    return figure
+
+
+def overview(report: DensifyReport, *, size: int = DEFAULT_SIZE) -> Figure:
+    """Draw what went into a call of `densify` and what came out, side by side, from its report.
+
+    Left the coarse grid in blocks, one a node, with the coarse mask and the edges of polygons; right the dense grid
+    with its mask. Both have the axes of the dense raster. The files must be where they were; polygons that were not
+    given as files are not drawn.
+
+    Parameters
+    ----------
+    report : DensifyReport
+    size : int
+        How many pixels to draw along the longer side of each, at most.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    GridrTypeError
+        For what is no report.
+    DatasetError
+        For a file that cannot be read.
+    """
+    if not isinstance(report, DensifyReport):
+        raise GridrTypeError(f"report must be a DensifyReport, not {type(report).__name__}", argument="report")
+    longest, given, options = size_of(size), report.inputs, report.options
+    (row_start, row_stop), (col_start, col_stop) = report.window
+    values = options.get("mask_out_values")
+    came_in = _Side(
+        given.get("grid"),
+        given.get("mask"),
+        _bands_of(options),
+        options.get("mask_valid_value", 1),
+        report.resolution,
+        (0, 0),
+    )
+    came_out = _Side(
+        [report.grid] if report.grid else None,
+        [report.mask] if report.mask else None,
+        ViewBands(),
+        values[0] if isinstance(values, list) else 1,
+        (1, 1),
+        (row_start, col_start),
+    )
+    figure, axes = _figure(2)
+    keys: dict[str, Artist] = {}
+    for ax, side, word in zip(axes, (came_in, came_out), ("In", "Out"), strict=True):
+        with ExitStack() as stack:
+            title, drawn = side.draw(stack, ax, longest)
+        _title(ax, f"{word}: {title}")
+        ax.set(xlim=(col_start - 0.5, col_stop - 0.5), ylim=(row_stop - 0.5, row_start - 0.5))
+        keys.update({str(key.get_label()): key for key in drawn})
+    sets, origin = _polygons_of(report)
+    edges = _draw_polygons(axes[0], sets, origin)
+    _legend(figure, [*keys.values(), *edges])
+    _words(figure, report.warnings)
+    return figure
+
+
+def save(figure: Figure, out: FilePath, *, overwrite: bool = False, dpi: int = 150) -> None:
+    """Write a figure as PNG, SVG or PDF, by the suffix of `out`; the file appears whole or not at all.
+
+    Parameters
+    ----------
+    figure : matplotlib.figure.Figure
+    out : path
+    overwrite : bool
+        Allow a file that is there to be replaced.
+    dpi : int
+        Pixels an inch, of a PNG and of the pictures within the others.
+
+    Raises
+    ------
+    GridrValueError
+        For another suffix, or where `out` is there and may not be replaced.
+    DatasetError
+        If the file cannot be written.
+    """
+    path = destination(out, "out", [], overwrite=overwrite)
+    kind = path.suffix.lower().lstrip(".")
+    if kind not in ("png", "svg", "pdf"):
+        raise GridrValueError(f"out must end with .png, .svg or .pdf, not {path.name!r}", argument="out")
+    # Without the time of its making, the same figure is the same file.
+    no_date = {"png": None, "svg": {"Date": None}, "pdf": {"CreationDate": None}}[kind]
+    with whole_file(path, "out", overwrite=overwrite) as file:
+        figure.savefig(file, format=kind, dpi=checks.integer(dpi, "dpi", minimum=10), metadata=no_date)
+
+
+# -- what went in and what came out -------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Side:
+    """A grid, a mask or both, and where their pixels lie in the dense raster."""
+
+    grid: Sequence[str] | None
+    mask: Sequence[str] | None
+    bands: ViewBands
+    valid_value: int
+    resolution: Pair
+    first: Pair
+
+    def draw(self, stack: ExitStack, ax: Axes, longest: int) -> tuple[str, list[Artist]]:
+        """Draw it; return what it is, and its legend."""
+        if self.grid is None and self.mask is None:
+            return "polygons alone", []
+        mask = None if self.mask is None else self.mask[0]
+        grid = None if self.grid is None else self.grid[0] if len(self.grid) == 1 else self.grid
+        source, over_it = (mask, None) if grid is None else (grid, mask)
+        view = View.opened(stack, source, over_it, self.bands, allow_vrt=True)
+        step = _step(view.shape, longest)
+        if view.grid is not None:
+            _draw_grid(ax, view, step, self.resolution, None, self.first)
+        if view.mask is None:
+            return view.title, []
+        over = view.grid is not None
+        return view.title, _draw_mask(ax, view, step, self.resolution, self.valid_value, over=over, first=self.first)
+
+
+def _bands_of(options: Mapping[str, Any]) -> ViewBands:
+    """Return what a call of `densify` said of its files' bands."""
+    return ViewBands(**{name: options[name] for name in ViewBands._fields if name in options})
+
+
+def _polygons_of(report: DensifyReport) -> tuple[Sequence[PolygonSet | None], tuple[float, float]]:
+    """Read the polygons that were given as files."""
+    options, made = report.options, report.grid or report.mask
+    row, col = options.get("geometry_origin", (0.0, 0.0))
+    assert made is not None
+    with open_raster(made, "report", allow_vrt=False) as dense:
+        (row_start, row_stop), (col_start, col_stop) = report.window
+        whole = None if dense.transform.is_identity else shifted_transform(dense.transform, -row_start, -col_start)
+        frame = PixelFrame(dense.crs, whole, (row, col), (row_stop, col_stop))
+    valid, invalid = report.inputs.get("valid"), report.inputs.get("invalid")
+    how: dict[str, Any] = {"crs": options.get("geometry_crs"), "layer": options.get("geometry_layer")}
+    return pixel_polygons(valid, invalid, frame, **how, repair=bool(options.get("repair_geometry"))), (row, col)
+
+
+# -- a figure -----------------------------------------------------------------------------------------------------
+
+
+def _figure(pictures: int) -> tuple[Figure, list[Axes]]:
+    figure = Figure(figsize=(_INCHES * pictures, _INCHES), layout=ConstrainedLayoutEngine(h_pad=0.1, w_pad=0.1))
+    axes = list(figure.subplots(1, pictures, squeeze=False)[0])
+    for ax in axes:
+        ax.set_xlabel("column")
+        ax.set_ylabel("row")
+        ax.tick_params(labelsize="small")
+        ax.locator_params(nbins=6)
+    return figure, axes
+
+
+def _step(shape: Pair, longest: int) -> int:
+    return -(-max(shape) // longest)
+
+
+def _extent(shape: Pair, step: int, resolution: Pair, first: Pair = (0, 0)) -> tuple[float, float, float, float]:
+    """Return left, right, bottom and top of a picture whose pixels are centred on every so manieth node."""
+    (rr, rc), (rows, cols) = resolution, shape
+    down, across = step * rr, step * rc
+    left, top = first[1] - across / 2, first[0] - down / 2
+    return left, left + cols * across, top + rows * down, top
+
+
+def _title(ax: Axes, text: str) -> None:
+    ax.set_title("\n".join(textwrap.wrap(text, 60)), fontsize="medium")
+
+
+def _legend(figure: Figure, keys: Sequence[Artist]) -> None:
+    if keys:
+        figure.legend(handles=list(keys), loc="outside lower center", ncols=2, fontsize="small", frameon=False)
+
+
+def _words(figure: Figure, sentences: Iterable[str]) -> None:
+    """Write findings below all."""
+    lines = [line for text in sentences for line in textwrap.wrap(f"! {text}", _LETTERS, subsequent_indent="   ")]
+    if lines:
+        figure.supxlabel("\n".join(lines), fontsize="small", color=_ALARM, ha="left", x=0.02)
+        figure.set_figheight(figure.get_figheight() + 0.17 * len(lines))
+
+
+def _patch(colour: Any, label: str) -> Artist:
+    return Patch(facecolor=colour, edgecolor="black", linewidth=0.6, label=label)
+
+
+def _line(colour: Any, label: str) -> Artist:
+    around = [withStroke(linewidth=3.5, foreground="black")]
+    return Line2D([], [], color=colour, linewidth=2.0, label=label, path_effects=around)
+
+
+def _rgba(where: Bools, colour: Colour, weight: float) -> Floats:
+    picture = np.zeros((*where.shape, 4))
+    picture[where] = (*(level / 255 for level in colour), weight)
+    return picture
+
+
+# -- a grid -------------------------------------------------------------------------------------------------------
+
+
+def _draw_grid(ax: Axes, view: View, step: int, resolution: Pair, largest: float | None, first: Pair = (0, 0)) -> None:
+    """Draw how far a mapping is from a straight-line one, its source rows and columns, and its folds."""
+    assert view.grid is not None
+    rows, cols = coordinates_of(view.grid, step, (resolution[0] * step, resolution[1] * step))
+    extent = _extent(rows.shape, step, resolution, first)
+    straight, away = straight_part(rows, cols)
+    known = np.isfinite(away)
+    top = float(away[known].max()) if known.any() else 0.0
+    top = top if top >= _SOURCE_PIXELS_AT_LEAST else 0.0
+    norm = Normalize(0.0, largest or top or 1.0)
+    ax.imshow(away, extent=extent, cmap=_MAP, norm=norm, interpolation="nearest")
+    bar = ax.figure.colorbar(
+        ScalarMappable(norm, _MAP), ax=ax, shrink=0.8, extend="max" if largest and top > largest else "neither"
+    )
+    bar.set_label("source pixels from a straight-line mapping", fontsize="small")
+    if min(rows.shape) < 2 or not known.any():
+        return
+    _draw_lines(ax, (rows, cols), extent)
+    _draw_folds(ax, rows, cols, extent)
+    _draw_axes_of_the_source(ax, straight, extent)
+
+
+def _draw_lines(ax: Axes, bands: Sequence[Floats], extent: tuple[float, float, float, float]) -> None:
+    """Draw every so manieth source row, solid, and column, dashed, with their numbers."""
+    spans = [float(np.nanmax(band) - np.nanmin(band)) for band in bands]
+    spacing = round_step(max(spans), _LINES_AT_MOST)
+    for band, dashes in zip(bands, ("solid", "dashed"), strict=True):
+        low, high = np.nanmin(band), np.nanmax(band)
+        levels = np.arange(np.ceil(low / spacing), np.floor(high / spacing) + 1) * spacing
+        if len(levels):
+            style: dict[str, Any] = {"linewidths": 0.7, "linestyles": dashes, "colors": "white"}
+            drawn = ax.contour(band, levels, extent=_centres(extent, band.shape), **style)
+            drawn.set_path_effects([withStroke(linewidth=1.5, foreground="black", alpha=0.35)])
+            for number in ax.clabel(drawn, fontsize="x-small", fmt="%g"):
+                number.set_path_effects([withStroke(linewidth=1.5, foreground="black")])
+
+
+def _centres(extent: tuple[float, float, float, float], shape: Pair) -> tuple[float, float, float, float]:
+    """Return the extent of a picture's pixels' centres, from the first to the last."""
+    left, right, bottom, top = extent
+    half_col, half_row = (right - left) / shape[1] / 2, (bottom - top) / shape[0] / 2
+    return left + half_col, right - half_col, top + half_row, bottom - half_row
+
+
+def _draw_folds(ax: Axes, rows: Floats, cols: Floats, extent: tuple[float, float, float, float]) -> None:
+    """Outline the cells whose orientation is not that of most."""
+    down = [np.diff(band, axis=0)[:, :-1] for band in (rows, cols)]
+    across = [np.diff(band, axis=1)[:-1] for band in (rows, cols)]
+    turn = np.sign(down[0] * across[1] - down[1] * across[0])
+    usual = np.sign(np.nansum(turn))
+    folded = np.isfinite(turn) & (turn != usual) & (turn != 0)
+    if folded.any():
+        left, right, top, bottom = _centres(extent, rows.shape)
+        ax.imshow(
+            _rgba(folded, (209, 73, 91), 0.85), extent=(left, right, bottom, top), interpolation="nearest", zorder=3
+        )
+        ax.plot([], [], "s", color=_ALARM, label=f"folded, {folded.sum():,} cells drawn")
+        ax.legend(loc="upper right", fontsize="small")
+
+
+def _draw_axes_of_the_source(ax: Axes, straight: Floats, extent: tuple[float, float, float, float]) -> None:
+    """Draw arrows to where source rows and source columns grow; in red where the source is mirrored."""
+    left, right, bottom, top = extent
+    half = np.array([(bottom - top) / 2, (right - left) / 2])
+    jacobian = straight[:, 1:] / half  # (row, column) of the source by (row, column) of the picture
+    turned = float(np.linalg.det(jacobian))
+    if not np.isfinite(turned) or turned == 0:
+        return
+    towards = np.linalg.inv(jacobian)
+    length = 0.16 * float(half.min()) * 2
+    middle = ((left + right) / 2, (bottom + top) / 2)
+    colour = _ALARM if turned < 0 else "black"
+    for axis, name in ((0, "rows"), (1, "columns")):
+        down, across = towards[:, axis] / np.hypot(*towards[:, axis]) * length
+        end, beyond = ((middle[0] + part * across, middle[1] + part * down) for part in (1.0, 1.25))
+        arrow = {"arrowstyle": "-|>", "color": colour, "linewidth": 1.6, "shrinkA": 0, "shrinkB": 0}
+        box = {"boxstyle": "round,pad=0.15", "facecolor": "white", "edgecolor": "none", "alpha": 0.8}
+        ax.annotate("", end, middle, arrowprops=arrow, zorder=5)
+        ax.annotate(name, beyond, color=colour, fontsize="small", ha="center", va="center", bbox=box, zorder=6)
+
+
+# -- a mask, polygons ---------------------------------------------------------------------------------------------
+
+
+def _draw_mask(
+    ax: Axes, view: View, step: int, resolution: Pair, valid_value: int, *, over: bool, first: Pair = (0, 0)
+) -> list[Artist]:
+    """Draw a mask, alone or over a grid; return its legend."""
+    assert view.mask is not None
+    parts, share = invalid_parts(view.mask, step, valid_value)
+    shape = tuple(-(-size // step) for size in view.mask.dataset.shape)
+    extent = _extent((shape[0], shape[1]), step, resolution, first)
+    keys: list[Artist] = []
+    if not over:
+        everywhere = np.ones(shape, dtype=bool)
+        ax.imshow(_rgba(everywhere, VALID_COLOUR, 1.0), extent=extent, interpolation="nearest")
+        keys.append(_patch([level / 255 for level in VALID_COLOUR], f"valid, {share:.3g} %"))
+    for where, colour, _, label in parts:
+        ax.imshow(_rgba(where, colour, 0.85 if over else 1.0), extent=extent, interpolation="nearest", zorder=2)
+        keys.append(_patch([level / 255 for level in colour], f"{label}, {100 * where.mean():.3g} %"))
+    return keys
+
+
+def _draw_polygons(ax: Axes, sets: Sequence[PolygonSet | None], origin: tuple[float, float]) -> list[Artist]:
+    """Draw the edges of both sets of polygons; return their legend."""
+    limits = ax.get_xlim(), ax.get_ylim()
+    keys: list[Artist] = []
+    tolerance = abs(limits[0][1] - limits[0][0]) / 4000
+    for polygons, colour, name in zip(sets, (_VALID_LINE, _INVALID_LINE), ("valid", "invalid"), strict=True):
+        if polygons is None:
+            continue
+        xs, ys = polygons.outline(tolerance)
+        around = [withStroke(linewidth=2.2, foreground="black")]
+        ax.plot(xs - origin[1], ys - origin[0], color=colour, linewidth=1.1, path_effects=around, zorder=4)
+        keys.append(_line(colour, f"edge of {name} polygons"))
+    ax.set(xlim=limits[0], ylim=limits[1])
+    return keys
+
+
+# -- images -------------------------------------------------------------------------------------------------------
+
+
+def _bands(value: object, before: OpenRaster, after: OpenRaster) -> list[int]:
+    if value is None:
+        both = min(len(before.dtypes), len(after.dtypes))
+        return [1, 2, 3] if both >= 3 else [1]
+    numbers: list[Any] = list(value) if isinstance(value, Sequence) and not isinstance(value, str) else [value]
+    if len(numbers) not in (1, 3):
+        raise GridrValueError(f"bands must be one band or three, not {value!r}", argument="bands")
+    for name, image in (("before", before), ("after", after)):
+        for number in numbers:
+            checks.band(number, image, "bands", name, kinds="biuf")
+    return [int(number) for number in numbers]
+
+
+def _values(image: OpenRaster, bands: list[int], step: int) -> Floats:
+    """Read every so manieth pixel of some bands; NaN where a band's tag says nodata."""
+    values = every(image, bands, step).astype(np.float64)
+    for band, number in zip(values, bands, strict=True):
+        tag = image.nodatavals[number - 1]
+        if tag is not None:
+            band[band == tag] = np.nan
+    return values
+
+
+def _stretch(band: Floats) -> tuple[float, float]:
+    known = band[np.isfinite(band)]
+    if not len(known):
+        return 0.0, 1.0
+    low, high = np.percentile(known, (_DARKEST, _LIGHTEST))
+    return float(low), float(high) if high > low else float(low) + 1.0
+
+
+def _shown(values: Floats, limits: Sequence[tuple[float, float]]) -> Floats:
+    """Return a picture (rows, columns, 4) of one band or three; invisible where a band has no value."""
+    shown = [np.clip((band - low) / (high - low), 0.0, 1.0) for band, (low, high) in zip(values, limits, strict=True)]
+    known = np.isfinite(values).all(axis=0)
+    return np.dstack([*(shown * (3 if len(shown) == 1 else 1)), known.astype(np.float64)])

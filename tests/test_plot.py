@@ -1,0 +1,238 @@
+"""Figures: what is drawn is what the files hold, in colours that all can tell apart."""
+
+from __future__ import annotations
+
+import itertools
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+import shapely
+
+import gridr_numba as gn
+from gridr_numba.types import VALID_COLOUR, Cause
+
+pytest.importorskip("matplotlib", reason="the extra plot is not installed")
+from gridr_numba import plot
+
+
+@pytest.fixture
+def files(tmp_path, monkeypatch):
+    """A coarse grid that bends, a coarse mask, and what `densify` makes of them."""
+    monkeypatch.chdir(tmp_path)
+    i, j = np.mgrid[0:21, 0:31].astype(float)
+    nodes = np.stack([20 * i + 0.02 * j**2, 20 * j - 0.03 * i * j])
+    valid = (j < 25).astype(np.uint8)
+    profile = {"driver": "GTiff", "height": 21, "width": 31}
+    with rasterio.open("grid.tif", "w", count=2, dtype="float64", **profile) as dataset:
+        dataset.write(nodes)
+    with rasterio.open("mask.tif", "w", count=1, dtype="uint8", **profile) as dataset:
+        dataset.write(valid, 1)
+    (tmp_path / "cloud.wkt").write_text("POLYGON ((40 40, 90 45, 80 90, 40 40))")
+    how = {"resolution": (5, 4), "mask": "mask.tif", "mask_out": "valid.tif", "invalid": "cloud.wkt"}
+    return gn.densify("grid.tif", "dense.tif", mask_out_values="causes", **how)
+
+
+def texts(figure):
+    from matplotlib.text import Text
+
+    return [text.get_text() for text in figure.findobj(Text) if text.get_text()]
+
+
+def images(ax):
+    return [image.get_array() for image in ax.get_images()]
+
+
+def test_a_grid_is_drawn_by_what_is_left_of_its_straight_part(files):
+    figure = plot.plot_grid("grid.tif", resolution=(5, 4))
+    with rasterio.open("grid.tif") as dataset:
+        rows, cols = dataset.read()
+    i, j = np.mgrid[0:21, 0:31]
+    design = np.stack([np.ones(i.size), i.ravel(), j.ravel()], axis=1)
+    left = [band.ravel() - design @ np.linalg.lstsq(design, band.ravel(), rcond=None)[0] for band in (rows, cols)]
+    ax = figure.axes[0]
+    assert np.allclose(images(ax)[0].ravel(), np.hypot(*left), atol=1e-9)
+    assert ax.get_images()[0].get_extent() == [-2.0, 122.0, 102.5, -2.5]  # nodes are centres of blocks of 5 x 4
+    assert ax.get_ylim()[0] > ax.get_ylim()[1]  # rows go down
+    assert "source pixels from a straight-line mapping" in texts(figure)
+
+
+def test_a_scale_can_be_given_so_that_grids_compare(files):
+    image = plot.plot_grid("grid.tif", largest=7.5).axes[0].get_images()[0]
+    assert (image.norm.vmin, image.norm.vmax) == (0.0, 7.5)
+    for wrong in (0, -1.0, np.inf, np.nan):
+        with pytest.raises(gn.GridrValueError, match="largest must be positive and finite") as caught:
+            plot.plot_grid("grid.tif", largest=wrong)
+        assert caught.value.argument == "largest"
+
+
+def test_a_mask_is_drawn_by_first_cause_with_its_shares(files):
+    figure = plot.plot_mask("valid.tif", size=10_000)
+    with rasterio.open("valid.tif") as dataset:
+        causes = dataset.read(1)
+    total = causes.size
+    said = " ".join(texts(figure))
+    assert f"valid, {100 * files.valid_pixels / total:.3g} %" in said
+    for cause in (Cause.RASTER_MASK, Cause.INSIDE_INVALID):
+        assert f"{cause.label}, {100 * files.invalid_pixels[cause.key] / total:.3g} %" in said
+    everywhere, masked, inside = images(figure.axes[0])
+    assert np.array_equal(masked[..., 3] > 0, causes & Cause.RASTER_MASK > 0)
+    assert np.array_equal(inside[..., 3] > 0, causes == Cause.INSIDE_INVALID)
+    assert np.allclose(masked[masked[..., 3] > 0][0, :3] * 255, Cause.RASTER_MASK.colour)
+    assert np.allclose(everywhere[0, 0, :3] * 255, VALID_COLOUR)
+
+
+def test_findings_are_drawn_and_said(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    i, j = np.mgrid[0:40, 0:50].astype(float)
+    nodes = np.stack([20 * j, 20 * i])  # (x, y), which mirrors
+    nodes[0, 10:14, 20:24] += 300 * (j[10:14, 20:24] - 22)  # a fold, the other way
+    nodes[1, 30:33, 5:9] = np.nan
+    with rasterio.open("bad.tif", "w", driver="GTiff", height=40, width=50, count=2, dtype="float64") as dataset:
+        dataset.write(nodes)
+    figure = plot.plot_grid("bad.tif")
+    said = " ".join(texts(figure))
+    assert "the grid mirrors the source" in said
+    assert "folded" in said
+    away, folded = images(figure.axes[0])
+    assert np.array_equal(np.isnan(np.ma.filled(away, np.nan)), np.isnan(nodes[1]))
+    down, across = np.diff(nodes, axis=1)[:, :, :-1], np.diff(nodes, axis=2)[:, :-1]
+    turned = down[0] * across[1] - down[1] * across[0] > 0
+    assert turned.any()
+    assert np.array_equal(folded[..., 3] > 0, turned)
+    arrows = [each.arrow_patch.get_edgecolor() for each in figure.axes[0].texts if getattr(each, "arrow_patch", None)]
+    assert len(arrows) == 2
+    assert all(red > 0.7 > green for red, green, *_ in arrows)
+    assert "mirrors" not in " ".join(texts(plot.plot_grid("bad.tif", findings=False)))
+
+
+def test_polygons_are_drawn_where_they_lie(files):
+    hole = shapely.Point(50, 60).buffer(20) - shapely.Point(50, 60).buffer(9)
+    figure = plot.plot_mask("valid.tif", valid=hole, invalid="cloud.wkt", geometry_origin=(10.0, 20.0))
+    valid, invalid = figure.axes[0].get_lines()
+    for line, expected in ((valid, hole), (invalid, shapely.from_wkt(Path("cloud.wkt").read_text()))):
+        x, y = line.get_data()
+        points = shapely.points(np.column_stack([x + 20.0, y + 10.0])[np.isfinite(x)])
+        assert shapely.distance(points, expected.boundary).max() < 0.1
+    assert np.isnan(valid.get_xdata()).sum() == 1  # between the two rings
+    assert "edge of valid polygons" in texts(figure)
+
+
+def test_before_and_after_have_the_same_stretch(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    before = np.arange(3 * 40 * 50, dtype=np.uint16).reshape(3, 40, 50)
+    after = before[:, :30, :20] + 100
+    after[0, 3, 4] = 7
+    for name, values in (("a.tif", before), ("b.tif", after)):
+        profile = {"height": values.shape[1], "width": values.shape[2], "count": 3, "dtype": "uint16", "nodata": 7}
+        with rasterio.open(name, "w", driver="GTiff", **profile) as dataset:
+            dataset.write(values)
+    mask = np.ones((30, 20), np.uint8)
+    mask[20:] = 0
+    with rasterio.open("m.tif", "w", driver="GTiff", height=30, width=20, count=1, dtype="uint8") as dataset:
+        dataset.write(mask, 1)
+    figure = plot.plot_images("a.tif", "b.tif", mask="m.tif")
+    left, right = (images(ax)[0] for ax in figure.axes[:2])
+    for band in range(3):
+        low, high = np.percentile(before[band][before[band] != 7], (2, 98))
+        for shown, values in ((left, before), (right, after)):
+            expected = np.clip((values[band] - low) / (high - low), 0, 1)
+            assert np.allclose(shown[..., band][values[band] != 7], expected[values[band] != 7])
+    assert right[3, 4, 3] == 0
+    assert right[..., 3].sum() == after[0].size - 1
+    assert np.array_equal(images(figure.axes[1])[1][..., 3] > 0, mask == 0)
+    grey = images(plot.plot_images("a.tif", "b.tif", bands=2).axes[0])[0]
+    assert np.array_equal(grey[..., 0], grey[..., 2])
+    with pytest.raises(gn.GridrValueError, match="bands must be one band or three"):
+        plot.plot_images("a.tif", "b.tif", bands=(1, 2))
+
+
+def test_an_overview_is_made_from_a_report(files):
+    figure = plot.overview(files)
+    said = " ".join(texts(figure))
+    for words in ("In: Grid and mask grid.tif, mask.tif", "Out: Grid and mask dense.tif, valid.tif"):
+        assert words in said
+    assert "edge of invalid polygons" in said
+    for ax in figure.axes[:2]:
+        assert ax.get_xlim() == (-0.5, 120.5)
+        assert ax.get_ylim() == (100.5, -0.5)
+    with pytest.raises(gn.GridrTypeError, match="report must be a DensifyReport, not dict"):
+        plot.overview({})
+
+
+def test_an_overview_of_a_window_has_its_place(files):
+    report = gn.densify("grid.tif", "part.tif", resolution=(5, 4), window=((10, 60), (20, 100)))
+    figure = plot.overview(report)
+    assert figure.axes[1].get_images()[0].get_extent() == [19.5, 99.5, 59.5, 9.5]
+    assert figure.axes[0].get_xlim() == (19.5, 99.5)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "begins"), [("png", b"\x89PNG"), ("svg", b"<?xml"), ("pdf", b"%PDF"), ("PNG", b"\x89")]
+)
+def test_the_suffix_says_the_format_and_bits_repeat(files, tmp_path, suffix, begins):
+    for name in ("a", "b"):
+        plot.save(plot.plot_mask("valid.tif"), f"{name}.{suffix}")
+    first, second = ((tmp_path / f"{name}.{suffix}").read_bytes() for name in ("a", "b"))
+    assert first.startswith(begins)
+    assert suffix == "svg" or first == second
+    with pytest.raises(gn.GridrValueError, match="exists"):
+        plot.save(plot.plot_mask("valid.tif"), f"a.{suffix}")
+    plot.save(plot.plot_mask("valid.tif"), f"a.{suffix}", overwrite=True)
+
+
+def test_another_suffix_is_refused(files):
+    with pytest.raises(gn.GridrValueError, match=r"out must end with .png, .svg or .pdf, not 'a.jpg'"):
+        plot.save(plot.plot_mask("valid.tif"), "a.jpg")
+
+
+@pytest.mark.parametrize("call", [plot.plot_grid, plot.plot_mask])
+def test_sizes_are_bounded(files, call):
+    for wrong in (15, 10_001, 2.5):
+        with pytest.raises((gn.GridrValueError, gn.GridrTypeError), match="size must be"):
+            call("grid.tif", size=wrong)
+
+
+def test_what_is_large_is_read_in_steps(tmp_path, monkeypatch):
+    """A raster of 20,000 x 20,000 is drawn in 500 x 500: no array is larger than a read."""
+    monkeypatch.chdir(tmp_path)
+    profile = {"driver": "GTiff", "height": 20_000, "width": 20_000, "count": 1, "dtype": "uint8", "SPARSE_OK": "TRUE"}
+    with rasterio.open("large.tif", "w", tiled=True, **profile) as dataset:
+        dataset.write(np.ones((512, 512), np.uint8), 1, window=((0, 512), (0, 512)))
+    figure = plot.plot_mask("large.tif", size=500)
+    everywhere, invalid = images(figure.axes[0])
+    assert everywhere.shape == (500, 500, 4)
+    assert (invalid[..., 3] == 0).sum() == 13 * 13
+    assert figure.axes[0].get_images()[0].get_extent() == [-20.0, 19980.0, 19980.0, -20.0]
+
+
+def test_nothing_of_pyplots_is_touched():
+    code = (
+        "import sys, gridr_numba.plot; assert 'matplotlib.pyplot' not in sys.modules; "
+        "import gridr_numba.doors.densify; print('fine')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "fine"
+
+
+# Linear RGB -> the same as a dichromat sees it: Vienot, Brettel and Mollon, 1999.
+DICHROMATS = {
+    "protan": [[0.11238, 0.88762, 0.0], [0.11238, 0.88762, 0.0], [0.00401, -0.00401, 1.0]],
+    "deutan": [[0.29275, 0.70725, 0.0], [0.29275, 0.70725, 0.0], [-0.02234, 0.02234, 1.0]],
+}
+
+
+@pytest.mark.parametrize("eyes", [None, *DICHROMATS])
+def test_all_eyes_tell_the_causes_apart(eyes):
+    named = {cause.key: cause.colour for cause in Cause} | {"valid": VALID_COLOUR}
+    seen = {}
+    for name, colour in named.items():
+        linear = (np.array(colour) / 255) ** 2.2
+        if eyes is not None:
+            linear = np.clip(np.array(DICHROMATS[eyes]) @ linear, 0, 1)
+        seen[name] = linear ** (1 / 2.2)
+    for one, other in itertools.combinations(seen, 2):
+        assert np.linalg.norm(seen[one] - seen[other]) > 0.2, f"{one} and {other} look alike to {eyes or 'all'}"
