@@ -44,6 +44,10 @@ class Report(ABC):
         rows = (f"<tr><th>{name}</th><td>{escape(text)}</td></tr>" for name, text in lines)
         return f"<table>{''.join(rows)}</table>"
 
+    def lines(self) -> list[tuple[str, str]]:
+        """Return what each line is about, and what it says."""
+        return list(self._lines())
+
     @abstractmethod
     def _lines(self) -> Iterator[tuple[str, str]]:
         """Yield what each line is about, and what it says."""
