@@ -18,6 +18,7 @@ _HOMES = {
     "dense_transform": "georef",
     "densify": "doors.densify",
     "make_grid": "doors.make_grid",
+    "open_densifier": "doors.densifier",
     "grid_full_resolution_shape": "plan",
     "grid_rasterize": "doors.grid_rasterize",
     "grid_resolution_window": "plan",
@@ -33,6 +34,7 @@ _HOMES = {
     "GridRasterizeAlg": "types",
     "ShapelyPredicate": "types",
     "Validity": "types",
+    "Densifier": "doors.densifier",
     "DensifyReport": "doors.densify",
     "GridReport": "doors.make_grid",
     "DatasetError": "errors",
@@ -52,6 +54,7 @@ __all__ = [
     "MASK_BINARY_THRESHOLD",
     "Cause",
     "DatasetError",
+    "Densifier",
     "DensifyReport",
     "DtypeError",
     "GeometryType",
@@ -77,6 +80,7 @@ __all__ = [
     "grid_resolution_window",
     "make_grid",
     "map_to_pixel",
+    "open_densifier",
     "pixel_to_map",
 ]
 
@@ -84,6 +88,7 @@ if TYPE_CHECKING:
     from .doors.build_grid import build_grid
     from .doors.build_mask import build_mask
     from .doors.chains import build_grid_mask_chain, build_mask_chain
+    from .doors.densifier import Densifier, open_densifier
     from .doors.densify import DensifyReport, densify
     from .doors.grid_rasterize import grid_rasterize
     from .doors.make_grid import GridReport, make_grid

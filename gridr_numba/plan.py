@@ -195,6 +195,14 @@ def nodes_of(pixels: int, resolution: int) -> int:
     return -(-(pixels + resolution - 2) // resolution) + 1
 
 
+def by_rectangle(places: NDArray[np.int64], shape_row_col: Pair) -> Iterator[NDArray[np.int64]]:
+    """Yield which of some pixels, int64 (2, n), lie in the same rectangle of this shape: their indices."""
+    rectangles = places // np.array(shape_row_col)[:, np.newaxis]
+    order = np.lexsort(rectangles)
+    changes = (np.diff(rectangles[:, order]) != 0).any(axis=0)
+    yield from np.split(order, np.flatnonzero(changes) + 1)
+
+
 @dataclass(frozen=True)
 class WindowMemory:
     """What the buffers of a window take, where that is so much a pixel and so much a node: a `MemoryOf`.

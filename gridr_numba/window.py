@@ -65,6 +65,31 @@ class Window:
             raise GridrValueError(f"{expected}, each 0 <= start < stop, not {pairs!r}", argument=expected)
         return cls(row_start, row_stop, col_start, col_stop)
 
+    @classmethod
+    def of_raster(cls, value: object, shape_row_col: tuple[int, int], name: str) -> Window:
+        """Convert a window of a raster of this shape, in any form: rasterio's, slices, or half-open pairs.
+
+        Raises
+        ------
+        GridrTypeError
+            If `value` is none of these, or does not hold integers.
+        GridrValueError
+            If it is empty, or not within the raster.
+        """
+        pairs: object = value
+        if all(hasattr(value, side) for side in ("row_off", "col_off", "height", "width")):
+            given: Any = value
+            offsets = (given.row_off, given.height), (given.col_off, given.width)
+            pairs = [(start, start + size) for start, size in offsets]
+        elif isinstance(value, tuple | list) and len(value) == 2 and any(isinstance(each, slice) for each in value):
+            pairs = [_of_slice(each, size) for each, size in zip(value, shape_row_col, strict=True)]
+        window = cls.from_half_open(pairs, name)
+        if not window.within(shape_row_col):
+            raise GridrValueError(
+                f"{name} must lie within the raster's {shape_row_col} rows and columns, not {value!r}", argument=name
+            )
+        return window
+
     def __str__(self) -> str:
         return f"rows {self.row_start} to {self.row_stop - 1}, columns {self.col_start} to {self.col_stop - 1}"
 
@@ -79,6 +104,10 @@ class Window:
             0 <= self.row_start < self.row_stop <= shape_row_col[0]
             and 0 <= self.col_start < self.col_stop <= shape_row_col[1]
         )
+
+    def moved(self, rows: int, cols: int) -> Window:
+        """Return the window so many rows and columns further on."""
+        return Window(self.row_start + rows, self.row_stop + rows, self.col_start + cols, self.col_stop + cols)
 
     def to_inclusive(self) -> NDArray[np.int64]:
         """Convert to GRIDR's inclusive pairs, an array of shape (2, 2)."""
@@ -97,6 +126,13 @@ class Window:
 
         height, width = self.shape
         return RasterioWindow(self.col_start, self.row_start, width, height)
+
+
+def _of_slice(value: Any, size: int) -> Any:
+    """Return where a slice of an axis starts and stops; what is no slice, and one with a step, is returned as it is."""
+    if not isinstance(value, slice) or value.step not in (None, 1):
+        return value
+    return 0 if value.start is None else value.start, size if value.stop is None else value.stop
 
 
 def _integer_pairs(pairs: object, expected: str) -> list[list[int]]:

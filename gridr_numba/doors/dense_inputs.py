@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Any, Literal
@@ -18,7 +18,7 @@ from ..engine.survey import NodeSurvey
 from ..polygons.files import Polygons, pixel_polygons, polygon_files
 from ..polygons.mask import Lattice, PolygonMask
 from ..polygons.projection import PixelFrame
-from ..types import AnyDtype, FilePath, GeometryCrs, Warn, WindowPairs
+from ..types import AnyDtype, FilePath, GeometryCrs, Pair, Warn, WindowPairs
 from .grid_tag import GridTag, resolution_of
 from .placement import NAMES, Placement, Sources, placement_of
 
@@ -98,18 +98,16 @@ class DenseInputs:
         tag = GridTag.of(sources.rows, warn)
         resolution = resolution_of(given.resolution, tag)
         place = placement_of(sources, resolution, given.shape, given.window, tag, warn)
-        bands = given.row_band, given.col_band
-        grid = sources.grid_in(given.grid_order, *bands, given.grid_nodata, given.displacement, given.source_offset)
+        rasters = rasters_of(sources, given, place.extent.node_shape)
         if tag is not None:
-            tag.check(given.grid_order, given.displacement, grid)
-        mask = sources.mask_in(given.mask_valid_value, given.mask_band, place.extent.node_shape)
-        if mask is None:
+            tag.check(given.grid_order, given.displacement, rasters.grid)
+        if rasters.mask is None:
             for name, default in (("mask_band", 1), ("mask_valid_value", 1), ("threshold", 1.0)):
                 checks.left_out(getattr(given, name), default, name, "mask")
         polygons = _polygons(given, place, warn)
         fill = None if given.fill is None else checks.finite_or_nan(given.fill, "fill")
         paths = [*sources.paths, *polygon_files(given.valid, given.invalid)]
-        return cls(sources, place, Inputs(grid, mask, polygons), paths, given.threshold, fill)
+        return cls(sources, place, replace(rasters, polygons=polygons), paths, given.threshold, fill)
 
     def rules(self, grid_out: GridOut | None) -> MaskRules:
         """Check what makes a pixel invalid, and what its coordinates are then."""
@@ -127,6 +125,13 @@ def _paths(value: object) -> Iterator[str]:
     for item in value if isinstance(value, tuple | list) else (value,):
         if isinstance(item, str | PathLike):
             yield str(fspath(item))
+
+
+def rasters_of(sources: Sources, given: DenseArguments, node_shape: Pair) -> Inputs:
+    """Check what says where the coarse grid's and the coarse mask's nodes are in open files."""
+    bands = given.row_band, given.col_band
+    grid = sources.grid_in(given.grid_order, *bands, given.grid_nodata, given.displacement, given.source_offset)
+    return Inputs(grid, sources.mask_in(given.mask_valid_value, given.mask_band, node_shape))
 
 
 def _polygons(given: DenseArguments, place: Placement, warn: Warn) -> PolygonMask | None:

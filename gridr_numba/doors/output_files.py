@@ -129,15 +129,16 @@ class FileMaker:
         if value is None:
             checks.left_out(CAUSES if values is None else values, _DEFAULT_VALUES, "mask_out_values", "mask_out")
             return None, None
-        dtype = _smallest_type((0, sum(Cause)) if values is None else values)
+        dtype = mask_type(values)
         band = "causes" if values is None else "validity"
         said = {"band_tags": value_tags(values), "colours": value_colours(values)}
         file = self.file(value, "mask_out", dtype, (band,), nodata=None, overviews=self.kind.of_masks, **said)
         return file, MaskOut(SinkBand(file, 1, "mask_out"), dtype, values)
 
 
-def _smallest_type(values: Pair) -> AnyDtype:
-    """Return the smallest integer type that holds two values, unsigned where it can be."""
+def mask_type(values: Pair | None) -> AnyDtype:
+    """Return the smallest integer type that holds what a mask is to say, unsigned where it can be."""
+    values = (0, sum(Cause)) if values is None else values
     types = (np.uint8, np.int8, np.uint16, np.int16, np.uint32, np.int32, np.int64)
     held = (each for each in types if np.iinfo(each).min <= min(values) and max(values) <= np.iinfo(each).max)
     return np.dtype(next(held))

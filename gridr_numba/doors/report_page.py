@@ -37,7 +37,8 @@ def page_of(report: Report, picture: bytes | None, said: str = "") -> str:
         What the picture shows, for those who do not see it.
     """
     plain = report.to_dict()
-    title = f"{type(report).__name__.removesuffix('Report')}: {plain.get('grid') or plain.get('image') or plain.get('mask')}"
+    plain_name = plain.get("grid") or plain.get("image") or plain.get("mask")
+    title = f"{type(report).__name__.removesuffix('Report')}: {plain_name}"
     image = ""
     if picture is not None:
         data = b64encode(picture).decode("ascii")

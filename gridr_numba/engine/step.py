@@ -142,8 +142,8 @@ class DenseStep(Step):
         densify_window(
             replace(self._options, threads=threads),
             piece.relative,
-            nodes=self._nodes(piece),
-            valid_nodes=self._valid(piece),
+            nodes=self.nodes(piece),
+            valid_nodes=self.valid_nodes(piece),
             marked=self._polygons is not None,
             out_grid=grid,
             out_mask=mask,
@@ -181,8 +181,8 @@ class DenseStep(Step):
             tile_shape=job.limits.tile_shape,
         )
 
-    def _nodes(self, piece: Piece) -> NDArray[np.float64]:
-        """Return coordinates in float64, void ones NaN in both bands."""
+    def nodes(self, piece: Piece) -> NDArray[np.float64]:
+        """Return coordinates in float64, void ones NaN in both bands; valid until the next read."""
         if self._grid_in is None:
             return NO_GRID
         nodes = self._grid_reader.read(piece.nodes)
@@ -195,7 +195,7 @@ class DenseStep(Step):
             self._survey.add(nodes, first, piece.shared_nodes_row_col)
         return nodes
 
-    def _valid(self, piece: Piece) -> NDArray[np.uint8]:
+    def valid_nodes(self, piece: Piece) -> NDArray[np.uint8]:
         """Return 1 where the coarse mask is valid. It is compared in its own type: no value is rounded."""
         if self._mask_in is None:
             return NO_BYTES

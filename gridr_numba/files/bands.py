@@ -59,6 +59,19 @@ class BandSink(Dataset, Protocol):
         """Write some bands, numbered from 1, of a `rasterio.windows.Window`."""
 
 
+class Nowhere:
+    """A sink for arrays that the caller keeps: a step fills them, and nothing writes them anywhere."""
+
+    name = ""
+    shape = (0, 0)
+    dtypes = ()
+    block_shapes = ()
+
+    def write(self, values: AnyArray, indexes: list[int], *, window: Any) -> object:
+        """Refuse: there is no file."""
+        raise NotImplementedError
+
+
 class SourceBand(NamedTuple):
     """A band to read: the dataset, the band's number from 1, and the argument that named the dataset, for errors."""
 

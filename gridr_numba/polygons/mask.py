@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 from .. import checks
 from ..georef import centres, lattice_transform
 from ..kernels.crossings import Axis
+from ..plan import by_rectangle
 from ..types import AnyArray, Cause, GridRasterizeAlg, RasterizeOptions, ShapelyPredicate, Warn
 from ..window import Window
 from .edges import Layer, PolygonEdges, change
 from .forms import polygon_set
-from .sets import BUFFER_LIMIT, Box, PolygonSet, warn_of_a_miss
+from .sets import BUFFER_LIMIT, Box, PolygonSet, inside_points, warn_of_a_miss
 
 logger = logging.getLogger(__name__)
 
@@ -25,6 +26,10 @@ RASTERIO_DILATION = 1e-6
 
 # So many bytes stay in a processor's cache between being scanned and being looked up.
 _PIXELS_IN_CACHE = 1 << 21
+
+
+# Single pixels in the same rectangle are burned in one call.
+_BURNED_TOGETHER = (256, 256)
 
 
 @dataclass(frozen=True)
@@ -203,13 +208,23 @@ class PolygonMask:
         changes = ((valid, 0xFF ^ Cause.OUTSIDE_VALID, 0), (invalid, 0xFF, int(Cause.INSIDE_INVALID)))
         layers = tuple(Layer(polygons, keep, add) for polygons, keep, add in changes if polygons is not None)
         base = 0 if valid is None else int(Cause.OUTSIDE_VALID)
+        if options.alg is GridRasterizeAlg.RASTERIO_RASTERIZE:
+            around = _around(*lattice.axes(Window.whole(lattice.shape_row_col)))
+            grown = [layer.polygons.clipped(around).dilated(RASTERIO_DILATION) for layer in layers]
+            layers = tuple(layer._replace(polygons=polygons) for layer, polygons in zip(layers, grown, strict=True))
+        return cls._with_edges(base, layers, lattice, options)
+
+    @classmethod
+    def _with_edges(
+        cls, base: int, layers: tuple[Layer, ...], lattice: Lattice, options: RasterizeOptions
+    ) -> PolygonMask:
+        scanned = options.alg is GridRasterizeAlg.SHAPELY
         axes = lattice.axes(Window.whole(lattice.shape_row_col))
-        if options.alg is GridRasterizeAlg.SHAPELY:
-            return cls(base, layers, PolygonEdges.of(layers, *axes), lattice, options)
-        around = _around(*axes)
-        grown = [layer.polygons.clipped(around).dilated(RASTERIO_DILATION) for layer in layers]
-        burned = tuple(layer._replace(polygons=polygons) for layer, polygons in zip(layers, grown, strict=True))
-        return cls(base, burned, None, lattice, options)
+        return cls(base, layers, PolygonEdges.of(layers, *axes) if scanned else None, lattice, options)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle polygons: edges are collected anew."""
+        return PolygonMask._with_edges, (self.base, self.layers, self.lattice, self.options)
 
     def write_causes(self, window: Window, out: NDArray[np.uint8], threads: int | None = None) -> None:
         """Write for each pixel of a window which of its sets make it invalid, as bits of `types.Cause`.
@@ -224,3 +239,25 @@ class PolygonMask:
         for polygons, keep, add in self.layers:
             _burn(polygons, *self.lattice.axes(window), self.options.predicate, inside)
             change(out, inside.view(np.bool_), keep, add)
+
+    def causes_at(
+        self, rows: NDArray[np.int64], cols: NDArray[np.int64], rows_beyond: Any, cols_beyond: Any
+    ) -> NDArray[np.uint8]:
+        """Return what the sets say of single places: so far beyond pixels of the whole raster, from 0 to less than 1.
+
+        GDAL burns pixels alone: for RASTERIO_RASTERIZE nothing may lie beyond them.
+        """
+        causes = np.full(rows.shape, self.base, np.uint8)
+        if self.edges is None:
+            for group in by_rectangle(np.stack([rows, cols]), _BURNED_TOGETHER):
+                row, col = int(rows[group].min()), int(cols[group].min())
+                window = Window(row, int(rows[group].max()) + 1, col, int(cols[group].max()) + 1)
+                burned = np.empty(window.shape, np.uint8)
+                self.write_causes(window, burned)
+                causes[group] = burned[rows[group] - row, cols[group] - col]
+            return causes
+        (origin_row, origin_col), (step_row, step_col) = self.lattice.origin_row_col, self.lattice.step_row_col
+        xs, ys = origin_col + step_col * (cols + cols_beyond), origin_row + step_row * (rows + rows_beyond)
+        for polygons, keep, add in self.layers:
+            change(causes, inside_points(polygons, xs, ys, self.options.predicate), keep, add)
+        return causes

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -52,6 +53,11 @@ class PolygonSet:
     def joined(cls, sets: Sequence[PolygonSet]) -> PolygonSet:
         """Return the polygons of several sets as one."""
         return cls(np.concatenate([each.polygons for each in sets]), np.concatenate([each.bounds for each in sets]))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle all polygons as one piece of WKB."""
+        each = shapely.to_wkb(self.polygons)
+        return _set_of_wkb, (b"".join(each), np.cumsum([len(wkb) for wkb in each], dtype=np.int64))
 
     def where(self, chosen: NDArray[np.bool_]) -> PolygonSet:
         """Return some of the polygons."""
@@ -141,6 +147,12 @@ def any_hull_meets(points: NDArray[np.float64], box: Box) -> bool:
     return bool(shapely.intersects(shapely.convex_hull(shapely.multipoints(points)), shapely.box(*box)).any())
 
 
+def _set_of_wkb(wkb: bytes, ends: NDArray[np.int64]) -> PolygonSet:
+    """Take the WKB of polygons that are known to be valid, one after another, and where each ends."""
+    stops = ends.tolist()
+    return PolygonSet.of(shapely.from_wkb([wkb[start:stop] for start, stop in pairwise([0, *stops])]))
+
+
 def warn_of_a_miss(
     polygons: PolygonSet, name: str, origin_row_col: tuple[float, float], shape_row_col: Pair, check: str, warn: Warn
 ) -> None:
@@ -166,8 +178,15 @@ def inside_points(
     """Say of each point of any arrangement whether it is in the set."""
     inside = np.zeros(xs.shape, dtype=np.bool_)
     near, far = polygons.split_by_reach(GEOS_LIMIT)
-    for polygon in near.polygons:
-        inside |= ask(polygon, xs, ys, predicate)
+    by_y = np.argsort(ys, axis=None)
+    all_xs, all_ys = xs.ravel()[by_y], ys.ravel()[by_y]
+    min_x, min_y, max_x, max_y = near.bounds.T
+    starts, stops = np.searchsorted(all_ys, min_y, "left"), np.searchsorted(all_ys, max_y, "right")
+    for each in np.flatnonzero(starts < stops):
+        part = slice(starts[each], stops[each])
+        within = (all_xs[part] >= min_x[each]) & (all_xs[part] <= max_x[each])
+        points = by_y[part][within]
+        inside.flat[points] |= ask(near.polygons[each], all_xs[part][within], all_ys[part][within], predicate)
     for index in np.ndindex(xs.shape) if len(far.polygons) else ():
         cell = tuple(slice(axis, axis + 1) for axis in index)
         far.mark_inside(xs[index].reshape(1), ys[index].reshape(1), predicate, inside[cell])
