@@ -24,7 +24,7 @@ ROOMS = [
     {"engine"},
     {"doors"},
     {"plot"},
-    {"demo"},
+    {"demo", "lazy"},
     {"cli"},
     {"__main__"},
 ]
@@ -33,7 +33,7 @@ FILES = {
     "kernels": [{"jit"}, {"bilinear", "checksum", "crossings", "rpc", "survey"}, {"edge_table"}, {"scanline"}],
     "files": [
         {"crs", "gdal", "locks", "partial", "vrt"},
-        {"bands", "whole_file"},
+        {"arrays", "bands", "whole_file"},
         {"inputs"},
         {"outputs"},
         {"geotiff"},
@@ -57,9 +57,11 @@ FILES = {
     ],
     "doors": [
         {"build_grid", "chains", "grid_rasterize", "grid_tag", "legend", "options_tag", "paint", "reports", "stages"},
-        {"target"},
+        {"report_page", "target"},
         {"build_mask", "placement", "production"},
         {"dense_inputs", "output_files", "view"},
+        {"in_arrays"},
+        {"file_pool", "node_arrays"},
         {"densifier", "densify", "inspection", "make_grid", "preview"},
         {"warmup"},
     ],
@@ -86,6 +88,8 @@ KEEPERS = {
     "matplotlib": {"plot"},
     "click": {"cli"},
     "tqdm": {"engine.progress"},
+    "dask": {"lazy"},
+    "xarray": {"lazy"},
 }
 
 

@@ -20,7 +20,7 @@ from ..polygons.mask import Lattice, PolygonMask
 from ..polygons.projection import PixelFrame
 from ..types import AnyDtype, FilePath, GeometryCrs, Pair, Warn, WindowPairs
 from .grid_tag import GridTag, resolution_of
-from .placement import NAMES, Placement, Sources, placement_of
+from .placement import Placement, Sources, placement_of
 
 _FILES = ("grid", "mask", "like", "source", "valid", "invalid")
 
@@ -94,7 +94,11 @@ class DenseInputs:
     def opened(cls, stack: ExitStack, given: DenseArguments, warn: Warn) -> DenseInputs:
         """Open the inputs, to be closed by the stack, and check the arguments that say what to compute of them."""
         inputs_given = given.grid, given.mask, given.like, given.source
-        sources = Sources.opened(stack, *inputs_given, allow_vrt=given.allow_vrt)
+        return cls.of(Sources.opened(stack, *inputs_given, allow_vrt=given.allow_vrt), given, warn)
+
+    @classmethod
+    def of(cls, sources: Sources, given: DenseArguments, warn: Warn) -> DenseInputs:
+        """Check the arguments that say what to compute of open inputs."""
         tag = GridTag.of(sources.rows, warn)
         resolution = resolution_of(given.resolution, tag)
         place = placement_of(sources, resolution, given.shape, given.window, tag, warn)
@@ -111,7 +115,7 @@ class DenseInputs:
 
     def rules(self, grid_out: GridOut | None) -> MaskRules:
         """Check what makes a pixel invalid, and what its coordinates are then."""
-        return MaskRules.of(self.threshold, self.fill, grid_out, NAMES, self.sources.source_area)
+        return MaskRules.of(self.threshold, self.fill, grid_out, self.sources.names, self.sources.source_area)
 
     def survey(self) -> NodeSurvey | None:
         """Return what doubts the nodes; None where there are none."""

@@ -4,34 +4,26 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
 import pickle
+import threading
 import weakref
-from collections import deque
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, replace
-from typing import Any, Literal, NamedTuple
+from collections.abc import Sequence
+from contextlib import ExitStack
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
-from rasterio.env import env_ctx_if_needed
 
 from .. import checks
-from ..engine.job import GridOut, Job, Limits, MaskOut, MaskRules, Outputs, Warnings, job_of
+from ..engine.job import Warnings
 from ..engine.scattered import Places, write_places
-from ..engine.step import DenseStep
-from ..errors import DatasetError, GridrTypeError, GridrValueError
-from ..files.bands import Nowhere, SinkBand
-from ..kernels.jit import usable_threads
-from ..plan import Bounds, WindowPlan
+from ..errors import GridrTypeError, GridrValueError
 from ..polygons.files import Polygons
-from ..polygons.mask import PolygonMask
 from ..types import AnyArray, AnyDtype, FilePath, Pair, WindowPairs
 from ..window import Window
-from .dense_inputs import DenseArguments, DenseInputs, coordinate_type, rasters_of
-from .output_files import mask_type, mask_values
-from .placement import Placement, Sources
+from .dense_inputs import DenseArguments, DenseInputs
+from .file_pool import FilePool, Recipe
+from .in_arrays import made_outputs, make_window
 
 logger = logging.getLogger(__name__)
 
@@ -100,24 +92,11 @@ def open_densifier(
         For a file that cannot be read.
     """
     given = DenseArguments.of(locals())
-    values = mask_values(mask_out_values)
     used = None if threads is None else checks.integer(threads, "threads", minimum=1)
     with ExitStack() as stack:
         dense = DenseInputs.opened(stack, given, Warnings(logger))
-        grid_in, grid_out = dense.inputs.grid, None
-        if grid_in is not None:
-            made = coordinate_type(dtype, grid_in)
-            grid_out = GridOut((SinkBand(_NOWHERE, 1), SinkBand(_NOWHERE, 2)), (made, made))
-        outputs = Outputs(grid_out, MaskOut(SinkBand(_NOWHERE, 3), mask_type(values), values))
-        rasters = {"grid": dense.sources.rows, "grid[1]": dense.sources.cols, "mask": dense.sources.mask}
-        stamps = [
-            _Stamp.of(os.path.abspath(path), name)
-            for name, raster in rasters.items()
-            if raster
-            for path in raster.files
-        ]
-        rules, polygons = dense.rules(grid_out), dense.inputs.polygons
-    return Densifier(_Recipe(_of_rasters(given), dense.place, polygons, rules, outputs, tuple(stamps), used))
+        outputs = made_outputs(dense.inputs.grid, dtype, mask_out_values)
+        return Densifier(Recipe.of(dense, given, outputs, used))
 
 
 class Densifier:
@@ -139,11 +118,20 @@ class Densifier:
     mask_dtype : numpy.dtype
     """
 
-    def __init__(self, recipe: _Recipe) -> None:
-        self._recipe = recipe
-        self._pool = _Pool(recipe)
+    def __init__(self, recipe: Recipe | bytes) -> None:
+        self._given, self._loading = recipe, threading.Lock()
+        self._pool = FilePool()
         # Not at a thread's exit: rasterio's own environment of that thread may be gone by then.
         self._finalizer = weakref.finalize(self, self._pool.close)
+
+    @property
+    def _recipe(self) -> Recipe:
+        """What to make. Where it arrived pickled, it is unpickled when it is needed: a scheduler passes it on."""
+        with self._loading:
+            if isinstance(self._given, bytes):
+                self._given = pickle.loads(self._given)
+            recipe: Any = self._given
+        return recipe  # type: ignore[no-any-return]
 
     @property
     def shape(self) -> Pair:
@@ -201,9 +189,8 @@ class Densifier:
         filled = [each if each.flags.c_contiguous else np.empty(each.shape, each.dtype) for each in (mask, coords)]
         start = self._recipe.place.extent.window
         dense = asked.moved(start.row_start, start.col_start)
-        piece = WindowPlan(dense, self._recipe.place.extent.resolution, dense.shape).piece(0, 0)
-        with self._pool.job() as job:
-            DenseStep(job).run(piece, [filled[0][np.newaxis], filled[1]], usable_threads(self._recipe.threads))
+        with self._pool.job(self._recipe) as job:
+            make_window(job, dense, filled[1], filled[0], self._recipe.threads)
         for made, wanted in zip(filled, (mask, coords), strict=True):
             if made is not wanted:
                 wanted[...] = made
@@ -239,7 +226,7 @@ class Densifier:
         n = places.pixels.shape[1]
         coords = None if self.dtype is None else np.empty((2, n), self.dtype)
         mask = np.empty(n, self.mask_dtype)
-        with self._pool.job() as job:
+        with self._pool.job(self._recipe) as job:
             if n:
                 write_places(job, places, coords, mask)
         return coords, mask
@@ -259,7 +246,7 @@ class Densifier:
         return f"<Densifier of {self._recipe.given.grid or self._recipe.given.mask!r}: {rows} x {cols} pixels>"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Densifier, (self._recipe,)
+        return Densifier, (self._given if isinstance(self._given, bytes) else pickle.dumps(self._given),)
 
     def __dask_tokenize__(self) -> tuple[str, str]:
         """Say what it makes, so that lazy arrays of the same have the same name."""
@@ -297,128 +284,6 @@ class Densifier:
                 argument=name,
             )
         return Places(pixels + first, beyond)
-
-
-_NOWHERE = Nowhere()
-
-_UNBOUNDED = Limits(None, None, Bounds(0))
-
-
-@dataclass(frozen=True)
-class _Recipe:
-    """All that a densifier is, files apart: what travels where it is pickled."""
-
-    given: DenseArguments
-    place: Placement
-    polygons: PolygonMask | None
-    rules: MaskRules
-    outputs: Outputs
-    stamps: tuple[_Stamp, ...]
-    threads: int | None
-
-    @property
-    def mask_out(self) -> MaskOut:
-        """The mask, which is always made."""
-        assert self.outputs.mask is not None
-        return self.outputs.mask
-
-    def opened(self) -> _Opened:
-        """Open the files that are read, for one read at a time."""
-        with ExitStack() as stack:
-            given, no_images = self.given, (None, None)
-            sources = Sources.opened(stack, given.grid, given.mask, *no_images, allow_vrt=given.allow_vrt)
-            inputs = replace(rasters_of(sources, given, self.place.extent.node_shape), polygons=self.polygons)
-            job = job_of("read", self.place.extent, inputs, self.rules, self.outputs, _UNBOUNDED)
-            return _Opened(job, stack.pop_all())
-
-
-@dataclass(frozen=True)
-class _Stamp:
-    """A file as it was when it was opened first."""
-
-    path: str
-    argument: str
-    size: int
-    modified_ns: int
-
-    @classmethod
-    def of(cls, path: str, argument: str) -> _Stamp:
-        """Look at a file."""
-        try:
-            status = os.stat(path)
-        except OSError as error:
-            raise DatasetError(f"{argument}: {path!r} cannot be read: {error.strerror}", argument=argument) from error
-        return cls(path, argument, status.st_size, status.st_mtime_ns)
-
-    def check(self) -> None:
-        """Refuse a file that has changed."""
-        if (now := _Stamp.of(self.path, self.argument)) != self:
-            raise DatasetError(
-                f"{self.argument}: {self.path!r} has changed since the densifier was opened: it had {self.size:,} "
-                f"bytes of {self.modified_ns} ns after 1970, and has {now.size:,} of {now.modified_ns}; open it anew",
-                argument=self.argument,
-            )
-
-
-class _Opened(NamedTuple):
-    """A job with its files open."""
-
-    job: Job
-    files: ExitStack
-
-
-class _Pool:
-    """The open files of a densifier, each set lent to one read at a time.
-
-    A process that was forked leaves its parent's alone: the two would share the place in a file.
-    """
-
-    def __init__(self, recipe: _Recipe) -> None:
-        self._recipe, self._closed = recipe, False
-        self._free: dict[int, deque[_Opened]] = {}
-
-    @contextmanager
-    def job(self) -> Iterator[Job]:
-        """Lend a job whose files are as they were."""
-        if self._closed:
-            raise GridrValueError("the densifier is closed")
-        for stamp in self._recipe.stamps:
-            stamp.check()
-        free = self._free.setdefault(os.getpid(), deque())
-        # With an environment around, datasets do not enter one of this thread's own, which no other could leave.
-        with env_ctx_if_needed():
-            try:
-                opened = free.pop()
-            except IndexError:
-                opened = self._recipe.opened()
-            try:
-                yield opened.job
-            finally:
-                free.append(opened)
-                if self._closed:
-                    self.close()
-
-    def close(self) -> None:
-        """Close what is not lent; what is will be when it comes back."""
-        self._closed = True
-        free = self._free.get(os.getpid(), deque())
-        with suppress(IndexError):
-            while True:
-                free.pop().files.close()
-
-
-def _of_rasters(given: DenseArguments) -> DenseArguments:
-    """Return what it takes to open the rasters again, wherever that is."""
-    reading = ("grid_order", "row_band", "col_band", "displacement", "source_offset", "grid_nodata", "mask_band")
-    kept = {name: getattr(given, name) for name in (*reading, "mask_valid_value", "allow_vrt")}
-    return DenseArguments(grid=_absolute(given.grid), mask=_absolute(given.mask), **kept)
-
-
-def _absolute(path: Any) -> Any:
-    """Return the absolute path of a file, or of a pair of files."""
-    if path is None:
-        return None
-    return os.path.abspath(path) if isinstance(path, str | os.PathLike) else tuple(os.path.abspath(p) for p in path)
 
 
 def _output_array(value: object, name: str, shape: tuple[int, ...], dtype: AnyDtype) -> AnyArray:

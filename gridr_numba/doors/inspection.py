@@ -173,7 +173,7 @@ def inspect_grid(
     with ExitStack() as stack:
         rows, cols = open_grid(stack, grid, allow_vrt=allow_vrt)
         image = None if source is None else stack.enter_context(open_raster(source, "source", allow_vrt=allow_vrt))
-        sources = Sources(rows, cols, None, None, image)
+        sources = Sources(rows, cols, None, image=image)
         grid_in = sources.grid_in(grid_order, row_band, col_band, grid_nodata, displacement, (0.0, 0.0))
         assert grid_in is not None
         step = resolution_for(displacement, resolution)

@@ -45,8 +45,9 @@ class Sources:
     rows: OpenRaster | None
     cols: OpenRaster | None
     mask: OpenRaster | None
-    like: OpenRaster | None
-    image: OpenRaster | None
+    like: OpenRaster | None = None
+    image: OpenRaster | None = None
+    names: Names = NAMES
 
     @classmethod
     def opened(
@@ -103,7 +104,6 @@ class Sources:
         grid_nodata: object,
         displacement: object,
         source_offset: object,
-        names: Names = NAMES,
     ) -> GridIn | None:
         """Check what says where a grid's coordinates are, and what they are; None where there is no grid."""
         if not isinstance(displacement, bool | np.bool_):
@@ -122,7 +122,7 @@ class Sources:
                 raise GridrValueError(f"{name} must not be given where grid is None", argument=name)
             return None
         bands = self._grid_bands(grid_order, row_band, col_band)
-        return GridIn.of(self.rows, self.cols, *bands, grid_nodata, names).with_meaning(
+        return GridIn.of(self.rows, self.cols, *bands, grid_nodata, self.names).with_meaning(
             displacement=bool(displacement), source_offset_row_col=offset_row_col
         )
 
@@ -142,7 +142,7 @@ class Sources:
 
     def mask_in(self, valid_value: object, band: object, node_shape: Pair) -> MaskIn | None:
         """Check the coarse mask; None where there is none."""
-        mask = MaskIn.of(self.mask, valid_value, band, node_shape, "one a node", NAMES)
+        mask = MaskIn.of(self.mask, valid_value, band, node_shape, "one a node", self.names)
         if mask is not None:
             refuse_scaling(mask.band)
         return mask
@@ -239,7 +239,7 @@ def _place(sources: Sources, resolution: Pair, tag: GridTag | None, warn: Warn) 
     """
     nodes = sources.rows if sources.rows is not None else sources.mask
     if nodes is not None:
-        for other, name in ((sources.cols, "grid[1]"), (sources.mask, "mask")):
+        for other, name in ((sources.cols, sources.names.grid_col), (sources.mask, sources.names.mask)):
             if other is not None:
                 _check_same_place(other, name, nodes, nodes.transform, (_SAME_NODE, _SAME_NODE))
         for doubt in resolution_doubts(nodes.transform, resolution):

@@ -74,7 +74,8 @@ class View:
                 )
         names = ["file"] if len(pair) == 1 else ["file[0]", "file[1]"]
         files = [opened(value, name) for value, name in zip(pair, names, strict=True)]
-        sources = Sources(files[0], files[1] if len(files) == 2 else None, None, None, None)
+        called = replace(NAMES, grid=names[0], grid_col=names[-1])
+        sources = Sources(files[0], files[1] if len(files) == 2 else None, None, names=called)
         if len(names) == 1 and len(files[0].dtypes) == 1:
             of_a_grid = {"displacement": bands.displacement, "grid_order": bands.grid_order != "row_col"}
             if mask is not None:
@@ -86,7 +87,7 @@ class View:
                 )
             return cls(sources, None, mask_in(files[0], "file"), tuple(files))
         as_given = bands.grid_order, bands.row_band, bands.col_band, None, bands.displacement, (0.0, 0.0)
-        grid = sources.grid_in(*as_given, replace(NAMES, grid=names[0], grid_col=names[-1]))
+        grid = sources.grid_in(*as_given)
         if mask is None:
             checks.left_out(bands.mask_band, 1, "mask_band", "mask")
             checks.left_out(bands.mask_valid_value, 1, "mask_valid_value", "mask")

@@ -49,6 +49,20 @@ def crs_from(value: object, name: str) -> Any:
         ) from error
 
 
+def grid_mapping_of(crs: Any, transform: Any) -> dict[str, str]:
+    """Return the attributes of a ``spatial_ref`` variable, as CF, GDAL, rioxarray and odc-geo read them.
+
+    Empty where neither is known. The transform is from pixel corners, in GDAL's order; numbers come back to the bit.
+    """
+    attributes = {}
+    if crs is not None:
+        wkt = crs.to_wkt(version="WKT2_2019")
+        attributes = {"crs_wkt": wkt, "spatial_ref": wkt}
+    if transform is not None:
+        attributes["GeoTransform"] = " ".join(repr(float(value)) for value in transform.to_gdal())
+    return attributes
+
+
 def same_crs(crs: Any, other: Any) -> bool:
     """Say whether two `rasterio.crs.CRS` are one to PROJ: however they are written, and whatever they say of heights.
 

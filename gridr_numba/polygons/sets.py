@@ -185,6 +185,8 @@ def inside_points(
     for each in np.flatnonzero(starts < stops):
         part = slice(starts[each], stops[each])
         within = (all_xs[part] >= min_x[each]) & (all_xs[part] <= max_x[each])
+        if not within.any():
+            continue
         points = by_y[part][within]
         inside.flat[points] |= ask(near.polygons[each], all_xs[part][within], all_ys[part][within], predicate)
     for index in np.ndindex(xs.shape) if len(far.polygons) else ():

@@ -1,0 +1,149 @@
+"""The open files of a densifier: what it takes to open them anywhere, and to know that they are the same."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+from rasterio.env import env_ctx_if_needed
+
+from ..engine.job import Job, MaskOut, MaskRules, Outputs
+from ..errors import DatasetError, GridrValueError
+from ..polygons.mask import PolygonMask
+from .dense_inputs import DenseArguments, DenseInputs, rasters_of
+from .in_arrays import job_in_arrays
+from .placement import Placement, Sources
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All that a densifier is, files apart: what travels where it is pickled."""
+
+    given: DenseArguments
+    place: Placement
+    polygons: PolygonMask | None
+    rules: MaskRules
+    outputs: Outputs
+    stamps: tuple[Stamp, ...]
+    threads: int | None
+
+    @classmethod
+    def of(cls, dense: DenseInputs, given: DenseArguments, outputs: Outputs, threads: int | None) -> Recipe:
+        """Take what was checked, and look at the files that reads will need."""
+        rasters = {"grid": dense.sources.rows, "grid[1]": dense.sources.cols, "mask": dense.sources.mask}
+        stamps = [
+            Stamp.of(os.path.abspath(path), name)
+            for name, raster in rasters.items()
+            if raster is not None
+            for path in raster.files
+        ]
+        rules, polygons = dense.rules(outputs.grid), dense.inputs.polygons
+        return cls(_of_rasters(given), dense.place, polygons, rules, outputs, tuple(stamps), threads)
+
+    @property
+    def mask_out(self) -> MaskOut:
+        """The mask, which is always made."""
+        assert self.outputs.mask is not None
+        return self.outputs.mask
+
+    def opened(self) -> Opened:
+        """Open the files that are read, for one read at a time."""
+        with ExitStack() as stack:
+            given, no_images = self.given, (None, None)
+            sources = Sources.opened(stack, given.grid, given.mask, *no_images, allow_vrt=given.allow_vrt)
+            inputs = replace(rasters_of(sources, given, self.place.extent.node_shape), polygons=self.polygons)
+            job = job_in_arrays(self.place.extent, inputs, self.rules, self.outputs)
+            return Opened(job, stack.pop_all())
+
+
+@dataclass(frozen=True)
+class Stamp:
+    """A file as it was when it was opened first."""
+
+    path: str
+    argument: str
+    size: int
+    modified_ns: int
+
+    @classmethod
+    def of(cls, path: str, argument: str) -> Stamp:
+        """Look at a file."""
+        try:
+            status = os.stat(path)
+        except OSError as error:
+            raise DatasetError(f"{argument}: {path!r} cannot be read: {error.strerror}", argument=argument) from error
+        return cls(path, argument, status.st_size, status.st_mtime_ns)
+
+    def check(self) -> None:
+        """Refuse a file that has changed."""
+        if (now := Stamp.of(self.path, self.argument)) != self:
+            raise DatasetError(
+                f"{self.argument}: {self.path!r} has changed since the densifier was opened: it had {self.size:,} "
+                f"bytes of {self.modified_ns} ns after 1970, and has {now.size:,} of {now.modified_ns}; open it anew",
+                argument=self.argument,
+            )
+
+
+class Opened(NamedTuple):
+    """A job with its files open."""
+
+    job: Job
+    files: ExitStack
+
+
+class FilePool:
+    """The open files of a densifier, each set lent to one read at a time.
+
+    A process that was forked leaves its parent's alone: the two would share the place in a file.
+    """
+
+    def __init__(self) -> None:
+        self._closed = False
+        self._free: dict[int, deque[Opened]] = {}
+
+    @contextmanager
+    def job(self, recipe: Recipe) -> Iterator[Job]:
+        """Lend a job whose files are as they were."""
+        if self._closed:
+            raise GridrValueError("the densifier is closed")
+        for stamp in recipe.stamps:
+            stamp.check()
+        free = self._free.setdefault(os.getpid(), deque())
+        try:
+            opened = free.pop()
+        except IndexError:
+            # With an environment around, datasets do not enter one of this thread's own, which no other could leave.
+            with env_ctx_if_needed():
+                opened = recipe.opened()
+        try:
+            yield opened.job
+        finally:
+            free.append(opened)
+            if self._closed:
+                self.close()
+
+    def close(self) -> None:
+        """Close what is not lent; what is will be when it comes back."""
+        self._closed = True
+        free = self._free.get(os.getpid(), deque())
+        with suppress(IndexError):
+            while True:
+                free.pop().files.close()
+
+
+def _of_rasters(given: DenseArguments) -> DenseArguments:
+    """Return what it takes to open the rasters again, wherever that is."""
+    reading = ("grid_order", "row_band", "col_band", "displacement", "source_offset", "grid_nodata", "mask_band")
+    kept = {name: getattr(given, name) for name in (*reading, "mask_valid_value", "allow_vrt")}
+    return DenseArguments(grid=_absolute(given.grid), mask=_absolute(given.mask), **kept)
+
+
+def _absolute(path: Any) -> Any:
+    """Return the absolute path of a file, or of a pair of files."""
+    if path is None:
+        return None
+    return os.path.abspath(path) if isinstance(path, str | os.PathLike) else tuple(os.path.abspath(p) for p in path)
