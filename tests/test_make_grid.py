@@ -373,6 +373,20 @@ def test_rpcs_are_gdals_but_for_its_half_pixel():
     assert np.abs(found - (np.stack(expected) - 0.5)).max() < 1e-6
 
 
+def test_rpcs_work_across_the_dateline():
+    """As far from LONG_OFF on the one side as on the other: half of the target has longitudes of the other sign."""
+    polynomials = rpcs()
+    polynomials.long_off = 179.99
+    found = []
+    for lon in (179.95, -180.05):
+        place = Affine(1e-3, 0, lon, 0, -1e-3, 45.15)
+        target = models.TargetRaster(CRS.from_epsg(4326), place, (50, 80))
+        found.append(model_of(Image(rpcs=polynomials), target, "rpc", 120)[0](*np.mgrid[:50, :80].astype(float)))
+    assert np.isfinite(found).all()
+    assert np.abs(np.subtract(*found)).max() < 1e-6
+    assert np.diff(found[0][1], axis=1).min() > 0
+
+
 def test_rpcs_say_nothing_far_away_and_ask_for_a_height():
     image = Image(rpcs=rpcs())
     far = models.TargetRaster(CRS.from_epsg(4326), Affine(0.01, 0, 2.5, 0, -0.01, 45.6), (100, 100))

@@ -13,8 +13,10 @@ from click.testing import CliRunner
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rasterio.control import GroundControlPoint
+from rasterio.enums import Resampling
 from rasterio.rpc import RPC
 from rasterio.transform import Affine
+from rasterio.vrt import WarpedVRT
 from rasterio.warp import calculate_default_transform
 
 import gridr_numba as gn
@@ -67,6 +69,38 @@ def test_the_file_and_the_report(source, out):
     assert report.source_rows == (nodes[0].min(), nodes[0].max())
     assert report.verified
     assert report.to_dict()["resolution"] == list(report.resolution)
+
+
+def test_it_says_how_it_was_made(source, out):
+    gn.make_grid(source, out, **UTM, tolerance=0.1, check=500, verify=False, max_evaluations=20_000_000)
+    with rasterio.open(out) as grid:
+        tags = grid.tags()
+    said = json.loads(tags["GRIDR_NUMBA_OPTIONS"])
+    assert (said.pop("source"), tags["GRIDR_NUMBA_INPUTS"]) == ("image.tif", "image.tif")
+    assert {name: said[name] for name in ("tolerance", "check", "crs")} == {
+        "tolerance": 0.1,
+        "check": 500,
+        "crs": "EPSG:32631",
+    }
+    assert not {"verify", "max_evaluations", "out", "height"} & set(said)
+
+
+def test_gdals_warp_of_a_ramp_looks_where_the_grid_does(tmp_path, out):
+    """An image whose bands are their own rows and columns, in pixels coarser than the target's."""
+    ramp = tmp_path / "ramp.tif"
+    place = {"crs": "EPSG:4326", "transform": Affine(4e-4, 0, 2.9, 0, -4e-4, 45.2)}
+    with rasterio.open(ramp, "w", driver="GTiff", width=400, height=300, count=2, dtype="float64", **place) as image:
+        image.write(np.mgrid[:300, :400].astype(np.float64))
+    gn.make_grid(ramp, out, **UTM)
+    gn.densify(out, tmp_path / "dense.tif")
+    height, width = UTM["shape"]
+    target = {"crs": UTM["crs"], "transform": UTM["transform"], "height": height, "width": width}
+    with (
+        rasterio.open(ramp) as image,
+        WarpedVRT(image, **target, resampling=Resampling.bilinear, tolerance=1e-9) as warped,
+        rasterio.open(tmp_path / "dense.tif") as dense,
+    ):
+        assert np.hypot(*(dense.read() - warped.read())).max() <= 0.01 + 1e-6
 
 
 def test_densify_accepts_it(source, out, tmp_path):

@@ -40,6 +40,7 @@ from ..polygons.sets import any_hull_meets
 from ..types import DEFAULT_MEMORY_BUDGET, CrsLike, Pair, Progress
 from ..window import Window
 from .grid_tag import GRID_TAG, GridTag
+from .options_tag import options_given
 from .production import Production
 from .reports import Report, span, versions
 from .stages import Stages
@@ -227,7 +228,7 @@ def make_grid(
     StrictError
         With `strict`, for what would be a warning.
     """
-    stages, warn = Stages(), Warnings(logger)
+    given, stages, warn = locals(), Stages(), Warnings(logger)
     with ExitStack() as stack:
         with stages("check"):
             opened = _opened(stack, source, like, allow_vrt)
@@ -245,7 +246,12 @@ def make_grid(
             grid = make(mapping, wanted, most, tell)
         if opened[0] is not None:
             _warn_of_a_miss(grid, opened[0], warn)
-        file = GeoTiff("out", path, _layout(grid, target, name), options)
+        how_made = {
+            "GRIDR_NUMBA_VERSION": __version__,
+            "GRIDR_NUMBA_INPUTS": " ".join(each.name for each in inputs),
+            "GRIDR_NUMBA_OPTIONS": options_given(make_grid, given),
+        }
+        file = GeoTiff("out", path, _layout(grid, target, name, how_made), options)
         check_space([file])
         warn_of_sidecars([file], inputs, warn)
         _warn_of_void(grid, file, warn)
@@ -320,14 +326,14 @@ def _wanted(shape: Pair, tolerance: Any, step: Any, check: Any, unreachable: Any
     return Wanted(shape, allowed, steps, pixels, unreachable == "void", checks.file_dtype(dtype, "dtype"))
 
 
-def _layout(grid: Grid, target: TargetRaster, model: str) -> RasterLayout:
+def _layout(grid: Grid, target: TargetRaster, model: str, how_made: dict[str, str]) -> RasterLayout:
     """Return what the file holds: the nodes' place, and of which target they are."""
     place = None if target.transform is None else coarse_transform(target.transform, grid.step)
     node_shape: Pair = grid.nodes.shape[1], grid.nodes.shape[2]
     coefficients = None if target.transform is None else tuple(target.transform)[:6]
     node_coefficients = None if place is None else tuple(place)[:6]
     tag = GridTag(grid.step, target.shape, coefficients, node_shape, node_coefficients, model)
-    tags = {"GRIDR_NUMBA_VERSION": __version__, GRID_TAG: tag.text()}
+    tags = {**how_made, GRID_TAG: tag.text()}
     return RasterLayout(node_shape, grid.nodes.dtype, ("row", "col"), np.nan, target.crs, place, tags)
 
 
