@@ -72,9 +72,8 @@ class Sources:
         """Rows and columns of the source image; None where none is given."""
         return None if self.image is None else self.image.shape
 
-    @property
     def map_area(self) -> tuple[Range, Range] | None:
-        """The x and the y of the map that the grid lies on: of its CRS's area, or else of its own."""
+        """Return the x and the y of the map that the grid lies on: of its CRS's area, or else of its own."""
         if self.rows is None or self.rows.crs is None or not self.rows.crs.is_projected:
             return None
         area = area_of(self.rows.crs)

@@ -9,7 +9,7 @@ coordinates lie in it; where the grid's CRS is known, its area says which are a 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -96,15 +96,15 @@ class NodeSurvey:
         Dense pixels a node, where it is known: how displacements of a turned raster are told from positions.
     source_shape : tuple of int, optional
         Rows and columns of the image that the coordinates look up, where it is known.
-    map_area : pair of pairs of float, optional
-        The least and the largest x, and y, of the map that the grid lies on, where it is known.
+    map_area : callable, optional
+        Returns the least and the largest x, and y, of the map that the grid lies on, or None; called if it matters.
     """
 
     def __init__(
         self,
         resolution: Pair | None = None,
         source_shape: Pair | None = None,
-        map_area: tuple[Range, Range] | None = None,
+        map_area: Callable[[], tuple[Range, Range] | None] | None = None,
     ) -> None:
         self._resolution, self._source_shape, self._map_area = resolution, source_shape, map_area
         sizes = (np.inf, np.inf) if source_shape is None else source_shape
@@ -223,7 +223,10 @@ class NodeSurvey:
         from_first_pixel = np.maximum(np.maximum(self.ranges[:, 0], -self.ranges[:, 1]), 0.0)
         if from_first_pixel.max() < _BEYOND_IMAGES or self._folds >= _FEW_FOLDS:
             return False
-        low, high = np.transpose(self._map_area)
+        area = self._map_area()
+        if area is None:
+            return False
+        low, high = np.transpose(area)
         within = [bool(((low <= place) & (place <= high)).all()) for place in (self.means, self.means[::-1])]
         return any(within) and bool(fit.remainder.max() < _SMALL_REMAINDER)
 

@@ -86,12 +86,16 @@ def area_of(crs: Any) -> tuple[Range, Range] | None:
         authority = crs.to_authority()  # a file says a code, of which the area is known, and no area
         known = crs if authority is None else CRS.from_authority(*authority)
         box = known.to_dict(projjson=True)["bbox"]
-        west, south, east, north = (
-            box[f"{name}itude"] for name in ("west_long", "south_lat", "east_long", "north_lat")
-        )
+        south, north = box["south_latitude"], box["north_latitude"]
+        west, east = box["west_longitude"], box["east_longitude"]
         lines = np.linspace(0.0, 1.0, 21)
         across, along = np.meshgrid(west + lines * ((east - west) % 360.0 or 360.0), south + lines * (north - south))
-        places = warped(CRS.from_epsg(4326), crs, np.column_stack([across.ravel(), along.ravel()]))
+        try:
+            places = warped(CRS.from_epsg(4326), crs, np.column_stack([across.ravel(), along.ravel()]))
+        except Exception as error:
+            if type(error).__name__ == "CPLE_NotSupportedError":  # the area is another body's
+                return None
+            raise
         places = places[all_finite(places)]
         if len(places):
             (left, bottom), (right, top) = places.min(axis=0).tolist(), places.max(axis=0).tolist()

@@ -210,7 +210,8 @@ def check_solvable(source: Any, name: str) -> None:
     if name in ("gcps", "tps"):
         points, _ = source.gcps
         for places, where in (([(p.x, p.y) for p in points], "ground"), ([(p.row, p.col) for p in points], "image")):
-            spread = np.linalg.svd(np.subtract(places, np.mean(places, axis=0)), compute_uv=False)
+            apart = np.subtract(places, np.mean(places, axis=0))
+            spread = np.linalg.svd(apart, compute_uv=False) if np.isfinite(apart).all() else np.zeros(2)
             if len(points) < 3 or not spread[1] > _IN_A_LINE * spread[0]:
                 raise DatasetError(
                     f"source: the {len(points)} ground control points of {source.name!r} lie in one line, or one "
