@@ -19,7 +19,7 @@ from ..engine.job import Warnings
 from ..engine.scattered import Places, write_places
 from ..errors import GridrTypeError, GridrValueError
 from ..polygons.files import Polygons
-from ..types import AnyArray, AnyDtype, FilePath, Pair, WindowPairs
+from ..types import AnyArray, AnyDtype, FilePath, GeometryCrs, Pair, WindowPairs
 from ..window import Window
 from .dense_inputs import DenseArguments, DenseInputs
 from .file_pool import FilePool, Recipe
@@ -55,7 +55,7 @@ def open_densifier(
     grid_nodata: float | tuple[float, ...] | None = None,
     dtype: DTypeLike | None = None,
     allow_vrt: bool = False,
-    geometry_crs: Any = None,
+    geometry_crs: GeometryCrs = None,
     geometry_layer: str | tuple[str | None, str | None] | None = None,
     threads: int | None = 1,
 ) -> Densifier:
