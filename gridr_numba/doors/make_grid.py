@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
@@ -249,7 +250,7 @@ def make_grid(
         how_made = {
             "GRIDR_NUMBA_VERSION": __version__,
             "GRIDR_NUMBA_INPUTS": " ".join(each.name for each in inputs),
-            "GRIDR_NUMBA_OPTIONS": options_given(make_grid, given),
+            "GRIDR_NUMBA_OPTIONS": json.dumps(options_given(make_grid, given)),
         }
         file = GeoTiff("out", path, _layout(grid, target, name, how_made), options)
         check_space([file])
