@@ -415,13 +415,13 @@ def shape_of(kind, n):
 
 def scan(polygon):
     mask = PolygonMask.of((None, polygon), (0.0, 0.0), None, (5000, 5000))
-    mask.write_causes(Window(2000, 2200, 0, 5000), out, 2)
+    mask.write_causes(Window(2000, 2100, 0, 5000), out, 2)
 
 def memory(key):
     lines = Path('/proc/self/status').read_text().splitlines()
     return 1024 * int(next(line for line in lines if line.startswith(key)).split()[1])
 
-out = np.zeros((200, 5000), np.uint8)
+out = np.zeros((100, 5000), np.uint8)
 scan(shape_of(sys.argv[1], 400))
 polygon = shape_of(sys.argv[1], 1_000_000)
 Path('/proc/self/clear_refs').write_text('5')
