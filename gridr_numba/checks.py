@@ -247,7 +247,7 @@ def fits(value: object, dtype: AnyDtype, name: str) -> int | float:
     return exact
 
 
-def mask_out_values(value: object, dtypes: Iterable[AnyDtype], name: str = "mask_out_values") -> tuple[int, int]:
+def mask_out_values(value: object, dtypes: Iterable[AnyDtype], name: str) -> tuple[int, int]:
     """Take the (valid, invalid) pair to write, each of which every data type on the way must hold."""
     if value is None:
         value = (Validity.VALID, Validity.INVALID)
@@ -295,7 +295,7 @@ def progress(value: object, name: str = "progress") -> Any:
     return value
 
 
-def rasterize_options(value: object, name: str = "rasterize_kwargs") -> RasterizeOptions:
+def rasterize_options(value: object, name: str) -> RasterizeOptions:
     """Take GRIDR's `rasterize_kwargs`: ``{'alg': A, 'kwargs_alg': {'shapely_predicate': P}}``, any part left out."""
     options = _mapping(value, name, ("alg", "kwargs_alg"))
     alg = options.get("alg")
@@ -307,15 +307,15 @@ def rasterize_options(value: object, name: str = "rasterize_kwargs") -> Rasteriz
     )
 
 
-def used_rasterize_options(rasterize_kwargs: object) -> RasterizeOptions:
+def used_rasterize_options(value: object, name: str) -> RasterizeOptions:
     """Take `rasterize_kwargs`, and refuse options that its algorithm does not have."""
-    options = rasterize_options(rasterize_kwargs)
-    kwargs_alg = _mapping(rasterize_kwargs, "rasterize_kwargs", ("alg", "kwargs_alg")).get("kwargs_alg") or {}
+    options = rasterize_options(value, name)
+    kwargs_alg = _mapping(value, name, ("alg", "kwargs_alg")).get("kwargs_alg") or {}
     if options.alg is GridRasterizeAlg.RASTERIO_RASTERIZE and kwargs_alg.get("shapely_predicate") is not None:
         raise GridrValueError(
-            "rasterize_kwargs: a predicate is SHAPELY's alone, and the algorithm is RASTERIO_RASTERIZE, which takes "
+            f"{name}: a predicate is SHAPELY's alone, and the algorithm is RASTERIO_RASTERIZE, which takes "
             f"the centres that GDAL burns; not {kwargs_alg!r}",
-            argument="rasterize_kwargs",
+            argument=name,
         )
     return options
 

@@ -31,6 +31,7 @@ NAME = "its_name"
 # Of each check, arguments that it refuses, but for the names.
 WRONG = {
     "integer": [{"value": "x", "minimum": 0}, {"value": 0.5, "minimum": 0}, {"value": -1, "minimum": 0}],
+    "left_out": [{"value": 3, "default": None, "other": "mask"}],
     "boolean": [{"value": 1}],
     "integer_pair": [{"value": 1, "minimum": 0}, {"value": (1,), "minimum": 0}, {"value": (1, -1), "minimum": 0}],
     "input_resolution": [{"value": None}, {"value": (2**30, 2**30)}],
@@ -44,6 +45,7 @@ WRONG = {
     "member": [{"enum": GridRasterizeAlg, "value": 99}, {"enum": GridRasterizeAlg, "value": "x"}],
     "dtype": [{"value": None}, {"value": "nonsense"}],
     "floating_dtype": [{"value": np.int8}],
+    "file_dtype": [{"value": np.int8}, {"value": np.float16}],
     "integer_dtype": [{"value": np.float32}],
     "array": [
         {"value": [1], "ndim": 1, "kinds": "i"},
@@ -64,6 +66,7 @@ WRONG = {
     "strip_size": [{"value": -1}],
     "progress": [{"value": 3}],
     "rasterize_options": [{"value": 1}, {"value": {"x": 1}}, {"value": {"alg": 99}}, {"value": {"kwargs_alg": 1}}],
+    "used_rasterize_options": [{"value": 1}, {"value": {"alg": 1, "kwargs_alg": {"shapely_predicate": 1}}}],
     "algorithm_options": [{"alg": 99, "kwargs_alg": None}, {"alg": 1, "kwargs_alg": {"x": 1}}],
     "geometry_pair": [{"value": 1}, {"value": (1, 2, 3)}],
     "readable": [{"dataset": None}],

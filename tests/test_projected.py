@@ -109,7 +109,9 @@ def frame_of(raster, origin=(0.0, 0.0)):
 def mask_of(polygons, crs, raster, origin=(0.0, 0.0), alg=gn.GridRasterizeAlg.SHAPELY):
     sets = pixel_polygons(polygons, None, frame_of(raster, origin), crs=CRS.from_user_input(crs))
     shape = raster[2]
-    mask = PolygonMask.of_sets(*sets, Lattice(shape, origin), checks.rasterize_options({"alg": alg}))
+    mask = PolygonMask.of_sets(
+        *sets, Lattice(shape, origin), checks.rasterize_options({"alg": alg}, "rasterize_kwargs")
+    )
     out = np.empty(shape, np.uint8)
     mask.write_causes(Window.whole(shape), out)
     return out == 0

@@ -34,7 +34,7 @@ def mask_values(value: object) -> Pair | None:
                 argument="mask_out_values",
             )
         return None
-    return checks.mask_out_values(value, (np.dtype(np.int64),))
+    return checks.mask_out_values(value, (np.dtype(np.int64),), "mask_out_values")
 
 
 # Of `mask_out_values`.
