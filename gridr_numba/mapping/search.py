@@ -55,7 +55,7 @@ _SHRINKS_TO = 8
 # towards a pole or the edge of a disc, and no step would do.
 _SHARE_WHERE_TORN = 0.125
 # Steps along rows among which a try's is chosen.
-_CHOICES = 64
+_CHOICES = 200
 
 
 class OutOfEvaluationsError(GridrValueError):
@@ -307,7 +307,10 @@ def choose(mapping: Counted, shape: Pair, tolerance: float) -> Measured:
         step = _affordable(mapping, shape, found, wanted)
         if step == found.step or (best is not None and not _worth_a_try(shape, step, best)):
             break
-        found = measure(mapping, shape, step, goal)
+        try:
+            found = measure(mapping, shape, step, goal)
+        except OutOfEvaluationsError:
+            break
         finest = max(finest, found, key=lambda each: each.nodes.size)
         if step != wanted:  # nor can more be afforded
             break
