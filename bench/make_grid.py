@@ -156,7 +156,9 @@ def rpcs() -> RPC:
 
 def _rpc(folder: Path, size: int, rounds: int) -> dict[str, Any]:
     source = folder / "rpc.tif"
-    with rasterio.open(source, "w", driver="GTiff", count=1, dtype="uint8", width=99, height=99) as dataset:
+    with rasterio.open(
+        source, "w", driver="GTiff", count=1, dtype="uint8", width=20_000, height=20_000, sparse_ok=True
+    ) as dataset:
         dataset.rpcs = rpcs()
     place = Affine(0.5, 0, 5e5 - size / 4, 0, -0.5, 4_994_000 + size / 4)
     call = {"crs": _UTM, "transform": place, "shape": (size, size), "height": 120.0, "check": 0, "overwrite": True}
