@@ -178,6 +178,21 @@ def pixel_area(size: float) -> tuple[float, float]:
     return -0.5, size - 0.5
 
 
+def is_turned(transform: Sequence[float]) -> bool:
+    """Say whether rows and columns of pixels are not along the axes of the map."""
+    _, b, _, d, _, _ = _coefficients(transform)
+    return b != 0.0 or d != 0.0
+
+
+def outline(transform: Sequence[float], shape_row_col: tuple[int, int]) -> tuple[float, float, float, float]:
+    """Return the least and the largest map coordinates of a raster's corners: left, bottom, right, top."""
+    a, b, c, d, e, f = _coefficients(transform)
+    corners = [(row, col) for row in (0, shape_row_col[0]) for col in (0, shape_row_col[1])]
+    xs = [a * col + b * row + c for row, col in corners]
+    ys = [d * col + e * row + f for row, col in corners]
+    return min(xs), min(ys), max(xs), max(ys)
+
+
 def shifted_transform(transform: TransformT, row: int, col: int) -> TransformT:
     """Return the transform of the part of a raster that starts at this pixel."""
     a, b, c, d, e, f = _coefficients(transform)

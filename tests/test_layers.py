@@ -36,7 +36,7 @@ FILES = {
         {"arrays", "bands", "whole_file"},
         {"inputs"},
         {"outputs"},
-        {"geotiff"},
+        {"geotiff", "zarr"},
         {"cog"},
     ],
     "polygons": [
@@ -86,6 +86,8 @@ KEEPERS = {
         "demo",
     },
     "matplotlib": {"plot"},
+    "zarr": {"files.zarr"},
+    "numcodecs": {"files.zarr"},
     "click": {"cli"},
     "tqdm": {"engine.progress"},
     "dask": {"lazy"},
@@ -152,7 +154,7 @@ def test_the_package_and_its_help_import_nothing_heavy(command):
         "from gridr_numba.cli import main\n"
         f"try: main([*{command.split()}, '--help'])\n"
         "except SystemExit as exit: assert not exit.code, exit.code\n"
-        "heavy = {'numpy', 'numba', 'rasterio', 'shapely', 'scipy', 'tqdm', 'pyogrio'} & set(sys.modules)\n"
+        "heavy = {'numpy', 'numba', 'rasterio', 'shapely', 'scipy', 'tqdm', 'pyogrio', 'zarr'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60, stdout=subprocess.DEVNULL)

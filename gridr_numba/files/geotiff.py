@@ -18,7 +18,7 @@ from ..types import AnyArray, AnyDtype, Pair
 from .bands import BandSource
 from .gdal import READ_BESIDE, check_name, gdal_errors, gdal_warnings, open_own, reason_of
 from .outputs import OutputFormat, OutputPlan, RasterLayout
-from .partial import PartialFile
+from .partial import PartialFile, sync
 
 #: What outputs are made with where the caller does not say.
 DEFAULT_CREATION_OPTIONS = {"TILED": "YES", "BLOCKXSIZE": "512", "BLOCKYSIZE": "512", "BIGTIFF": "IF_SAFER"}
@@ -128,9 +128,9 @@ class GeoTiff(OutputFormat):
         (height, width), (block_height, block_width) = self.layout.shape, block_shape
         if block_width == width:
             pixels = sum(-(-height // factor) * -(-width // factor) for factor in factors)
-            return pixels * self.layout.bytes_per_pixel
+            return pixels * self.bytes_per_pixel
         blocks = sum(-(-height // (factor * block_height)) * -(-width // (factor * block_width)) for factor in factors)
-        return blocks * (block_height * block_width * self.layout.bytes_per_pixel + sum(self._around_a_block))
+        return blocks * (block_height * block_width * self.bytes_per_pixel + sum(self._around_a_block))
 
     def create(self) -> None:
         """Make the partial file."""
@@ -226,11 +226,7 @@ class GeoTiff(OutputFormat):
 
     def flush(self) -> None:
         """Wait for the disk."""
-        descriptor = os.open(self.partial, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        sync(self.partial)
 
     def publish(self, *, overwrite: bool) -> None:
         """Put it in its place."""

@@ -57,6 +57,8 @@ class RasterLayout:
         The colour of each value of a uint8 band; none where it is empty.
     overviews : str or None
         How smaller copies for display are made, by the name of a `rasterio.enums.Resampling`; None makes none.
+    unwritten : int or None
+        A value that no pixel has, where there is no nodata, for formats that must say what was never written.
     """
 
     shape: Pair
@@ -69,11 +71,7 @@ class RasterLayout:
     band_tags: dict[str, str] = field(default_factory=dict)
     colours: dict[int, Colour] = field(default_factory=dict)
     overviews: str | None = None
-
-    @property
-    def bytes_per_pixel(self) -> int:
-        """Of all bands, uncompressed."""
-        return len(self.descriptions) * self.dtype.itemsize
+    unwritten: int | None = None
 
 
 class OutputPlan(NamedTuple):
@@ -136,9 +134,19 @@ class OutputFormat(ABC):
         return (self.layout.dtype.name,) * len(self.layout.descriptions)
 
     @property
+    def bytes_per_pixel(self) -> int:
+        """Of all bands, uncompressed."""
+        return sum(np.dtype(name).itemsize for name in self.dtypes)
+
+    @property
     def block_shapes(self) -> list[Pair]:
         """Rows and columns of each band's blocks."""
-        return [self.planned.block_shape] * len(self.layout.descriptions)
+        return [self.planned.block_shape] * len(self.dtypes)
+
+    @property
+    def rows_read_together(self) -> int:
+        """Rows, from the first, of which reading some costs as much as reading all; 1 where GDAL keeps its blocks."""
+        return 1
 
     @cached_property
     def planned(self) -> OutputPlan:
@@ -227,15 +235,16 @@ class OutputFormat(ABC):
         DatasetError
             If a window is not what was written.
         """
-        width = max(window.shape[1] for _, window, _ in windows)
-        height = max(1, _BYTES_AT_A_TIME // (self.layout.bytes_per_pixel * width))
-        buffer = np.empty(len(self.dtypes) * height * width, self.layout.dtype)
+        width, together = max(window.shape[1] for _, window, _ in windows), self.rows_read_together
+        height = together * max(1, _BYTES_AT_A_TIME // (self.bytes_per_pixel * width * together))
+        buffer = np.empty(-(-height * width * self.bytes_per_pixel // 8), np.uint64)
         with self.rereading() as dataset:
             for indexes, window, expected in windows:
                 checksums = [Checksum() for _ in indexes]
+                held = buffer.view(self.dtypes[indexes[0] - 1])
                 for start in range(window.row_start, window.row_stop, height):
                     part = replace(window, row_start=start, row_stop=min(start + height, window.row_stop))
-                    values = buffer[: len(indexes) * part.shape[0] * part.shape[1]].reshape(-1, *part.shape)
+                    values = held[: len(indexes) * part.shape[0] * part.shape[1]].reshape(-1, *part.shape)
                     dataset.read(indexes, window=part.to_rasterio(), out=values)
                     for checksum, band in zip(checksums, values, strict=True):
                         checksum.add(band)
@@ -268,6 +277,18 @@ def destination(
 
     It is no input, and none of the other outputs.
     """
+    path = place_of(value, name, inputs, outputs)
+    if path.is_dir():
+        raise GridrValueError(f"{name}: {str(path)!r} is a folder", argument=name)
+    if path.exists() and not path.is_file():
+        raise GridrValueError(f"{name}: {str(path)!r} is not a regular file", argument=name)
+    if path.exists() and not overwrite:
+        raise GridrValueError(f"{name}: {str(path)!r} exists; overwrite=True replaces it", argument=name)
+    return path
+
+
+def place_of(value: object, name: str, inputs: Sequence[Path], outputs: Sequence[Path] = ()) -> Path:
+    """Take the path of what is to be made: local, in a folder that exists, not an input nor a part of one."""
     path = local_path(value, name)
     if not path.name:  # '.', or a root
         raise GridrValueError(f"{name}: {str(path)!r} is a folder", argument=name)
@@ -287,12 +308,6 @@ def destination(
             f"{name}: {str(path)!r} would be read as a part of the input {str(source)!r}, and is not made",
             argument=name,
         )
-    if path.is_dir():
-        raise GridrValueError(f"{name}: {str(path)!r} is a folder", argument=name)
-    if path.exists() and not path.is_file():
-        raise GridrValueError(f"{name}: {str(path)!r} is not a regular file", argument=name)
-    if path.exists() and not overwrite:
-        raise GridrValueError(f"{name}: {str(path)!r} exists; overwrite=True replaces it", argument=name)
     return path
 
 
@@ -438,7 +453,7 @@ class Checksums:
             output.check_beside_pixels()
         blocks = max(self._row_of_blocks(output) for output in outputs)
         # Beside its blocks in the cache, an open file has one block as it is stored and one as it is decoded.
-        beside = max(2 * prod(output.planned.block_shape) * output.layout.bytes_per_pixel for output in outputs)
+        beside = max(2 * prod(output.planned.block_shape) * output.bytes_per_pixel for output in outputs)
         threads = max(1, min(threads, memory // (2 * blocks + beside)))
         # Each part opens its file. Two a thread, so that one that is held up leaves work to the others.
         parts = [
@@ -457,7 +472,7 @@ class Checksums:
         block_height, block_width = output.planned.block_shape
         width = max(window.shape[1] for _, window, _ in self._windows[output])
         across = -(-width // block_width) + (width < output.shape[1])  # windows may start within a block
-        return block_height * across * block_width * output.layout.bytes_per_pixel
+        return block_height * across * block_width * output.bytes_per_pixel
 
 
 _LOCK = threading.Lock()
