@@ -229,7 +229,8 @@ def test_every_option_reaches_the_function(files, calls):
         *("--grid-nodata", "none", "--grid-nodata", "-9999", "--co", "COMPRESS=DEFLATE", "--co", "predictor=3"),
         *("--xy", "--displacement", "--source-offset", 0.5, -3, "--source", "s.tif"),
         *("--threads", 3, "--memory", "1.5G", "--no-verify", "--overwrite", "--allow-vrt", "--strict"),
-        *("--driver", "cog", "--overviews"),
+        *("--driver", "cog", "--overviews", "--zarr-option", "shard=1024", "--zarr-option", "chunk=512,256"),
+        *("--zarr-option", "compressor=zstd"),
     )
     ((grid, out, options),) = calls
     assert callable(options.pop("progress"))
@@ -272,6 +273,7 @@ def test_every_option_reaches_the_function(files, calls):
         "strict": True,
         "driver": "COG",
         "overviews": True,
+        "zarr_options": {"shard": 1024, "chunk": (512, 256), "compressor": "zstd"},
     }
     assert set(SIGNATURE) - {*options, "grid", "out", "progress", "fill"} == {"shape"}
 

@@ -49,8 +49,8 @@ if TYPE_CHECKING:
 def densify(context: click.Context, paths: tuple[str, ...], **options: Any) -> None:
     """Make a coarse grid dense, and its mask.
 
-    GRID holds source rows and columns in two bands, or GRID the rows and COLGRID the columns. OUT is a GeoTIFF. Outputs
-    appear whole and verified, or not at all.
+    GRID holds source rows and columns in two bands, or GRID the rows and COLGRID the columns. OUT is a GeoTIFF, or
+    where its name ends in .zarr a Zarr store, of grid and mask. Outputs appear whole and verified, or not at all.
     """
     if len(paths) not in (2, 3):
         raise click.UsageError(f"GRID [COLGRID] OUT are two or three files, not {len(paths)}.")
@@ -75,7 +75,7 @@ def densify(context: click.Context, paths: tuple[str, ...], **options: Any) -> N
 def mask(context: click.Context, out: str, **options: Any) -> None:
     """Make a dense mask, without a grid.
 
-    OUT is a GeoTIFF, which appears whole and verified, or not at all.
+    OUT is a GeoTIFF, or where its name ends in .zarr a Zarr store, which appears whole and verified, or not at all.
     """
     _densify(context, None, None, mask_out=out, **options)
 

@@ -93,6 +93,19 @@ def _creation_options(_: click.Context, parameter: click.Parameter, values: tupl
     return {key: item for key, _, item in pairs}
 
 
+def _zarr_options(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, Any] | None:
+    """Take numbers and pairs of them as such, other values as text."""
+
+    def item(text: str) -> Any:
+        parts = text.split(",")
+        if not all(part.isdecimal() for part in parts):
+            return text
+        return int(text) if len(parts) == 1 else tuple(map(int, parts))
+
+    given = _creation_options(context, parameter, values)
+    return {key: item(text) for key, text in given.items()} or None
+
+
 def geometry_crs_of(both: Any, valid: Any, invalid: Any) -> Any:
     """Return the CRS of polygons: of all, or of valid and of invalid ones."""
     if valid is None and invalid is None:
@@ -347,11 +360,17 @@ output_options = _together(
     click.option(
         "--driver",
         type=click.Choice(["GTiff", "COG"], case_sensitive=False),
-        default="GTiff",
-        show_default=True,
-        help="GeoTIFF, or cloud optimised GeoTIFF.",
+        help="GeoTIFF, or cloud optimised GeoTIFF.  [default: GTiff, unless the name ends in .zarr]",
     ),
     creation_option,
+    click.option(
+        "--zarr-option",
+        "zarr_options",
+        multiple=True,
+        callback=_zarr_options,
+        metavar="KEY=VAL",
+        help="Of a Zarr store: shard=2048, chunk=512 (or two, as 512,256), zarr_format=3, compressor=zstd; repeatable.",
+    ),
     click.option("--overviews", is_flag=True, help="Add overviews: averages of grids, most frequent values of masks."),
     click.option("--threads", type=int, help="At most so many.  [default: all]"),
     click.option(

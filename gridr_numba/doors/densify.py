@@ -27,7 +27,7 @@ from ..files.outputs import (
 )
 from ..kernels.jit import usable_threads
 from ..polygons.files import Polygons
-from ..types import DEFAULT_MEMORY_BUDGET, Cause, FilePath, GeometryCrs, Pair, Progress, WindowPairs
+from ..types import DEFAULT_MEMORY_BUDGET, AnyDtype, Cause, FilePath, GeometryCrs, Pair, Progress, WindowPairs
 from .dense_inputs import DenseArguments, DenseInputs, coordinate_type
 from .options_tag import options_given
 from .output_files import FileMaker, Kind, mask_values
@@ -157,8 +157,9 @@ def densify(
     repair_geometry: bool = False,
     grid_nodata: float | tuple[float, ...] | None = None,
     dtype: DTypeLike | None = None,
-    driver: str = "GTiff",
+    driver: str | None = None,
     creation_options: dict[str, Any] | None = None,
+    zarr_options: dict[str, Any] | None = None,
     overviews: bool = False,
     threads: int | None = None,
     memory_budget: int = DEFAULT_MEMORY_BUDGET,
@@ -191,7 +192,11 @@ def densify(
         and an offset, they are applied. In float64 and in this order: stored values are compared with nodata; then
         scale and offset, `displacement` and `source_offset` make coordinates of them, which are the nodes of law 1.
     out : path or None
-        The dense grid: a GeoTIFF with bands 'row' and 'col' and NaN as nodata. None only with ``grid=None``.
+        The dense grid: a GeoTIFF with bands 'row' and 'col' and NaN as nodata. None only with ``grid=None``. A name
+        that ends in .zarr makes a Zarr store, a folder (extra ``zarr``): a group with the arrays 'row', 'col' and
+        'mask', and where they lie by CF's `spatial_ref` and by the conventions `proj:` and `spatial:`. It appears
+        whole, verified, at once, as files do. Only a store that holds nothing else is ever replaced; where the file
+        system cannot exchange two names, nothing is there for the moment between the old store and the new.
     resolution : int or tuple of int, optional
         Dense pixels a node along rows and columns; one integer is for both. A grid of `make_grid` says it in its tag,
         and of which target it is: None takes it from there, and the dense raster then is that target, with its
@@ -211,7 +216,8 @@ def densify(
         The coarse mask, one pixel a node; `mask_valid_value` in band `mask_band` is valid, all else is not.
     mask_out : path, optional
         The dense mask, without a nodata tag: a tag of 0 would make GDAL hide the invalid pixels. Where it is uint8, it
-        has a colour table; its band's tags say what its values mean.
+        has a colour table; its band's tags say what its values mean. None where `out` is a Zarr store, which holds it;
+        with ``grid=None`` a name that ends in .zarr makes a store of the mask alone.
     valid, invalid : path, GeometryType, or sequence of both, optional
         Polygons in dense pixels, (x = column, y = row), integers being centres; pixel (0, 0) of the whole dense raster
         is at `geometry_origin`, whatever the window. Files may be GeoJSON, WKT or WKB by their suffix, and, with the
@@ -252,12 +258,16 @@ def densify(
     dtype : data type, optional
         Of the dense grid; None is the input's floating type, float64 for integers and where coordinates are not what
         is stored.
-    driver : 'GTiff' or 'COG'
-        Of GDAL, for both outputs. A COG is a copy of an uncompressed GeoTIFF, and what is verified is the copy; there
-        must be room for both.
+    driver : 'GTiff' or 'COG', optional
+        Of GDAL, for both outputs; None is 'GTiff', and must be for a Zarr store. A COG is a copy of an uncompressed
+        GeoTIFF, and what is verified is the copy; there must be room for both.
     creation_options : dict, optional
         For that driver, over the defaults: tiles of 512, uncompressed, BIGTIFF if safer. Those that would lose digits,
         or that GDAL does not know, are refused. ``PREDICTOR=3``, floating point's, is 2 in the mask.
+    zarr_options : dict, optional
+        For a Zarr store: ``shard``, the rows and columns of a file (2048, or a pair), ``chunk``, of what is read at a
+        time (512), ``zarr_format``, 3 or 2, which has no shards, and ``compressor``, None or 'zstd', 'gzip' or 'blosc',
+        or a dict of its ``name`` and ``configuration``.
     overviews : bool
         Add overviews, each half as large as the one before: averages of the grid, the most frequent values of the mask.
     threads : int, optional
@@ -308,7 +318,8 @@ def densify(
             warn = Warnings(logger)
             arguments, options = DenseArguments.of(given), options_given(densify, given)
             dense = DenseInputs.opened(stack, arguments, warn)
-            values, kind = mask_values(mask_out_values), Kind.of(driver, creation_options, overviews)
+            values, named = mask_values(mask_out_values), mask_out if out is None else out
+            kind = Kind.by_name(named, driver, creation_options, overviews, zarr_options)
             maker = FileMaker.of(kind, dense.place, dense.paths, overwrite, options)
             files = _Files.of(dense.inputs.grid, out, mask_out, dtype, values, maker)
             outputs, limits = Outputs(files.grid_out, files.mask_out), file_limits(threads, memory_budget)
@@ -336,8 +347,8 @@ class _Files:
 
     @property
     def all(self) -> list[OutputFormat]:
-        """The mask first: a new grid is to imply its mask."""
-        return [file for file in (self.mask, self.grid) if file is not None]
+        """The mask first: a new grid is to imply its mask. A store is both."""
+        return list(dict.fromkeys(file for file in (self.mask, self.grid) if file is not None))
 
     @classmethod
     def of(
@@ -356,10 +367,12 @@ class _Files:
             raise GridrValueError(
                 "mask_out must be given where grid is None, or there is nothing to make", argument="mask_out"
             )
+        grid_dtype = None if grid_in is None else coordinate_type(dtype, grid_in)
+        if maker.kind.zarr is not None:
+            return cls._of_store(out, mask_out, grid_dtype, values, maker)
         mask_file, mask_target = maker.mask(mask_out, values)
         grid_file, grid_target = None, None
-        if grid_in is not None:
-            grid_dtype = coordinate_type(dtype, grid_in)
+        if grid_dtype is not None:
             how = {"nodata": np.nan, "overviews": maker.kind.of_grids}
             grid_file = maker.file(out, "out", grid_dtype, ("row", "col"), **how)
             grid_bands = SinkBand(grid_file, 1, "out"), SinkBand(grid_file, 2, "out")
@@ -367,6 +380,19 @@ class _Files:
         if mask_file is not None and grid_file is not None and mask_file.path.resolve() == grid_file.path.resolve():
             raise GridrValueError(f"out and mask_out must differ, and both are {grid_file.name!r}", argument="out")
         return cls(mask_file, grid_file, mask_target, grid_target)
+
+    @classmethod
+    def _of_store(
+        cls, out: object, mask_out: object, grid_dtype: AnyDtype | None, values: Pair | None, maker: FileMaker
+    ) -> _Files:
+        if out is not None and mask_out is not None:
+            raise GridrValueError(
+                f"mask_out must be None where out is a Zarr store, which holds the mask too, not {mask_out!r}",
+                argument="mask_out",
+            )
+        path, name = (mask_out, "mask_out") if out is None else (out, "out")
+        store, mask_target, grid_target = maker.store(path, name, values, grid_dtype)
+        return cls(store, None if out is None else store, mask_target, grid_target)
 
 
 def _report(job: Job, counts: Tally, warn: Warnings, files: _Files, stages: Stages, **about: Any) -> DensifyReport:

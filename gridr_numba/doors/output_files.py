@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +12,13 @@ import numpy as np
 
 from .. import __version__, checks
 from ..engine.codes import value_colours, value_tags
-from ..engine.job import MaskOut
+from ..engine.job import GridOut, MaskOut
 from ..errors import GridrValueError
 from ..files.bands import SinkBand
 from ..files.cog import Cog, cog_options
 from ..files.geotiff import GeoTiff, gtiff_options
 from ..files.outputs import OutputFormat, RasterLayout, check_suffix, destination
+from ..files.zarr import ZarrOptions, ZarrStore, is_store_name, store_destination
 from ..types import AnyDtype, Cause, Pair, Validity
 from .placement import Placement
 
@@ -48,11 +49,12 @@ _DRIVERS: dict[str, tuple[type[GeoTiff], Callable[[object, AnyDtype], dict[str, 
 
 @dataclass(frozen=True)
 class Kind:
-    """How outputs are made, whatever they hold: driver, its creation options, overviews."""
+    """How outputs are made, whatever they hold: driver, its creation options, overviews; or how a Zarr store is."""
 
     driver: str
     creation_options: object
     overviews: bool
+    zarr: ZarrOptions | None = None
 
     @classmethod
     def of(cls, driver: object, creation_options: object, overviews: object) -> Kind:
@@ -60,6 +62,22 @@ class Kind:
         if not isinstance(driver, str) or driver not in _DRIVERS:
             raise GridrValueError(f"driver must be {' or '.join(_DRIVERS)}, not {driver!r}", argument="driver")
         return cls(driver, creation_options, checks.boolean(overviews, "overviews"))
+
+    @classmethod
+    def by_name(
+        cls, path: object, driver: object, creation_options: object, overviews: object, zarr_options: object
+    ) -> Kind:
+        """Check the same and `zarr_options`, where the output's name says whether it is a store or a file."""
+        if not is_store_name(path):
+            if zarr_options is not None:
+                raise GridrValueError(
+                    f"zarr_options are for an output whose name ends in .zarr, not {path!r}", argument="zarr_options"
+                )
+            return cls.of("GTiff" if driver is None else driver, creation_options, overviews)
+        for name, given in {"driver": driver, "creation_options": creation_options, "overviews": overviews}.items():
+            if given:
+                raise GridrValueError(f"{name} must not be given for a Zarr store, {path!r}", argument=name)
+        return cls("Zarr", None, False, ZarrOptions.of(zarr_options))
 
     @property
     def of_grids(self) -> str | None:
@@ -120,20 +138,52 @@ class FileMaker:
 
     def file(self, value: object, name: str, dtype: AnyDtype, bands: tuple[str, ...], **more: Any) -> OutputFormat:
         """Check a destination, and describe what will be there: an argument of this name."""
-        about = {"crs": self.place.crs, "transform": self.place.transform, "tags": self.tags, **more}
-        layout = RasterLayout(self.place.extent.window.shape, dtype, bands, **about)
-        return self.kind.file(name, destination(value, name, self.inputs, overwrite=self.overwrite), layout)
+        path = destination(value, name, self.inputs, overwrite=self.overwrite)
+        return self.kind.file(name, path, self._layout(dtype, bands, **more))
 
     def mask(self, value: object, values: Pair | None) -> tuple[OutputFormat, MaskOut] | tuple[None, None]:
         """Describe `mask_out` as a file and as what a job writes; nothing where it is not given."""
         if value is None:
             checks.left_out(CAUSES if values is None else values, _DEFAULT_VALUES, "mask_out_values", "mask_out")
             return None, None
+        layout = self._mask_layout(values)
+        path = destination(value, "mask_out", self.inputs, overwrite=self.overwrite)
+        file = self.kind.file("mask_out", path, layout)
+        return file, MaskOut(SinkBand(file, 1, "mask_out"), layout.dtype, values)
+
+    def store(
+        self, value: object, name: str, values: Pair | None, grid_dtype: AnyDtype | None
+    ) -> tuple[ZarrStore, MaskOut, GridOut | None]:
+        """Check a store's destination; describe it, and what a job writes to it: mask, and grid where it has a type."""
+        path = store_destination(value, name, self.inputs, overwrite=self.overwrite)
+        mask, grid = self._mask_layout(values), None
+        layouts = [
+            replace(mask, descriptions=("mask",), band_tags={"long_name": mask.descriptions[0], **mask.band_tags})
+        ]
+        if grid_dtype is not None:
+            layouts.insert(0, self._layout(grid_dtype, ("row", "col"), nodata=np.nan))
+        assert self.kind.zarr is not None
+        store = ZarrStore(name, path, layouts, self.kind.zarr)
+        *bands, band = (SinkBand(store, number, name) for number in range(1, len(store.dtypes) + 1))
+        if grid_dtype is not None:
+            grid = GridOut((bands[0], bands[1]), (grid_dtype, grid_dtype))
+        return store, MaskOut(band, mask.dtype, values), grid
+
+    def _layout(self, dtype: AnyDtype, bands: tuple[str, ...], **more: Any) -> RasterLayout:
+        about = {"crs": self.place.crs, "transform": self.place.transform, "tags": self.tags, **more}
+        return RasterLayout(self.place.extent.window.shape, dtype, bands, **about)
+
+    def _mask_layout(self, values: Pair | None) -> RasterLayout:
         dtype = mask_type(values)
         band = "causes" if values is None else "validity"
-        said = {"band_tags": value_tags(values), "colours": value_colours(values)}
-        file = self.file(value, "mask_out", dtype, (band,), nodata=None, overviews=self.kind.of_masks, **said)
-        return file, MaskOut(SinkBand(file, 1, "mask_out"), dtype, values)
+        said = {"band_tags": value_tags(values), "colours": value_colours(values), "unwritten": _unused(dtype, values)}
+        return self._layout(dtype, (band,), nodata=None, overviews=self.kind.of_masks, **said)
+
+
+def _unused(dtype: AnyDtype, values: Pair | None) -> int:
+    """Return a value of the mask's type that no pixel has."""
+    largest = int(np.iinfo(dtype).max)
+    return next(value for value in (largest, largest - 1, largest - 2) if value not in (values or ()))
 
 
 def mask_type(values: Pair | None) -> AnyDtype:
