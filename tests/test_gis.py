@@ -266,7 +266,7 @@ def test_unknown_options_are_found_however_little_is_logged(job):
     ("change", "kind", "message"),
     [
         ({"driver": "PNG"}, ValueError, "^driver must be GTiff or COG, not 'PNG'"),
-        ({"driver": None}, ValueError, "^driver must be GTiff or COG, not None"),
+        ({"driver": 2}, ValueError, "^driver must be GTiff or COG, not 2"),
         ({"driver": ["COG"]}, ValueError, "^driver must be GTiff or COG"),
         ({"overviews": [2, 4]}, TypeError, r"^overviews must be True or False, not \[2, 4\]"),
     ],
