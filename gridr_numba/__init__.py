@@ -24,6 +24,7 @@ _HOMES = {
     "grid_resolution_window": "plan",
     "map_to_pixel": "georef",
     "pixel_to_map": "georef",
+    "write_zarr": "doors.write_zarr",
     "DEFAULT_CPU_TILE_SHAPE": "types",
     "DEFAULT_IO_STRIP_SIZE": "types",
     "DEFAULT_NCPU": "types",
@@ -82,6 +83,7 @@ __all__ = [
     "map_to_pixel",
     "open_densifier",
     "pixel_to_map",
+    "write_zarr",
 ]
 
 if TYPE_CHECKING:
@@ -92,6 +94,7 @@ if TYPE_CHECKING:
     from .doors.densify import DensifyReport, densify
     from .doors.grid_rasterize import grid_rasterize
     from .doors.make_grid import GridReport, make_grid
+    from .doors.write_zarr import write_zarr
     from .errors import (
         DatasetError,
         DtypeError,

@@ -184,6 +184,18 @@ def is_turned(transform: Sequence[float]) -> bool:
     return b != 0.0 or d != 0.0
 
 
+def centres_along(transform: Sequence[float] | None, axis: int, start: int, stop: int) -> NDArray[Any]:
+    """Return the y (axis 0) or the x (axis 1) of some pixel centres of a raster that is not turned.
+
+    Without a transform, they are the pixels' numbers.
+    """
+    numbers = np.arange(start, stop)
+    if transform is None:
+        return numbers
+    xs, ys = pixel_to_map(transform, numbers, numbers)
+    return ys if axis == 0 else xs
+
+
 def outline(transform: Sequence[float], shape_row_col: tuple[int, int]) -> tuple[float, float, float, float]:
     """Return the least and the largest map coordinates of a raster's corners: left, bottom, right, top."""
     a, b, c, d, e, f = _coefficients(transform)

@@ -63,7 +63,7 @@ FILES = {
         {"in_arrays"},
         {"file_pool", "node_arrays"},
         {"densifier", "densify", "inspection", "make_grid", "preview"},
-        {"warmup"},
+        {"warmup", "write_zarr"},
     ],
     "cli": [{"messages"}, {"options"}, {"densify"}, {"make_grid"}, {"commands"}],
     "demo": [{"job"}, {"checks"}, {"run"}],
@@ -90,7 +90,7 @@ KEEPERS = {
     "numcodecs": {"files.zarr"},
     "click": {"cli"},
     "tqdm": {"engine.progress"},
-    "dask": {"lazy"},
+    "dask": {"lazy", "doors.write_zarr"},
     "xarray": {"lazy"},
 }
 

@@ -77,7 +77,12 @@ class Kind:
         for name, given in {"driver": driver, "creation_options": creation_options, "overviews": overviews}.items():
             if given:
                 raise GridrValueError(f"{name} must not be given for a Zarr store, {path!r}", argument=name)
-        return cls("Zarr", None, False, ZarrOptions.of(zarr_options))
+        return cls.store(ZarrOptions.of(zarr_options))
+
+    @classmethod
+    def store(cls, options: ZarrOptions) -> Kind:
+        """Return that of Zarr stores."""
+        return cls("Zarr", None, False, options)
 
     @property
     def of_grids(self) -> str | None:
@@ -128,12 +133,7 @@ class FileMaker:
         options: Mapping[str, Any],
     ) -> FileMaker:
         """Tag what a door makes with how it was called."""
-        tags = {
-            "GRIDR_NUMBA_VERSION": __version__,
-            "GRIDR_NUMBA_RESOLUTION": f"{place.extent.resolution[0]} {place.extent.resolution[1]}",
-            "GRIDR_NUMBA_INPUTS": " ".join(path.name for path in inputs),
-            "GRIDR_NUMBA_OPTIONS": json.dumps(options),
-        }
+        tags = {**tags_of(place, inputs), "GRIDR_NUMBA_OPTIONS": json.dumps(options)}
         return cls(kind, place, tags, inputs, overwrite)
 
     def file(self, value: object, name: str, dtype: AnyDtype, bands: tuple[str, ...], **more: Any) -> OutputFormat:
@@ -156,18 +156,18 @@ class FileMaker:
     ) -> tuple[ZarrStore, MaskOut, GridOut | None]:
         """Check a store's destination; describe it, and what a job writes to it: mask, and grid where it has a type."""
         path = store_destination(value, name, self.inputs, overwrite=self.overwrite)
-        mask, grid = self._mask_layout(values), None
-        layouts = [
-            replace(mask, descriptions=("mask",), band_tags={"long_name": mask.descriptions[0], **mask.band_tags})
-        ]
-        if grid_dtype is not None:
-            layouts.insert(0, self._layout(grid_dtype, ("row", "col"), nodata=np.nan))
         assert self.kind.zarr is not None
-        store = ZarrStore(name, path, layouts, self.kind.zarr)
+        store = ZarrStore(name, path, self.store_layouts(values, grid_dtype), self.kind.zarr)
         *bands, band = (SinkBand(store, number, name) for number in range(1, len(store.dtypes) + 1))
-        if grid_dtype is not None:
-            grid = GridOut((bands[0], bands[1]), (grid_dtype, grid_dtype))
-        return store, MaskOut(band, mask.dtype, values), grid
+        grid = None if grid_dtype is None else GridOut((bands[0], bands[1]), (grid_dtype, grid_dtype))
+        return store, MaskOut(band, mask_type(values), values), grid
+
+    def store_layouts(self, values: Pair | None, grid_dtype: AnyDtype | None) -> list[RasterLayout]:
+        """Describe the arrays of a store: the grid's if it has a type, and the mask."""
+        mask = self._mask_layout(values)
+        tags = {"long_name": mask.descriptions[0], **mask.band_tags}
+        grids = [] if grid_dtype is None else [self._layout(grid_dtype, ("row", "col"), nodata=np.nan)]
+        return [*grids, replace(mask, descriptions=("mask",), band_tags=tags)]
 
     def _layout(self, dtype: AnyDtype, bands: tuple[str, ...], **more: Any) -> RasterLayout:
         about = {"crs": self.place.crs, "transform": self.place.transform, "tags": self.tags, **more}
@@ -184,6 +184,15 @@ def _unused(dtype: AnyDtype, values: Pair | None) -> int:
     """Return a value of the mask's type that no pixel has."""
     largest = int(np.iinfo(dtype).max)
     return next(value for value in (largest, largest - 1, largest - 2) if value not in (values or ()))
+
+
+def tags_of(place: Placement, inputs: Sequence[Path]) -> dict[str, str]:
+    """Return the tags of what is made of some files."""
+    return {
+        "GRIDR_NUMBA_VERSION": __version__,
+        "GRIDR_NUMBA_RESOLUTION": f"{place.extent.resolution[0]} {place.extent.resolution[1]}",
+        "GRIDR_NUMBA_INPUTS": " ".join(path.name for path in inputs),
+    }
 
 
 def mask_type(values: Pair | None) -> AnyDtype:

@@ -63,6 +63,18 @@ def grid_mapping_of(crs: Any, transform: Any) -> dict[str, str]:
     return attributes
 
 
+def axis_attributes(crs: Any) -> tuple[dict[str, str], dict[str, str]]:
+    """Return what CF says of the coordinates y and x along the axes of a raster in this CRS."""
+    attributes = {"axis": "Y"}, {"axis": "X"}
+    if crs and crs.is_geographic:
+        attributes[0].update(standard_name="latitude", units="degrees_north")
+        attributes[1].update(standard_name="longitude", units="degrees_east")
+    elif crs and crs.is_projected:
+        for name, each in zip(("y", "x"), attributes, strict=True):
+            each.update(standard_name=f"projection_{name}_coordinate", units=crs.linear_units)
+    return attributes
+
+
 def same_crs(crs: Any, other: Any) -> bool:
     """Say whether two `rasterio.crs.CRS` are one to PROJ: however they are written, and whatever they say of heights.
 

@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rasterio.enums import WktVersion
 
 from .. import checks
 from ..errors import DatasetError, GridrTypeError, GridrValueError
-from ..georef import is_turned, outline, pixel_to_map
+from ..georef import centres_along, is_turned, outline
 from ..types import AnyArray, AnyDtype, Pair
 from .bands import BandSource
+from .crs import axis_attributes, grid_mapping_of
 from .gdal import check_name, reason_of
 from .outputs import OutputFormat, OutputPlan, RasterLayout, place_of
 from .partial import PartialFolder, sync_tree
@@ -52,6 +52,14 @@ class ZarrOptions:
     chunk: Pair
     zarr_format: int
     compressor: dict[str, Any] | None
+
+    @property
+    def task_shape(self) -> Pair:
+        """Rows and columns of what is written at a time by writers that share nothing: a shard, or as many chunks."""
+        if self.zarr_format == 3:
+            return self.shard
+        rows, cols = (ceil(_SHARD / side) * side for side in self.chunk)
+        return rows, cols
 
     @classmethod
     def of(cls, value: object) -> ZarrOptions:
@@ -350,6 +358,30 @@ def opened_arrays(store: Any, names: Sequence[str]) -> list[Any]:
         raise OSError(f"it is no Zarr group: {error}") from error
 
 
+# -- stores that are no folder of ours -----------------------------------------------------------------------------
+
+
+def is_store(value: object) -> bool:
+    """Say whether something is a store of zarr's."""
+    from zarr.abc.store import Store
+
+    return isinstance(value, Store)
+
+
+def holds_something(store: Any) -> bool:
+    """Say whether anything is in a store of zarr's."""
+    from zarr.core.sync import sync
+
+    return not sync(store.is_empty(""))
+
+
+def is_complete(array: Any) -> bool:
+    """Say whether all shards of an array are there, or all chunks where it has none."""
+    shards = prod(ceil(size / side) for size, side in zip(array.shape, array.shards or array.chunks, strict=True))
+    in_one = 1 if array.shards is None else prod(array.shards) // prod(array.chunks)
+    return bool(array.nchunks_initialized == shards * in_one)
+
+
 # -- what a store holds --------------------------------------------------------------------------------------------
 
 
@@ -411,12 +443,13 @@ def _add_coordinates(group: Any, layout: RasterLayout, zarr_format: int) -> None
     """Write where pixel centres lie, along each axis where that can be said, and what GDAL, CF and xarray read."""
     for axis, name in enumerate(("y", "x") if layout.transform is None or not is_turned(layout.transform) else ()):
         chunk = min(layout.shape[axis], _COORDINATES_AT_A_TIME)
-        attributes = dict(_axis_attributes(layout.crs)[axis])
-        array = _small_array(group, name, (layout.shape[axis],), (chunk,), (name,), "float64", attributes, zarr_format)
+        dtype = "int64" if layout.transform is None else "float64"
+        attributes = axis_attributes(layout.crs)[axis]
+        array = _small_array(group, name, (layout.shape[axis],), (chunk,), (name,), dtype, attributes, zarr_format)
         for start in range(0, layout.shape[axis], chunk):
             stop = min(start + chunk, layout.shape[axis])
             array[start:stop] = centres_along(layout.transform, axis, start, stop)
-    attributes = spatial_ref(layout.crs, layout.transform)
+    attributes = grid_mapping_of(layout.crs, layout.transform)
     _small_array(group, "spatial_ref", (), (), (), "int64", attributes, zarr_format)[...] = 0
 
 
@@ -439,47 +472,13 @@ def _small_array(
     )
 
 
-def centres_along(transform: Any, axis: int, start: int, stop: int) -> AnyArray:
-    """Return the y (axis 0) or x (axis 1) of some pixel centres; their numbers where there is no transform."""
-    numbers = np.arange(start, stop, dtype=np.float64)
-    if transform is None:
-        return numbers
-    xs, ys = pixel_to_map(transform, *((numbers, 0) if axis == 0 else (0, numbers)))
-    return ys if axis == 0 else xs
-
-
-def _axis_attributes(crs: Any) -> tuple[dict[str, str], dict[str, str]]:
-    """Return CF's attributes of y and of x."""
-    if crs and crs.is_geographic:
-        return (
-            {"standard_name": "latitude", "units": "degrees_north", "axis": "Y"},
-            {"standard_name": "longitude", "units": "degrees_east", "axis": "X"},
-        )
-    if crs and crs.is_projected:
-        return (
-            {"standard_name": "projection_y_coordinate", "axis": "Y"},
-            {"standard_name": "projection_x_coordinate", "axis": "X"},
-        )
-    return {"axis": "Y"}, {"axis": "X"}
-
-
-def spatial_ref(crs: Any, transform: Any) -> dict[str, str]:
-    """Return the attributes of a grid mapping, as CF has it, and rioxarray, odc-geo and GDAL read it."""
-    attributes = {}
-    if crs:
-        attributes["crs_wkt"] = attributes["spatial_ref"] = crs.to_wkt()
-    if transform is not None:
-        attributes["GeoTransform"] = " ".join(repr(float(each)) for each in transform.to_gdal())
-    return attributes
-
-
 def conventions(crs: Any, transform: Any, shape: Pair) -> dict[str, Any]:
     """Return the attributes of a group by Zarr's conventions `proj:` and `spatial:`."""
     attributes: dict[str, Any] = {}
     declared = []
     if crs:
         declared.append(_PROJ)
-        attributes["proj:wkt2"] = crs.to_wkt(version=WktVersion.WKT2_2019)
+        attributes["proj:wkt2"] = crs.to_wkt(version="WKT2_2019")
         if authority := crs.to_authority(confidence_threshold=100):
             attributes["proj:code"] = ":".join(authority)
     if transform is not None:

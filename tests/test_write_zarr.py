@@ -1,0 +1,263 @@
+"""`write_zarr`: stores made task by task, in threads and on clusters, and what becomes of them where workers die."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import threading
+import time
+
+import pytest
+import shapely
+from hypothesis import given
+from hypothesis import strategies as st
+from test_zarr import RESOLUTION, SMALL, files_of, left, make_inputs, opened, same
+
+import gridr_numba as gn
+from gridr_numba.doors import write_zarr as door
+
+zarr = pytest.importorskip("zarr", minversion="3", reason="Zarr stores need zarr 3")
+dask = pytest.importorskip("dask")
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "out").mkdir()
+    return make_inputs(tmp_path)
+
+
+def densifier(folder, **options):
+    return gn.open_densifier(
+        folder / "in-grid.tif", **{"mask": folder / "in-mask.tif", "resolution": RESOLUTION, **options}
+    )
+
+
+def write(folder, store=None, *, options=None, **arguments):
+    with densifier(folder, **(options or {})) as made:
+        gn.write_zarr(made, store or folder / "out/dense.zarr", **{"zarr_options": SMALL, **arguments})
+
+
+@given(
+    chunk=st.tuples(st.integers(17, 60), st.integers(17, 200)),
+    chunks=st.tuples(st.integers(1, 4), st.integers(1, 4)),
+    zarr_format=st.sampled_from([2, 3]),
+    causes=st.booleans(),
+)
+def test_it_holds_what_densify_writes_whatever_the_shards(tmp_path_factory, chunk, chunks, zarr_format, causes):
+    folder = make_inputs(tmp_path_factory.mktemp("shards"))
+    (folder / "out").mkdir()
+    options = {"zarr_format": zarr_format, "chunk": chunk}
+    if zarr_format == 3:
+        options["shard"] = chunk[0] * chunks[0], chunk[1] * chunks[1]
+    how = {"invalid": shapely.box(20.5, 30.5, 90, 80), **({"mask_out_values": "causes", "fill": 7.5} if causes else {})}
+    write(folder, options=how, zarr_options=options)
+    assert same(folder / "out/dense.zarr", files_of(folder, **how))
+    assert left(folder) == ["dense.zarr"]
+
+
+def test_it_is_the_store_that_densify_makes(folder):
+    """But for the tag of the options of a call."""
+    write(folder)
+    gn.densify(
+        folder / "in-grid.tif", folder / "out/other.zarr", mask=folder / "in-mask.tif", resolution=RESOLUTION,
+        zarr_options=SMALL,
+    )  # fmt: skip
+    trees = []
+    for name in ("dense.zarr", "other.zarr"):
+        root = folder / "out" / name
+        trees.append({str(each.relative_to(root)): each.read_bytes() for each in root.rglob("*") if each.is_file()})
+    metadata = [tree.pop("zarr.json") for tree in trees]
+    assert trees[0] == trees[1]
+    assert b"GRIDR_NUMBA_INPUTS" in metadata[0]
+    assert opened(folder / "out/dense.zarr").attrs["GRIDR_NUMBA_INPUTS"] == "in-grid.tif in-mask.tif"
+
+
+def test_a_mask_alone(folder):
+    with gn.open_densifier(None, mask=folder / "in-mask.tif", resolution=RESOLUTION) as made:
+        gn.write_zarr(made, folder / "out/mask.zarr", zarr_options=SMALL)
+    assert set(opened(folder / "out/mask.zarr")) == {"mask", "x", "y", "spatial_ref"}
+
+
+def test_what_exists_is_replaced_only_where_that_is_allowed(folder):
+    write(folder)
+    with pytest.raises(
+        gn.GridrValueError, match=r"^store: '.*dense.zarr' exists; overwrite=True replaces it"
+    ) as caught:
+        write(folder, options={"fill": 3})
+    assert caught.value.argument == "store"
+    write(folder, options={"fill": 3}, overwrite=True)
+    assert same(folder / "out/dense.zarr", files_of(folder, fill=3))
+    assert left(folder) == ["dense.zarr"]
+
+
+@pytest.mark.parametrize(
+    ("change", "kind", "argument", "message"),
+    [
+        ({"store": 3}, gn.GridrTypeError, "store", "must be a path or a zarr Store, not 3"),
+        ({"store": "s3://bucket/a.zarr"}, gn.GridrValueError, "store", "must be the path of a local file"),
+        ({"store": "a.tif"}, gn.GridrValueError, "store", "must be a path whose name ends in .zarr, not 'a.tif'"),
+        ({"client": "tcp://here"}, gn.GridrTypeError, "client", "must be a distributed.Client or None"),
+        ({"zarr_options": {"shard": 3}}, gn.GridrValueError, "zarr_options", "shard must be a multiple of chunk"),
+        ({"overwrite": "yes"}, gn.GridrTypeError, "overwrite", "must be True or False"),
+        ({"verify": None}, gn.GridrTypeError, "verify", "must be True or False"),
+    ],
+)
+def test_wrong_arguments(folder, change, kind, argument, message):
+    with pytest.raises(kind, match=f"^{argument}.*{message}") as caught:
+        write(folder, **change)
+    assert caught.value.argument == argument
+    assert left(folder) == []
+
+
+def test_what_is_no_densifier(folder):
+    with pytest.raises(gn.GridrTypeError, match=r"^densifier must be a Densifier, not str"):
+        gn.write_zarr("in-grid.tif", folder / "out/dense.zarr")
+
+
+def test_without_dask_it_is_said_what_to_install(folder, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "dask.array", None)
+    with pytest.raises(ImportError, match=r"pip install 'gridr_numba\[dask\]'"):
+        write(folder)
+    assert left(folder) == []
+
+
+# -- stores of zarr's ---------------------------------------------------------------------------------------------
+
+
+def test_a_store_of_zarrs_own_is_written_in_place(folder):
+    store = zarr.storage.MemoryStore()
+    write(folder, store)
+    group = zarr.open_group(store, mode="r")
+    grid, mask = files_of(folder)
+    for name, expected in (("row", grid[0]), ("col", grid[1]), ("mask", mask)):
+        assert group[name][:].tobytes() == expected.tobytes()
+    with pytest.raises(gn.GridrValueError, match=r"^store must be empty"):
+        write(folder, store)
+    with pytest.raises(gn.GridrValueError, match=r"^overwrite is for folders"):
+        write(folder, store, overwrite=True)
+
+
+def test_a_shard_that_did_not_arrive_is_found(folder, monkeypatch):
+    monkeypatch.setattr(door.ShardWriter, "write", lambda self, where: None)
+    with pytest.raises(gn.DatasetError, match=r"^store: what workers wrote to 'row' did not arrive"):
+        write(folder, zarr.storage.MemoryStore())
+    with pytest.raises(gn.DatasetError, match=r"^store: block \(0, 0\) of 'row' in '.*' was not written whole"):
+        write(folder)
+    assert left(folder) == []
+
+
+# -- what fails in a task -----------------------------------------------------------------------------------------
+
+
+def test_a_changed_input_is_refused(folder):
+    with densifier(folder) as made:
+        os.utime(folder / "in-grid.tif", ns=(1, 1))
+        with pytest.raises(gn.DatasetError, match=r"in-grid.tif' has changed since"):
+            gn.write_zarr(made, folder / "out/dense.zarr", zarr_options=SMALL)
+    assert left(folder) == []
+
+
+def test_a_shard_that_is_not_read_back_as_written_is_found(folder, monkeypatch):
+    read = door.read_array
+
+    def wrong(array, where, out):
+        read(array, where, out)
+        if array.path == "mask":
+            out[0, 0] += 1
+
+    monkeypatch.setattr(door, "read_array", wrong)
+    with pytest.raises(gn.DatasetError, match=r"^store: rows \d+ to .* of 'mask' in .* were not read back as wri"):
+        write(folder)
+    assert left(folder) == []
+    write(folder, verify=False)
+    assert left(folder) == ["dense.zarr"]
+
+
+def test_errors_come_back_from_processes_with_their_argument():
+    error = pickle.loads(pickle.dumps(gn.DatasetError("store: full", argument="store")))
+    assert (str(error), error.argument) == ("store: full", "store")
+
+
+# -- on a cluster -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    distributed = pytest.importorskip("distributed")
+    options = {"n_workers": 2, "threads_per_worker": 1, "processes": True, "dashboard_address": None}
+    with distributed.LocalCluster(**options, host="127.0.0.1") as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def client(cluster):
+    from distributed import Client
+
+    cluster.scale(2)
+    with Client(cluster) as client:
+        client.wait_for_workers(2, timeout=60)
+        yield client
+
+
+def test_processes_of_a_cluster_write_the_same_bits(folder, client):
+    write(folder, client=client, zarr_options={"shard": 32, "chunk": 32, "compressor": "zstd"})
+    assert same(folder / "out/dense.zarr", files_of(folder))
+
+
+def test_a_relative_path_is_that_of_the_caller(folder, client, monkeypatch):
+    monkeypatch.chdir(folder / "out")
+    write(folder, "dense.zarr", client=client)
+    assert same(folder / "out/dense.zarr", files_of(folder))
+
+
+def test_an_error_of_a_worker_names_what_failed_and_leaves_nothing(folder, client):
+    with densifier(folder) as made:
+        os.utime(folder / "in-grid.tif", ns=(1, 1))
+        with pytest.raises(gn.DatasetError, match=r"in-grid.tif' has changed since"):
+            gn.write_zarr(made, folder / "out/dense.zarr", zarr_options=SMALL, client=client)
+    assert left(folder) == []
+
+
+def test_a_store_in_this_process_memory_is_not_one_of_the_workers(folder, client):
+    with pytest.raises(gn.DatasetError, match=r"^store: what workers wrote to 'row' did not arrive"):
+        write(folder, zarr.storage.MemoryStore(), client=client)
+
+
+def test_workers_are_killed_until_all_of_the_first_have_died(folder, client):
+    """And what took their places has made the rest: the bits are the same."""
+    first = {int(pid) for pid in client.run(os.getpid).values()}
+    options = {"resolution": (60, 70)}  # 661 x 981 pixels, in more shards than two workers have done at once
+    expected = files_of(folder, **options)
+    dead, done = set(), threading.Event()
+
+    def kill():
+        while not done.is_set() and dead != first:
+            written = [each for each in (folder / "out").rglob("c/*/*") if each.is_file()]
+            if len(written) >= 8 * (len(dead) + 1):
+                pid = (first - dead).pop()
+                os.kill(pid, signal.SIGKILL)
+                dead.add(pid)
+            time.sleep(0.02)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    try:
+        write(folder, client=client, options=options, zarr_options={"shard": 64, "chunk": 32})
+    finally:
+        done.set()
+        killer.join()
+    assert dead == first
+    assert same(folder / "out/dense.zarr", expected)
+    assert left(folder) == ["dense.zarr"]
+    assert not list((folder / "out/dense.zarr").rglob("*.partial"))
+
+
+def test_a_graph_of_many_shards_is_small(folder):
+    with densifier(folder) as made:
+        writer = door.ShardWriter(made, (), "x", verify=True)
+        start = time.perf_counter()
+        tasks = door.shard_tasks(writer, (640_000, 640_000), (2048, 2048))
+        assert time.perf_counter() - start < 1
+    assert tasks.npartitions == 313**2
+    assert len(pickle.dumps(tasks.dask.layers[tasks.name])) < 20_000
