@@ -39,6 +39,7 @@ def render(result: dict[str, Any]) -> str:
         _polygons(result["polygons"], judged=not result["quick"]) if result.get("polygons") else "",
         _in_memory(result["in_memory"], judged=not result["quick"]) if result.get("in_memory") else "",
         _grids(result["grids"], judged=not result["quick"]) if result.get("grids") else "",
+        _stores(result["stores"], judged=not result["quick"]) if result.get("stores") else "",
         _startup(result["startup"]) if result["startup"] else "",
         "" if result["quick"] else _promises(result),  # small cases are not what is promised of
     ]
@@ -181,6 +182,16 @@ def _grids_row(entry: dict[str, Any], judged: bool) -> list[str]:
     if not judged or at_most is None:
         return [*row, _MISSING, _MISSING] if judged else row
     return [*row, f"at most {_seconds(at_most)}", _kept(seconds <= at_most)]
+
+
+def _stores(entries: Sequence[dict[str, Any]], *, judged: bool) -> str:
+    header = ["Zarr stores, 100 Mpx", "time", "against", "ratio"]
+    return _table([*header, "promised", "kept"] if judged else header, (_stores_row(e, judged) for e in entries))
+
+
+def _stores_row(entry: dict[str, Any], judged: bool) -> list[str]:
+    row = [entry["what"], _seconds(entry["seconds"]), entry["reference"], _number(entry["ratio"])]
+    return [*row, *_promise(entry["ratio"], entry["at_most"])] if judged else row
 
 
 def _startup(startup: dict[str, Any]) -> str:

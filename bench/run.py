@@ -21,6 +21,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from pathlib import Path
 from shutil import disk_usage
 from tempfile import TemporaryDirectory
@@ -98,6 +99,7 @@ def measure(
         "polygons": [],
         "in_memory": [],
         "grids": [],
+        "stores": [],
         "startup": None,
     }
     # The outputs of the reference, and those of one more contender.
@@ -113,6 +115,9 @@ def measure(
             result["in_memory"] = _ask_module("bench.in_memory", *(["--quick"] if quick else []))
             _say("coarse grids")
             result["grids"] = _ask_module("bench.make_grid", *(["--quick"] if quick else []))
+            if find_spec("zarr") is not None and find_spec("distributed") is not None:
+                _say("Zarr stores")
+                result["stores"] = _ask_module("bench.stores", *(["--quick"] if quick else []))
             if not quick:  # compiling anew takes longer than all of the rest
                 _say("starts")
                 result["startup"] = startup.measure(folder, _STARTS)
