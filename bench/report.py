@@ -1,4 +1,4 @@
-"""Results as the README's tables, and against the figures that the package promises."""
+"""Results as the documentation's tables, and against the figures that the package promises."""
 
 from __future__ import annotations
 
@@ -69,7 +69,8 @@ def describe(case: Case) -> str:
     return ", ".join(words)
 
 
-def _case(entry: dict[str, Any]) -> Case:
+def case_of(entry: dict[str, Any]) -> Case:
+    """Return the case that an entry of the results is of."""
     fields = dict(entry["case"])
     for pair in ("node_shape_row_col", "resolution_row_col", "contenders"):
         fields[pair] = tuple(fields[pair])
@@ -84,7 +85,7 @@ def _times(entries: Sequence[dict[str, Any]]) -> str:
 def _times_row(entry: dict[str, Any]) -> list[str]:
     medians, ratios = entry["medians"], entry["ratios"]
     return [
-        describe(_case(entry)),
+        describe(case_of(entry)),
         *(_seconds(medians.get(name)) for name in LABELS),
         _number(_gridr_ratio(ratios)),
         _number(ratios.get("package-2/null")),
@@ -112,7 +113,7 @@ def _memory_row(entry: dict[str, Any]) -> list[str]:
         else _MISSING
         for name in LABELS
     )
-    return [describe(_case(entry)), *peaks, _number(_memory_of_gridrs(memory))]
+    return [describe(case_of(entry)), *peaks, _number(_memory_of_gridrs(memory))]
 
 
 def _memory_of_gridrs(memory: dict[str, dict[str, float]]) -> float | None:
@@ -202,8 +203,7 @@ def _startup(startup: dict[str, Any]) -> str:
         _table(
             header,
             [
-                ["import gridr_numba", _seconds(imports["gridr_numba"])],
-                ["import of the chains", _seconds(imports["the chains"])],
+                *([f"import of {module}", _seconds(seconds)] for module, seconds in imports.items()),
                 ["gridr-numba densify --help, whole process", _seconds(startup["help"])],
                 [f"first call ever of {chain} (compiles)", _seconds(cold["first"])],
                 [f"first call of {chain} in a process (loads from the cache)", _seconds(cached["first"])],
@@ -227,7 +227,7 @@ def _promises(result: dict[str, Any]) -> str:
 
 
 def _case_promises(entry: dict[str, Any]) -> Iterator[list[str]]:
-    case, ratios, memory = _case(entry), entry["ratios"], entry["memory_mib"]
+    case, ratios, memory = case_of(entry), entry["ratios"], entry["memory_mib"]
     what = describe(case)
     for name, most in case.of_null_at_most.items():
         ratio = ratios[f"{name}/null"]

@@ -25,7 +25,7 @@ TransformT = TypeVar("TransformT", bound=Sequence[float])
 def map_to_pixel(
     transform: Sequence[float], xs: ArrayLike, ys: ArrayLike
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Convert map coordinates to pixel coordinates, integers being centres.
+    """Convert map coordinates to pixel coordinates, integers being centres: law 6. Not in GRIDR.
 
     ``(col, row) = ~transform * (x, y) - (0.5, 0.5)``
 
@@ -45,6 +45,14 @@ def map_to_pixel(
     ------
     GridrValueError
         If the transform cannot be inverted.
+
+    Examples
+    --------
+    >>> from rasterio.transform import from_origin
+    >>> from gridr_numba import map_to_pixel
+    >>> rows, cols = map_to_pixel(from_origin(500_000, 5_000_000, 10, 10), 500_005, 4_999_975)
+    >>> print(rows, cols)
+    2.0 0.0
     """
     a, b, c, d, e, f = _coefficients(transform)
     determinant = a * e - b * d
@@ -60,11 +68,34 @@ def map_to_pixel(
 def pixel_to_map(
     transform: Sequence[float], rows: ArrayLike, cols: ArrayLike
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Convert pixel coordinates, integers being centres, to map coordinates: the inverse of `map_to_pixel`.
+    """Convert pixel coordinates, integers being centres, to map coordinates: law 6. Not in GRIDR.
+
+    The inverse of `map_to_pixel`: ``(x, y) = transform * (col + 0.5, row + 0.5)``
+
+    Parameters
+    ----------
+    transform : affine.Affine
+        From pixel corners to the map, as `rasterio` datasets give it.
+    rows, cols : array_like
+        Pixel coordinates, rows first, of shapes that broadcast.
 
     Returns
     -------
     xs, ys : ndarray of float64
+        In the map's units. Note the order: x first.
+
+    Raises
+    ------
+    GridrValueError
+        If the transform has no six finite coefficients.
+
+    Examples
+    --------
+    >>> from rasterio.transform import from_origin
+    >>> from gridr_numba import pixel_to_map
+    >>> xs, ys = pixel_to_map(from_origin(500_000, 5_000_000, 10, 10), [0, 2], [0, 0])
+    >>> print(xs, ys)
+    [500005. 500005.] [4999995. 4999975.]
     """
     a, b, c, d, e, f = _coefficients(transform)
     col_corner = np.asarray(cols, dtype=np.float64) + 0.5
@@ -73,9 +104,9 @@ def pixel_to_map(
 
 
 def dense_transform(transform: TransformT, resolution_row_col: tuple[int, int]) -> TransformT:
-    """Return the transform of the dense raster whose coarse nodes have this one.
+    """Return the transform of the dense raster whose coarse nodes have this one. Not in GRIDR.
 
-    Node centres stay where they are: ``T * translation(0.5, 0.5) * scale(1/rc, 1/rr) * translation(-0.5, -0.5)``.
+    Law 6: node centres stay where they are. ``T * translation(0.5, 0.5) * scale(1/rc, 1/rr) * translation(-0.5, -0.5)``
 
     Parameters
     ----------
@@ -88,6 +119,20 @@ def dense_transform(transform: TransformT, resolution_row_col: tuple[int, int]) 
     -------
     affine.Affine
         Of the same type as `transform`.
+
+    Raises
+    ------
+    GridrTypeError, GridrValueError
+        If the resolution is not a pair of integers of at least 1.
+
+    Examples
+    --------
+    Nodes every 4 pixels of 10 m: the first pixel's corner is nearer to its centre than the first node's is.
+
+    >>> from rasterio.transform import from_origin
+    >>> from gridr_numba import dense_transform
+    >>> tuple(dense_transform(from_origin(0, 0, 40, 40), (4, 4)))[:6]
+    (10.0, 0.0, 15.0, 0.0, -10.0, -15.0)
     """
     a, b, _, d, e, _ = _coefficients(transform)
     rr, rc = integer_pair(resolution_row_col, "resolution_row_col", minimum=1)

@@ -24,7 +24,8 @@ from .window import Window
 def grid_full_resolution_shape(shape: tuple[int, int], resolution: tuple[int, int]) -> tuple[int, int]:
     """Return the shape of the dense raster.
 
-    ``((R-1)*rr + 1, (C-1)*rc + 1)``: the first and the last node are pixels. GRIDR's name and convention.
+    ``((R-1)*rr + 1, (C-1)*rc + 1)``: the first and the last node are pixels. GRIDR's name and
+    convention; the definition that all laws stand on.
 
     Parameters
     ----------
@@ -44,6 +45,12 @@ def grid_full_resolution_shape(shape: tuple[int, int], resolution: tuple[int, in
         If either is not a pair of integers.
     GridrValueError
         If a number is below 1 or fractional.
+
+    Examples
+    --------
+    >>> from gridr_numba import grid_full_resolution_shape
+    >>> grid_full_resolution_shape((3, 5), (10, 4))
+    (21, 17)
     """
     node_rows, node_cols = integer_pair(shape, "shape", minimum=1)
     rr, rc = integer_pair(resolution, "resolution", minimum=1)
@@ -55,7 +62,8 @@ def grid_resolution_window(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return the nodes that a dense window needs, and the window as seen from the first of them.
 
-    GRIDR's name and convention: windows are inclusive pairs ``((first_row, last_row), (first_col, last_col))``.
+    Laws 3 and 10. GRIDR's name and convention: windows are inclusive pairs
+    ``((first_row, last_row), (first_col, last_col))``.
 
     Parameters
     ----------
@@ -75,6 +83,13 @@ def grid_resolution_window(
     ------
     GridrTypeError, GridrValueError
         If an argument is not as described.
+
+    Examples
+    --------
+    >>> from gridr_numba import grid_resolution_window
+    >>> nodes, relative = grid_resolution_window((10, 10), ((12, 19), (20, 35)))
+    >>> nodes.tolist(), relative.tolist()
+    ([[1, 2], [2, 4]], [[2, 9], [0, 15]])
     """
     nodes, relative = node_window(Window.from_inclusive(win, "win"), integer_pair(resolution, "resolution", minimum=1))
     return nodes.to_inclusive(), relative.to_inclusive()

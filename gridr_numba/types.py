@@ -21,28 +21,55 @@ INVALID_COLOUR: Colour = (30, 30, 38)
 
 
 class Validity(IntEnum):
-    """GRIDR's convention for the validity of a pixel."""
+    """GRIDR's convention for the validity of a pixel.
+
+    Examples
+    --------
+    >>> from gridr_numba import Validity
+    >>> int(Validity.VALID), int(Validity.INVALID)
+    (1, 0)
+    """
 
     INVALID = 0
     VALID = 1
 
 
 class GridRIOMode(IntEnum):
-    """Which raster `io_strip_size` counts the rows of."""
+    """Which raster `io_strip_size` counts the rows of.
+
+    Examples
+    --------
+    >>> from gridr_numba import GridRIOMode
+    >>> [mode.name for mode in GridRIOMode]
+    ['INPUT', 'OUTPUT']
+    """
 
     INPUT = 1
     OUTPUT = 2
 
 
 class GridRasterizeAlg(IntEnum):
-    """How polygons become pixels."""
+    """How polygons become pixels.
+
+    Examples
+    --------
+    >>> from gridr_numba import GridRasterizeAlg
+    >>> GridRasterizeAlg(2).name
+    'SHAPELY'
+    """
 
     RASTERIO_RASTERIZE = 1
     SHAPELY = 2
 
 
 class ShapelyPredicate(IntEnum):
-    """Which pixel centres belong to a polygon: COVERS and INTERSECTS take the boundary, CONTAINS does not."""
+    """Which pixel centres belong to a polygon: COVERS and INTERSECTS take the boundary, CONTAINS does not.
+
+    Examples
+    --------
+    >>> from gridr_numba import GridRasterizeAlg, ShapelyPredicate
+    >>> open_sets = {"alg": GridRasterizeAlg.SHAPELY, "kwargs_alg": {"shapely_predicate": ShapelyPredicate.CONTAINS}}
+    """
 
     COVERS = 1
     CONTAINS = 2
@@ -66,6 +93,12 @@ class Cause(IntFlag):
     colour_name : str
     colour : tuple of int
         In pictures.
+
+    Examples
+    --------
+    >>> from gridr_numba import Cause
+    >>> Cause(9).name, Cause.NODE.label, Cause.NODE.key
+    ('RASTER_MASK|INSIDE_INVALID', 'node', 'node')
     """
 
     label: str

@@ -1,6 +1,6 @@
 """The same calls to this package and to GRIDR 0.7.0, on cases where GRIDR's answer is well defined.
 
-Also, one test for each row of the README's 'Differences from GRIDR' that can be shown on GRIDR itself: it records what
+Also, one test for each row of docs/reference/differences.md that can be shown on GRIDR itself: it records what
 GRIDR does, so that a row that is no longer true is noticed.
 """
 
@@ -114,7 +114,7 @@ def test_the_constants_are_gridrs():
         assert {m.name: m.value for m in ours} == {m.name: m.value for m in theirs}
 
 
-# -- what GRIDR does differently (rows of the README's table) -----------------------------------------------------
+# -- what GRIDR does differently (rows of docs/reference/differences.md) ------------------------------------------
 
 
 def both_grids(nodes, resolution, dtype=np.float64):
@@ -222,6 +222,23 @@ def test_difference_rows_and_columns_keep_their_own_types(rasters):
         kept.append(float(rasters.content(out)[1, 0, 0]))
     assert kept[0] == 0.75
     assert kept[1] != 0.75
+
+
+def test_difference_the_arithmetic_is_in_float64_whatever_the_computation_dtype():
+    nodes = np.random.default_rng(0).uniform(1e6, 1e6 + 1e3, (2, 4, 5))
+    exact = gn.build_grid(FULL, nodes, None, (3, 3), None)
+    ours, theirs = both_grids(nodes, (3, 3), np.float32)
+    assert np.array_equal(ours, exact)
+    assert np.abs(theirs - exact).max() > 1e-3
+
+
+def test_difference_polygons_are_not_dilated():
+    box = shapely.box(0.5, 0.5, 3.0 - 5e-7, 3.0)  # the centres of column 3 lie just outside
+    arguments = (None, (5, 5), (0.0, 0.0), (1, 1), None, 1, 0, 0, box)
+    options = {"alg": GridRasterizeAlg.SHAPELY, "dtype": np.uint8, "shapely_predicate": ShapelyPredicate.COVERS}
+    ours, theirs = gn.grid_rasterize(*arguments, **options), gridr_rasterize(*arguments, **options)
+    assert not ours[:, 3].any()
+    assert theirs[1:4, 3].all()
 
 
 def test_gridr_reads_what_this_package_writes(rasters):

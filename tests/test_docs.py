@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 from importlib import import_module
 from pathlib import Path
@@ -21,7 +22,7 @@ SOURCES = [
     *(ROOT / "tests").glob("*.py"),
     ROOT / "README.md",
     ROOT / "CONTRIBUTING.md",
-    ROOT / "docs" / "decisions.md",
+    *(path for path in (ROOT / "docs").rglob("*.md") if path.name != "laws.md"),
 ]
 # "law 5", "Laws 1, 2, 3 and 5", "laws 1 to 8", "law 4's"; across a line's end too.
 CITED = re.compile(r"\blaws?[\s#]+(\d+(?:(?:,\s+and|,|\s+and|\s+to|\s+or)[\s#]+\d+)*)", re.IGNORECASE)
@@ -74,6 +75,24 @@ def test_every_law_names_tests_that_exist():
         assert len(re.findall(r"\btest_\w+`", law)) == len(named), "a test without its file"
         for file, function in named:
             assert function in functions.get(file, ()), f"{file}::{function}"
+
+
+def test_every_difference_from_gridr_has_its_test():
+    rows = [line for line in (ROOT / "docs/reference/differences.md").read_text().splitlines() if line.startswith("|")]
+    named = [re.findall(r"`tests/(\w+\.py)::(\w+)`", row) for row in rows[2:]]
+    assert all(named)
+    for file, function in (each for found in named for each in found):
+        assert f"def {function}(" in (ROOT / "tests" / file).read_text(), f"{file}::{function}"
+    there = re.findall(r"^def (test_difference_\w+)", (ROOT / "tests/test_against_gridr.py").read_text(), re.MULTILINE)
+    assert {function for found in named for _, function in found} >= set(there)
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "bench/results").glob("*.json")), ids=lambda path: path.name)
+def test_the_tables_of_results_that_are_kept_can_be_made_again(path):
+    report = pytest.importorskip("bench.report")
+    result = json.loads(path.read_text())
+    tables = report.render(result)
+    assert all(report.describe(report.case_of(entry)) in tables for entry in result["cases"])
 
 
 def test_the_readme_promises_every_law_by_its_number():

@@ -63,6 +63,15 @@ def build_grid(
         For a missing argument, a resolution other than (1, 1), a window outside the dense raster, a wrong shape.
     GridrTypeError
         For an argument that is the wrong kind of thing, such as an `out` that is not floating.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gridr_numba import build_grid
+    >>> nodes = np.array([[[0.0, 0.0], [4.0, 4.0]], [[0.0, 6.0], [0.0, 6.0]]])  # rows, then columns, of 2 x 2 nodes
+    >>> rows, cols = build_grid((1, 1), nodes, None, (2, 3), None)
+    >>> rows.shape, rows[:, 0].tolist(), cols[0].tolist()
+    ((3, 4), [0.0, 2.0, 4.0], [0.0, 2.0, 4.0, 6.0])
     """
     checks.output_resolution(resolution, "resolution")
     checks.floating_dtype(computation_dtype, "computation_dtype", optional=True)

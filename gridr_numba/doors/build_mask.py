@@ -86,6 +86,20 @@ def build_mask(
         For a missing or contradictory argument, a window outside the mask, a wrong shape, a threshold outside [0, 1].
     GridrTypeError
         For an argument that is the wrong kind of thing.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import shapely
+    >>> from gridr_numba import build_mask
+    >>> nodes = np.array([[1, 1], [1, 0]], np.uint8)
+    >>> print(build_mask((3, 4), (1, 1), None, mask_in=nodes, mask_in_resolution=(2, 3)))
+    [[1 1 1 1]
+     [1 0 0 0]
+     [1 0 0 0]]
+    >>> print(build_mask((2, 4), (1, 1), None, (0.0, 0.0), (None, shapely.box(1, 0, 2, 0.5))))
+    [[1 0 0 1]
+     [1 1 1 1]]
     """
     checks.output_resolution(resolution, "resolution")
     checks.floating_dtype(oversampling_dtype, "oversampling_dtype", optional=True)

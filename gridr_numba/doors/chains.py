@@ -138,6 +138,17 @@ def build_mask_chain(
     MemoryError
         Before anything is written, if the least window breaks the budget, or there is not enough memory for the
         windows that fit in it; the message says what would be needed.
+
+    Examples
+    --------
+    >>> import rasterio
+    >>> import shapely
+    >>> from gridr_numba import build_mask_chain
+    >>> with rasterio.open("mask.tif", "w", driver="GTiff", count=1, height=21, width=31, dtype="uint8") as mask:
+    ...     pair = (shapely.box(5, 5, 24, 14), None)  # valid inside; nothing is invalid
+    ...     done = build_mask_chain((3, 4), (10, 10), mask, "uint8", None, None, None, "float64", (0.0, 0.0), pair)
+    >>> done, int(rasterio.open("mask.tif").read(1).sum())
+    (1, 200)
     """
     warn = Warnings(checks.logger(logger, "logger", __name__))
     extent = Extent.whole(
@@ -238,6 +249,23 @@ def build_grid_mask_chain(
     MemoryError
         Before anything is written, if the least window breaks the budget, or there is not enough memory for the
         windows that fit in it; the message says what would be needed.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import rasterio
+    >>> from gridr_numba import build_grid_mask_chain
+    >>> def create(name, count, dtype, height, width):
+    ...     return rasterio.open(name, "w", driver="GTiff", count=count, height=height, width=width, dtype=dtype)
+    >>> with create("grid.tif", 2, "float64", 3, 4) as grid:
+    ...     grid.write(np.mgrid[:3, :4] * 10.0)
+    >>> with rasterio.open("grid.tif") as grid, create("dense.tif", 2, "float64", 21, 31) as dense:
+    ...     build_grid_mask_chain(
+    ...         (10, 10), grid, None, 1, 2, dense, None, 1, 2, None, None, None, None, None, "float64", None, None
+    ...     )
+    1
+    >>> rasterio.open("dense.tif").read()[:, 7, 12].tolist()
+    [7.0, 12.0]
     """
     warn = Warnings(checks.logger(logger, "logger", __name__))
     node_resolution = checks.input_resolution(resolution, "resolution")

@@ -79,6 +79,15 @@ class DensifyReport(Report):
         The paths that were given, by the argument's name; each a list.
     options : dict
         The other arguments that were not as by default.
+
+    Examples
+    --------
+    >>> from gridr_numba import densify
+    >>> report = densify(None, None, shape=(3, 4), resolution=10, mask_out="mask.tif")
+    >>> report
+    <DensifyReport: mask mask.tif, verified; pixels 21 x 31, 651 valid (100.0 %)>
+    >>> sum(report.invalid_pixels.values()), sorted(report.to_dict())[:3]
+    (0, ['applied', 'coordinate_spacing', 'grid'])
     """
 
     grid: str | None
@@ -173,12 +182,14 @@ def densify(
 ) -> DensifyReport:
     """Make a coarse grid and its mask dense, from files to files.
 
-    The laws are those of `build_grid_mask_chain`. A destination is absent (or what it was), or complete and, unless
-    `verify` is False, verified: each output is written beside its destination, closed, read back, compared with a
-    checksum a window, flushed, and put in its place. With two outputs both are verified before either is; the mask goes
-    first and the grid last, so that a new grid implies its mask. On any exception, KeyboardInterrupt included, what was
-    written is removed. Without `overwrite`, nothing that another program has made meanwhile is replaced, and both files
-    appear or none. Jobs that publish to the same folder wait for one another: both files are one job's.
+    Not in GRIDR. Laws 1 to 10.
+
+    A destination is absent (or what it was), or complete and, unless `verify` is False, verified: each output is
+    written beside its destination, closed, read back, compared with a checksum a window, flushed, and put in its place.
+    With two outputs both are verified before either is; the mask goes first and the grid last, so that a new grid
+    implies its mask. On any exception, KeyboardInterrupt included, what was written is removed. Without `overwrite`,
+    nothing that another program has made meanwhile is replaced, and both files appear or none. Jobs that publish to the
+    same folder wait for one another: both files are one job's.
 
     Nothing is created before all arguments are checked, the room on the disk and in memory is found to suffice, and the
     first window is computed. What a process that is killed leaves behind, ``.<name>.<pid>.partial`` beside the
@@ -311,6 +322,20 @@ def densify(
     MemoryError
         Before a file is created, if `memory_budget` is too small for one of the outputs' blocks (a row of pixels, where
         they are striped), or there is not enough memory; the message says what would be needed.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import rasterio
+    >>> from gridr_numba import densify
+    >>> with rasterio.open("grid.tif", "w", driver="GTiff", count=2, height=3, width=4, dtype="float64") as grid:
+    ...     grid.write(np.mgrid[:3, :4] * 10.0)
+    >>> cloud = {"type": "Polygon", "coordinates": [[(2, 3), (9, 3), (9, 8), (2, 8), (2, 3)]]}  # x, y in dense pixels
+    >>> report = densify("grid.tif", "dense.tif", resolution=10, mask_out="valid.tif", invalid=cloud)
+    >>> report.shape, report.valid_pixels, report.invalid_pixels["inside_invalid"]
+    ((21, 31), 603, 48)
+    >>> rasterio.open("dense.tif").read()[:, 7, 12].tolist()
+    [7.0, 12.0]
     """
     given, stages = locals(), Stages()
     with ExitStack() as stack:

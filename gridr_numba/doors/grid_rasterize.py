@@ -83,6 +83,24 @@ def grid_rasterize(
         fit, an irregular lattice with RASTERIO_RASTERIZE, an unknown algorithm or option.
     GridrTypeError
         For arguments that are the wrong kind of thing, such as a line among the polygons.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import shapely
+    >>> from gridr_numba import GridRasterizeAlg, ShapelyPredicate, grid_rasterize
+    >>> box = shapely.box(1, 0, 3, 2)  # x, y: columns 1 to 3, rows 0 to 2
+    >>> lattice = dict(grid_coords=None, shape=(3, 5), origin=(0, 0), resolution=(1, 1), win=None)
+    >>> values = dict(inner_value=1, outer_value=0, default_value=0, geometry=box, dtype=np.uint8)
+    >>> print(grid_rasterize(**lattice, **values, alg=GridRasterizeAlg.SHAPELY))
+    [[0 1 1 1 0]
+     [0 1 1 1 0]
+     [0 1 1 1 0]]
+    >>> open_set = grid_rasterize(
+    ...     **lattice, **values, alg=GridRasterizeAlg.SHAPELY, shapely_predicate=ShapelyPredicate.CONTAINS
+    ... )
+    >>> print(open_set[1])
+    [0 0 1 0 0]
     """
     options = checks.algorithm_options(alg, kwargs_alg, "alg", "kwargs_alg")
     lattice, points = _lattice(grid_coords, shape, origin, resolution)

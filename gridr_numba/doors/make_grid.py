@@ -96,6 +96,13 @@ class GridReport(Report):
         Of the package, GDAL, PROJ, numpy and rasterio.
     verified : bool
     warnings : tuple of str
+
+    Examples
+    --------
+    >>> from gridr_numba import make_grid
+    >>> report = make_grid(lambda rows, cols: (2.0 * rows, cols), "grid.tif", shape=(100, 100), step=10)
+    >>> report.shape, report.source_rows, report.model
+    ((11, 11), (0.0, 200.0), 'callable')
     """
 
     grid: str
@@ -167,6 +174,8 @@ def make_grid(
 ) -> GridReport:
     """Make the coarsest grid of nodes between which the mapping is bilinear within a tolerance.
 
+    Not in GRIDR. Law 2 is what becomes of the nodes in `densify`, law 9 what is doubted and refused.
+
     Nodes are the mapping's own values, to the bit (rounded once for float32). Steps along rows and columns are chosen
     apart, from how the mapping bends; each cell is checked at its quarters, and random pixels of the target, or all,
     against the nodes as written, interpolated as `densify` does. The error is the Euclidean distance in source pixels.
@@ -228,6 +237,16 @@ def make_grid(
         For a file that cannot be read, written or verified.
     StrictError
         With `strict`, for what would be a warning.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gridr_numba import make_grid
+    >>> def bent(rows, cols):
+    ...     return rows + 5 * np.sin(cols / 100), cols
+    >>> report = make_grid(bent, "grid.tif", shape=(300, 400), tolerance=0.01, check="all")
+    >>> report.resolution, report.checked_error <= 0.01
+    ((299, 11), True)
     """
     given, stages, warn = locals(), Stages(), Warnings(logger)
     with ExitStack() as stack:

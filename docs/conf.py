@@ -1,0 +1,84 @@
+"""The documentation site: ``sphinx-build -W --keep-going docs build/site``. Pages are executed; nothing is fetched."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import imagesize
+from docutils import nodes
+
+import gridr_numba
+
+HERE = Path(__file__).parent
+# Pages are run by kernels, processes of their own: they find the pictures' module, and the benchmarks' beside the docs.
+sys.path.insert(0, str(HERE))
+os.environ["PYTHONPATH"] = os.pathsep.join([str(HERE), str(HERE.parent), os.environ.get("PYTHONPATH", "")]).rstrip(":")
+os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+# What a page shows must not depend on how many processors built it.
+os.environ.setdefault("NUMBA_NUM_THREADS", "2")
+
+project = "gridr_numba"
+author = "the gridr_numba developers"
+copyright = f"2026, {author}"
+release = version = gridr_numba.__version__
+
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode"]
+exclude_patterns = ["_build"]
+default_role = "py:obj"
+nitpicky = False
+
+myst_enable_extensions = ["colon_fence", "deflist"]
+myst_heading_anchors = 3
+
+nb_execution_mode = "force"
+nb_execution_raise_on_error = True
+nb_execution_in_temp = True  # what pages write is gone with them
+nb_execution_timeout = 240
+nb_merge_streams = True
+nb_ipywidgets_js: dict[str, Any] = {}  # would be fetched
+
+autodoc_member_order = "bysource"
+autodoc_typehints = "none"  # docstrings say what arguments are
+napoleon_google_docstring = False
+napoleon_use_rtype = False
+python_display_short_literal_types = True
+python_maximum_signature_line_length = 88
+
+html_theme = "pydata_sphinx_theme"
+html_title = "gridr_numba"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
+html_show_sourcelink = False
+html_copy_source = False
+html_theme_options = {
+    "logo": {"text": "gridr_numba"},
+    "navbar_end": ["theme-switcher"],
+    "navbar_align": "left",
+    "show_prev_next": True,
+    "show_version_warning_banner": False,
+    "secondary_sidebar_items": ["page-toc"],
+    "footer_start": ["copyright"],
+    "footer_end": ["sphinx-version"],
+    "pygments_light_style": "a11y-high-contrast-light",
+    "pygments_dark_style": "a11y-high-contrast-dark",
+}
+
+
+def size_images(app: Any, doctree: Any, docname: str) -> None:
+    """Give each picture its width and height, so that a page does not jump while it loads."""
+    for image in doctree.findall(nodes.image):
+        path = Path(app.srcdir) / image["uri"]
+        found = path if path.exists() else next(iter(Path(app.outdir).parent.rglob(Path(image["uri"]).name)), None)
+        if found is None:
+            continue
+        width, height = imagesize.get(found)
+        shown = min(width, int(str(image.get("width", width)).removesuffix("px")))
+        image["width"], image["height"] = str(shown), str(round(height * shown / width))
+
+
+def setup(app: Any) -> None:
+    """Tell Sphinx."""
+    app.connect("doctree-resolved", size_images)

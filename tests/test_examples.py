@@ -1,0 +1,31 @@
+"""Each public name's docstring says what it promises, of what shapes and units, and shows it: the examples are run."""
+
+from __future__ import annotations
+
+import doctest
+import inspect
+
+import pytest
+
+import gridr_numba
+
+FUNCTIONS = [name for name in gridr_numba.__all__ if inspect.isfunction(getattr(gridr_numba, name))]
+CLASSES = [name for name in gridr_numba.__all__ if inspect.isclass(getattr(gridr_numba, name))]
+
+
+@pytest.mark.parametrize("name", FUNCTIONS + CLASSES)
+def test_an_example_runs(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    public = getattr(gridr_numba, name)
+    (found,) = [test for test in doctest.DocTestFinder(recurse=False).find(public, name) if test.examples] or [None]
+    assert found is not None, "no example"
+    assert doctest.DocTestRunner(optionflags=doctest.ELLIPSIS).run(found).failed == 0
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_a_function_says_its_law_its_source_and_its_errors(name):
+    text = inspect.getdoc(getattr(gridr_numba, name))
+    for heading in ("Parameters", "Returns", "Raises", "Examples"):
+        assert f"\n{heading}\n{'-' * len(heading)}\n" in text, heading
+    assert "GRIDR" in text, "whether the name is GRIDR's"
+    assert "law" in text.lower()

@@ -1,0 +1,171 @@
+"""The documentation site, as it was built into the folder that GRIDR_NUMBA_SITE names: in files, and in a browser."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from html.parser import HTMLParser
+from pathlib import Path
+
+import browser
+import pytest
+
+import gridr_numba
+from gridr_numba.cli import main
+
+SITE = Path(os.environ.get("GRIDR_NUMBA_SITE", ""))
+pytestmark = pytest.mark.skipif(
+    "GRIDR_NUMBA_SITE" not in os.environ, reason="no site: GRIDR_NUMBA_SITE names the folder that it was built into"
+)
+DOCS = Path(__file__).parent.parent / "docs"
+in_a_browser = pytest.mark.skipif(not (browser.CHROMIUM and browser.DRIVER), reason=browser.LACKING)
+
+
+def pages():
+    """Return the addresses of all pages that have a source, and of the pages that Sphinx adds."""
+    written = [path.relative_to(DOCS).with_suffix(".html").as_posix() for path in sorted(DOCS.rglob("*.md"))]
+    return [*written, "genindex.html", "search.html"]
+
+
+class Loaded(HTMLParser):
+    """What a page has a browser load, and its pictures."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.addresses, self.pictures = [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        given = dict(attributes)
+        if tag == "img":
+            self.pictures.append(given)
+        if tag == "link" and given.get("rel") in ("canonical", "next", "prev", "author", "index", "search"):
+            return
+        if tag in ("script", "img", "iframe", "source", "video", "audio", "object", "embed"):
+            self.addresses += [value for key, value in given.items() if key in ("src", "srcset", "data") and value]
+        elif tag == "link" and given.get("href"):
+            self.addresses.append(given["href"])
+
+
+@pytest.mark.parametrize("page", pages())
+def test_a_page_asks_nothing_of_the_network(page):
+    loaded = Loaded((SITE / page).read_text())
+    assert [address for address in loaded.addresses if re.match(r"(\w+:)?//", address)] == []
+
+
+def test_styles_ask_nothing_of_the_network():
+    for sheet in SITE.rglob("*.css"):
+        addresses = re.findall(r"(?:url\(|@import\s+)[\s\"']*([^\"')\s;]+)", sheet.read_text())
+        assert [address for address in addresses if re.match(r"(https?:)?//", address)] == [], sheet.name
+
+
+@pytest.mark.parametrize("page", pages())
+def test_pictures_have_alternative_texts_and_sizes(page):
+    for picture in Loaded((SITE / page).read_text()).pictures:
+        assert len(picture.get("alt") or "") > 20, picture
+        assert not (picture["alt"] or "").endswith((".png", ".svg")), picture
+        assert {"width", "height"} <= picture.keys(), picture
+
+
+def test_every_public_name_is_in_the_reference():
+    text = (SITE / "reference/api.html").read_text()
+    for name in set(gridr_numba.__all__) - {"__version__"}:
+        assert f'id="gridr_numba.{name}"' in text, name
+
+
+def test_every_command_and_option_is_in_the_reference():
+    text = (SITE / "reference/cli.html").read_text()
+    for name, command in main.commands.items():
+        assert f'<section id="{name}">' in text, name
+        for option in (option for parameter in command.params for option in parameter.opts):
+            assert not option.startswith("--") or option in text, option
+
+
+def test_every_concept_has_a_figure():
+    concepts = [page for page in pages() if page.startswith("concepts/") and not page.endswith("index.html")]
+    assert len(concepts) == 7
+    for page in concepts:
+        assert Loaded((SITE / page).read_text()).pictures, page
+
+
+@pytest.fixture(scope="module")
+def window(tmp_path_factory):
+    with browser.serving(SITE) as root, browser.Browser(tmp_path_factory.mktemp("profile")) as opened:
+        opened.root = root
+        yield opened
+
+
+@in_a_browser
+@pytest.mark.parametrize("page", pages())
+def test_a_page_loads_without_errors_or_missing_files(window, page):
+    window.size(1400, 1000)
+    asked = window.open(f"{window.root}/{page}")
+    assert all(address.startswith((window.root, "data:", "blob:")) for address in asked), asked
+    missing = [address for address, status in asked.items() if status is not None and status >= 400]
+    assert missing == []
+    assert window.complaints() == []
+    broken = "return [...document.images].filter(i => !i.complete || !i.naturalWidth).map(i => i.src)"
+    window.run("document.querySelectorAll('img[loading=lazy]').forEach(i => i.loading = 'eager')")
+    assert window.run(broken) == []
+
+
+@in_a_browser
+@pytest.mark.parametrize("width", [390, 1400])
+@pytest.mark.parametrize("page", pages())
+def test_a_page_is_readable_at_a_width(window, page, width):
+    """Nothing sticks out of the page, letters are not tiny, and pictures keep their proportions."""
+    window.size(width, 900)
+    window.open(f"{window.root}/{page}")
+    assert window.run("return document.documentElement.scrollWidth") <= width
+    assert window.run("return parseFloat(getComputedStyle(document.querySelector('main')).fontSize)") >= 14
+    for shown, natural in window.run(
+        "return [...document.querySelectorAll('main img')].filter(i => i.offsetParent)"
+        ".map(i => [i.clientWidth / i.clientHeight, i.naturalWidth / i.naturalHeight])"
+    ):
+        assert shown == pytest.approx(natural, rel=0.03)
+    widest = "return Math.max(0, ...[...document.querySelectorAll('main img')].map(i => i.clientWidth))"
+    assert window.run(widest) <= width
+
+
+# The contrast of the text with what is behind it, as WCAG counts it.
+CONTRAST = """
+const numbers = text => text.match(/[\\d.]+/g).map(Number);
+const linear = v => v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4;
+const light = ([r, g, b]) => 0.2126 * linear(r / 255) + 0.7152 * linear(g / 255) + 0.0722 * linear(b / 255);
+const behind = element => {
+    for (let e = element; e; e = e.parentElement) {
+        const colour = numbers(getComputedStyle(e).backgroundColor);
+        if (colour.length < 4 || colour[3] > 0.9) return colour;
+    }
+    return [255, 255, 255];
+};
+return [...document.querySelectorAll('main p, main li, main td, main h1, main h2, main pre, main pre span')].map(e => {
+    const [a, b] = [light(numbers(getComputedStyle(e).color)), light(behind(e))];
+    return [(Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05), e.textContent.slice(0, 60)];
+}).filter(([contrast, text]) => text.trim() && contrast < 4.5);
+"""
+
+
+@in_a_browser
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("page", pages())
+def test_text_stands_out_in_light_and_dark(window, page, scheme):
+    window.size(1400, 1000)
+    window.colour_scheme(scheme)
+    window.open(f"{window.root}/{page}")
+    assert window.run("return document.documentElement.dataset.theme") == scheme
+    assert window.run(CONTRAST) == []
+
+
+@in_a_browser
+def test_search_finds_threshold(window):
+    window.open(f"{window.root}/search.html?q=threshold")
+    found = []
+    for _ in range(100):
+        found = window.run("return [...document.querySelectorAll('#search-results li a')].map(a => a.textContent)")
+        if any("threshold" in title for title in found):
+            break
+        time.sleep(0.1)
+    assert any("threshold" in title for title in found), found
+    assert window.complaints() == []
