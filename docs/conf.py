@@ -50,6 +50,7 @@ python_maximum_signature_line_length = 88
 html_theme = "pydata_sphinx_theme"
 html_title = "gridr_numba"
 html_static_path = ["_static"]
+html_favicon = "_static/favicon.svg"
 html_css_files = ["site.css"]
 html_show_sourcelink = False
 html_copy_source = False
@@ -70,11 +71,7 @@ html_theme_options = {
 def size_images(app: Any, doctree: Any, docname: str) -> None:
     """Give each picture its width and height, so that a page does not jump while it loads."""
     for image in doctree.findall(nodes.image):
-        path = Path(app.srcdir) / image["uri"]
-        found = path if path.exists() else next(iter(Path(app.outdir).parent.rglob(Path(image["uri"]).name)), None)
-        if found is None:
-            continue
-        width, height = imagesize.get(found)
+        width, height = imagesize.get(Path(app.srcdir) / image["uri"])
         shown = min(width, int(str(image.get("width", width)).removesuffix("px")))
         image["width"], image["height"] = str(shown), str(round(height * shown / width))
 

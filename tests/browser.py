@@ -1,6 +1,7 @@
 """A browser for tests: Debian's chromium, driven through its chromedriver by W3C WebDriver, which is JSON over HTTP.
 
-Nothing is downloaded. `serving` shows a folder on loopback; `Browser` opens pages and tells what they asked for.
+Nothing is downloaded. `serving` shows a folder on loopback; the `Window` of `browsing` opens pages and tells what they
+asked for.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import re
 import shutil
 import subprocess
 import threading
+import urllib.error
 import urllib.request
 from contextlib import contextmanager
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -39,49 +41,54 @@ def serving(folder):
             thread.join()
 
 
-class Browser:
-    """One window of a browser without a screen, for use in a `with` statement."""
-
-    def __init__(self, profile):
-        arguments = [
-            "--headless=new",
-            "--no-sandbox",  # tests may run as root, in a container
-            "--disable-dev-shm-usage",
-            "--disable-background-networking",
-            "--no-first-run",
-            f"--user-data-dir={profile}",
-        ]
-        command = [DRIVER, "--port=0"]
-        self._driver = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+@contextmanager
+def browsing(profile):
+    """Start a browser without a screen, with a folder of its own for its profile, and yield its window."""
+    arguments = [
+        "--headless=new",
+        "--no-sandbox",  # tests may run as root, in a container
+        "--disable-dev-shm-usage",
+        "--disable-background-networking",
+        "--no-first-run",
+        f"--user-data-dir={profile}",
+    ]
+    wanted = {
+        "goog:chromeOptions": {"binary": CHROMIUM, "args": arguments},
+        "goog:loggingPrefs": {"browser": "ALL", "performance": "ALL"},
+    }
+    command = [DRIVER, "--port=0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as driver:
         try:
-            port = next(found[1] for line in self._driver.stdout if (found := re.search(r"on port (\d+)", line)))
-            self._root = f"http://127.0.0.1:{port}/session"
-            wanted = {
-                "goog:chromeOptions": {"binary": CHROMIUM, "args": arguments},
-                "goog:loggingPrefs": {"browser": "ALL", "performance": "ALL"},
-            }
-            session = self._ask("POST", "", {"capabilities": {"alwaysMatch": wanted}})["sessionId"]
-        except BaseException:
-            self._driver.terminate()
-            raise
-        self._root += f"/{session}"
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *error):
-        try:
-            self._ask("DELETE", "")
+            port = next(found[1] for line in driver.stdout if (found := re.search(r"successfully on port (\d+)", line)))
+            window = Window(f"http://127.0.0.1:{port}/session", wanted)
+            try:
+                yield window
+            finally:
+                window.close()
         finally:
-            self._driver.terminate()
-            self._driver.wait()
-            self._driver.stdout.close()
+            driver.terminate()
+
+
+class Window:
+    """A browser's window, by the address of a chromedriver and the capabilities that are wanted."""
+
+    def __init__(self, address, wanted):
+        self._root = address
+        self._root += "/" + self._ask("POST", "", {"capabilities": {"alwaysMatch": wanted}})["sessionId"]
+
+    def close(self):
+        """End the browser."""
+        self._ask("DELETE", "")
 
     def _ask(self, method, path, body=None):
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(self._root + path, data, {"Content-Type": "application/json"}, method=method)
-        with urllib.request.urlopen(request, timeout=120) as answer:
-            return json.load(answer)["value"]
+        try:
+            with urllib.request.urlopen(request, timeout=120) as answer:
+                return json.load(answer)["value"]
+        except urllib.error.HTTPError as error:
+            with error:
+                raise RuntimeError(f"{method} {path}: {error.read().decode()[:1000]}") from None
 
     def _devtools(self, command, **parameters):
         return self._ask("POST", "/goog/cdp/execute", {"cmd": command, "params": parameters})

@@ -91,7 +91,7 @@ def test_every_concept_has_a_figure():
 
 @pytest.fixture(scope="module")
 def window(tmp_path_factory):
-    with browser.serving(SITE) as root, browser.Browser(tmp_path_factory.mktemp("profile")) as opened:
+    with browser.serving(SITE) as root, browser.browsing(tmp_path_factory.mktemp("profile")) as opened:
         opened.root = root
         yield opened
 
@@ -101,7 +101,8 @@ def window(tmp_path_factory):
 def test_a_page_loads_without_errors_or_missing_files(window, page):
     window.size(1400, 1000)
     asked = window.open(f"{window.root}/{page}")
-    assert all(address.startswith((window.root, "data:", "blob:")) for address in asked), asked
+    elsewhere = [address for address in asked if address.startswith("http") and not address.startswith(window.root)]
+    assert elsewhere == []
     missing = [address for address, status in asked.items() if status is not None and status >= 400]
     assert missing == []
     assert window.complaints() == []
