@@ -17,6 +17,8 @@ HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 os.environ["PYTHONPATH"] = os.pathsep.join([str(HERE), str(HERE.parent), os.environ.get("PYTHONPATH", "")]).rstrip(":")
 os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+# Rasters in pixel coordinates have no georeferencing on purpose.
+os.environ["PYTHONWARNINGS"] = "ignore:Dataset has no geotransform"
 # What a page shows must not depend on how many processors built it.
 os.environ.setdefault("NUMBA_NUM_THREADS", "2")
 
@@ -38,6 +40,7 @@ nb_execution_raise_on_error = True
 nb_execution_in_temp = True  # what pages write is gone with them
 nb_execution_timeout = 240
 nb_merge_streams = True
+nb_render_markdown_format = "myst"
 nb_ipywidgets_js: dict[str, Any] = {}  # would be fetched
 
 autodoc_member_order = "bysource"
@@ -52,6 +55,7 @@ html_title = "gridr_numba"
 html_static_path = ["_static"]
 html_favicon = "_static/favicon.svg"
 html_css_files = ["site.css"]
+html_sidebars = {"index": [], "start": []}
 html_show_sourcelink = False
 html_copy_source = False
 html_theme_options = {
