@@ -43,6 +43,7 @@ nb_merge_streams = True
 nb_render_markdown_format = "myst"
 nb_ipywidgets_js: dict[str, Any] = {}  # would be fetched
 
+autodoc_class_signature = "separated"  # what users do not construct needs no arguments
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"  # docstrings say what arguments are
 napoleon_google_docstring = False
@@ -52,6 +53,7 @@ python_maximum_signature_line_length = 88
 
 html_theme = "pydata_sphinx_theme"
 html_title = "gridr_numba"
+html_context = {"default_mode": "auto"}
 html_static_path = ["_static"]
 html_favicon = "_static/favicon.svg"
 html_css_files = ["site.css"]
