@@ -61,8 +61,9 @@ def open_densifier(
 ) -> Densifier:
     """Prepare a coarse grid and its mask to be made dense where and when it is asked for.
 
-    What is read has the bits of what `densify` writes with the same arguments (law 10; RASTERIO_RASTERIZE with law 7's
-    exception). All arguments are checked, and polygons are prepared, once; nothing is left open but what reads need.
+    Not in GRIDR. What is read has the bits of what `densify` writes with the same arguments (law 10; RASTERIO_RASTERIZE
+    with law 7's exception). All arguments are checked, and polygons are prepared, once; nothing is left open but what
+    reads need.
 
     Parameters
     ----------
@@ -90,6 +91,18 @@ def open_densifier(
         For a wrong argument.
     DatasetError
         For a file that cannot be read.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import rasterio
+    >>> from gridr_numba import open_densifier
+    >>> with rasterio.open("grid.tif", "w", driver="GTiff", count=2, height=3, width=4, dtype="float64") as grid:
+    ...     grid.write(np.mgrid[:3, :4] * 10.0)
+    >>> with open_densifier("grid.tif", resolution=10) as dense:
+    ...     coordinates, mask = dense.read(((5, 7), (12, 14)))  # half-open: rows 5 and 6, columns 12 and 13
+    >>> coordinates.tolist(), mask.tolist()
+    ([[[5.0, 5.0], [6.0, 6.0]], [[12.0, 13.0], [12.0, 13.0]]], [[1, 1], [1, 1]])
     """
     given = DenseArguments.of(locals())
     used = None if threads is None else checks.integer(threads, "threads", minimum=1)
@@ -116,6 +129,15 @@ class Densifier:
     dtype : numpy.dtype or None
         Of coordinates. None where only the mask is made.
     mask_dtype : numpy.dtype
+
+    Examples
+    --------
+    >>> import shapely
+    >>> from gridr_numba import open_densifier
+    >>> with open_densifier(None, shape=(3, 4), resolution=10, invalid=shapely.box(0, 0, 5, 5)) as dense:
+    ...     _, mask = dense.at([2.5, 7.5], [4.0, 4.0])  # places between pixels
+    >>> dense.shape, mask.tolist()
+    ((21, 31), [0, 1])
     """
 
     def __init__(self, recipe: Recipe | bytes) -> None:

@@ -245,8 +245,8 @@ def make_grid(
     >>> def bent(rows, cols):
     ...     return rows + 5 * np.sin(cols / 100), cols
     >>> report = make_grid(bent, "grid.tif", shape=(300, 400), tolerance=0.01, check="all")
-    >>> report.resolution, report.checked_error <= 0.01
-    ((299, 11), True)
+    >>> report.shape[0], report.checked_error <= 0.01
+    (2, True)
     """
     given, stages, warn = locals(), Stages(), Warnings(logger)
     with ExitStack() as stack:
