@@ -33,6 +33,7 @@ OTHERS = {
     "test_doubts",
     "test_errors",
     "test_faults",
+    "test_examples",
     "test_formats",
     "test_georef",
     "test_gis",
@@ -40,6 +41,7 @@ OTHERS = {
     "test_layers",
     "test_lazy",
     "test_make_grid_files",
+    "test_packaging",
     "test_plan",
     "test_plot",
     "test_polygon_files",
@@ -48,4 +50,5 @@ OTHERS = {
     "test_public",
     "test_publishing",
     "test_readme",
+    "test_site",
 }
