@@ -20,8 +20,8 @@ import numpy as np
 from .doors.densifier import Densifier, open_densifier
 from .doors.node_arrays import NodeArrays, array_raster
 from .errors import GridrTypeError, GridrValueError
-from .files.crs import grid_mapping_of
-from .georef import pixel_to_map
+from .files.crs import axis_attributes, grid_mapping_of
+from .georef import centres_along, is_turned
 from .plan import node_window
 from .types import AnyArray, AnyDtype, FilePath, Pair
 from .window import Window
@@ -325,17 +325,10 @@ def _dataset(arrays: Mapping[str, Any], shape: Pair, crs: Any, transform: Any) -
 
 def _axes(shape: Pair, crs: Any, transform: Any) -> dict[str, Any]:
     """Return the coordinates of pixel centres along each axis, where they have such."""
-    rows, cols = (np.arange(size) for size in shape)
-    if transform is None:
-        return {"y": ("y", rows, {"axis": "Y"}), "x": ("x", cols, {"axis": "X"})}
-    if transform.b or transform.d:
+    if transform is not None and is_turned(transform):
         return {}
-    xs, ys = pixel_to_map(transform, np.float64(0), cols)[0], pixel_to_map(transform, rows, np.float64(0))[1]
-    attributes: dict[str, dict[str, str]] = {"y": {"axis": "Y"}, "x": {"axis": "X"}}
-    if crs is not None and crs.is_geographic:
-        attributes["y"] |= {"standard_name": "latitude", "units": "degrees_north"}
-        attributes["x"] |= {"standard_name": "longitude", "units": "degrees_east"}
-    elif crs is not None and crs.is_projected:
-        for axis in attributes:
-            attributes[axis] |= {"standard_name": f"projection_{axis}_coordinate", "units": crs.linear_units}
-    return {"y": ("y", ys, attributes["y"]), "x": ("x", xs, attributes["x"])}
+    about = zip(("y", "x"), shape, axis_attributes(crs, transform), strict=True)
+    return {
+        name: (name, centres_along(transform, axis, 0, size), attributes)
+        for axis, (name, size, attributes) in enumerate(about)
+    }

@@ -79,3 +79,56 @@ def test_a_cloud_optimised_geotiff_on_a_cluster(scene):
             assert dataset.tags(ns="IMAGE_STRUCTURE")["LAYOUT"] == "COG"
             assert dataset.crs == ours.crs
             assert dataset.transform == ours.transform
+
+
+def test_the_figures_of_scale_follow_from_one_another():
+    """Those that are arithmetic: tasks, files, bytes, and the scheduler's time."""
+    text = (DOCS / "scale.md").read_text()
+    rate = 438
+    for side, column in ((4096, 1), (2048, 2)):
+        across = -(-1_000_000 // side)
+        said = {row[0]: row[column] for row in (line.strip("| ").split(" | ") for line in text.splitlines()) if len(row) == 3}
+        assert said["Tasks"] == f"{across} x {across} = {across**2:,}"
+        assert said["Files"] == f"{3 * across**2:,}"
+        assert said["A task's pixels"] == f"{17 * side**2 / 1e6:.0f} MB"
+        assert said[f"The scheduler's time at {rate} tasks a second"] == f"{across**2 / rate:.0f} s"
+    assert "17 TB" in text
+
+
+def test_the_graph_of_the_largest_raster_is_built_at_once():
+    from time import perf_counter
+
+    pytest.importorskip("dask.array")
+    from gridr_numba.doors.write_zarr import shard_tasks
+
+    start = perf_counter()
+    tasks = shard_tasks(None, (1_000_000, 1_000_000), (4096, 4096))
+    assert perf_counter() - start < 1
+    assert tasks.npartitions == 60_025
+
+
+def test_a_task_takes_less_than_six_chunks_of_memory(scene):
+    """In a process of its own, since peaks are a process's; after a first task, which loads what all need."""
+    pytest.importorskip("zarr", minversion="3")
+    code = """
+import resource, sys, pathlib
+import gridr_numba as gn
+from gridr_numba.doors.write_zarr import ShardWriter, _maker
+from gridr_numba.files.zarr import ZarrOptions
+folder = pathlib.Path(sys.argv[1])
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+with gn.open_densifier(folder / 'grid.tif', mask=folder / 'mask.tif', resolution=40) as made:
+    options = ZarrOptions.of({'shard': 1024, 'chunk': 512})
+    store = _maker(made, options, overwrite=False).store(folder / 'out.zarr', 'store', (1, 0), made.dtype)[0]
+    store.create()
+    writer = ShardWriter(made, tuple(store.arrays), 'x', True)
+    writer.write((slice(0, 64), slice(0, 64)))
+    before = peak()
+    for start in (0, 1024, 0):
+        writer.write((slice(start, start + 1024), slice(1024, 2048)))
+    print((peak() - before) / (1024 * 1024 * 17))
+"""
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", code, str(scene)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert float(done.stdout) <= 6

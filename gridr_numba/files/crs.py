@@ -63,9 +63,11 @@ def grid_mapping_of(crs: Any, transform: Any) -> dict[str, str]:
     return attributes
 
 
-def axis_attributes(crs: Any) -> tuple[dict[str, str], dict[str, str]]:
-    """Return what CF says of the coordinates y and x along the axes of a raster in this CRS."""
+def axis_attributes(crs: Any, transform: Any) -> tuple[dict[str, str], dict[str, str]]:
+    """Return what CF says of the coordinates y and x of pixel centres; without a transform, they are numbers."""
     attributes = {"axis": "Y"}, {"axis": "X"}
+    if transform is None:
+        return attributes
     if crs and crs.is_geographic:
         attributes[0].update(standard_name="latitude", units="degrees_north")
         attributes[1].update(standard_name="longitude", units="degrees_east")

@@ -444,7 +444,7 @@ def _add_coordinates(group: Any, layout: RasterLayout, zarr_format: int) -> None
     for axis, name in enumerate(("y", "x") if layout.transform is None or not is_turned(layout.transform) else ()):
         chunk = min(layout.shape[axis], _COORDINATES_AT_A_TIME)
         dtype = "int64" if layout.transform is None else "float64"
-        attributes = axis_attributes(layout.crs)[axis]
+        attributes = axis_attributes(layout.crs, layout.transform)[axis]
         array = _small_array(group, name, (layout.shape[axis],), (chunk,), (name,), dtype, attributes, zarr_format)
         for start in range(0, layout.shape[axis], chunk):
             stop = min(start + chunk, layout.shape[axis])
