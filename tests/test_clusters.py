@@ -87,7 +87,11 @@ def test_the_figures_of_scale_follow_from_one_another():
     rate = 438
     for side, column in ((4096, 1), (2048, 2)):
         across = -(-1_000_000 // side)
-        said = {row[0]: row[column] for row in (line.strip("| ").split(" | ") for line in text.splitlines()) if len(row) == 3}
+        said = {
+            row[0]: row[column]
+            for row in (line.strip("| ").split(" | ") for line in text.splitlines())
+            if len(row) == 3
+        }
         assert said["Tasks"] == f"{across} x {across} = {across**2:,}"
         assert said["Files"] == f"{3 * across**2:,}"
         assert said["A task's pixels"] == f"{17 * side**2 / 1e6:.0f} MB"
