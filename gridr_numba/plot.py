@@ -31,9 +31,9 @@ from matplotlib.patheffects import withStroke
 from . import checks
 from .doors.densify import DensifyReport
 from .doors.inspection import inspect_grid
-from .doors.paint import Bools, Floats, every, round_step, straight_part
+from .doors.paint import Bools, Floats, round_step, straight_part
 from .doors.placement import resolution_for
-from .doors.view import DEFAULT_SIZE, View, ViewBands, coordinates_of, invalid_parts, size_of
+from .doors.view import DEFAULT_SIZE, View, ViewBands, coordinates_of, image_values, invalid_parts, size_of, stretch
 from .errors import GridrTypeError, GridrValueError
 from .files.inputs import OpenRaster, open_raster
 from .files.outputs import destination
@@ -54,8 +54,6 @@ _LETTERS = 92
 _LINES_AT_MOST = 12
 # Coordinates are rounded to this much; what is left of a straight mapping is less.
 _SOURCE_PIXELS_AT_LEAST = 1e-4
-# Of an image's values, in percent: what is darker is black, what is lighter white.
-_DARKEST, _LIGHTEST = 2.0, 98.0
 
 
 def plot_grid(
@@ -248,9 +246,9 @@ def plot_images(
         ]
         chosen = _bands(bands, images[0], images[1])
         steps = [_step(image.shape, longest) for image in images]
-        values = [_values(image, chosen, step) for image, step in zip(images, steps, strict=True)]
+        values = [image_values(image, chosen, step) for image, step in zip(images, steps, strict=True)]
         keys: list[Artist] = []
-        limits = [_stretch(band) for band in values[0]]
+        limits = [stretch(band) for band in values[0]]
         for ax, image, step, pixels, word in zip(axes, images, steps, values, ("before", "after"), strict=True):
             ax.imshow(_shown(pixels, limits), extent=_extent(pixels.shape[1:], step, (1, 1)), interpolation="nearest")
             _title(ax, f"{word}: {Path(image.name).name}, {image.shape[0]} x {image.shape[1]}")
@@ -595,24 +593,6 @@ def _bands(value: object, before: OpenRaster, after: OpenRaster) -> list[int]:
         for number in numbers:
             checks.band(number, image, "bands", name, kinds="biuf")
     return [int(number) for number in numbers]
-
-
-def _values(image: OpenRaster, bands: list[int], step: int) -> Floats:
-    """Read every so manieth pixel of some bands; NaN where a band's tag says nodata."""
-    values = every(image, bands, step).astype(np.float64)
-    for band, number in zip(values, bands, strict=True):
-        tag = image.nodatavals[number - 1]
-        if tag is not None:
-            band[band == tag] = np.nan
-    return values
-
-
-def _stretch(band: Floats) -> tuple[float, float]:
-    known = band[np.isfinite(band)]
-    if not len(known):
-        return 0.0, 1.0
-    low, high = np.percentile(known, (_DARKEST, _LIGHTEST))
-    return float(low), float(high) if high > low else float(low) + 1.0
 
 
 def _shown(values: Floats, limits: Sequence[tuple[float, float]]) -> Floats:

@@ -51,6 +51,7 @@ OTHERS = {
     "test_public",
     "test_publishing",
     "test_readme",
+    "test_report_page",
     "test_site",
     "test_write_zarr",
     "test_zarr",

@@ -128,6 +128,11 @@ def test_densify_makes_what_the_function_makes(files):
     for key in ("seconds", "mpx_per_second"):  # differ from run to run
         assert written.pop(key)
         expected.pop(key)
+    assert written.pop("options").items() >= {"resolution": [3, 4], "geometry_crs": "pixels"}.items()
+    given = {"grid": ["grid.tif"], "mask": ["coarse.tif"]}
+    of_polygons = {"valid": ["ground.wkt"], "invalid": ["cloud.geojson"]}
+    assert (written.pop("inputs"), expected.pop("inputs")) == (given | of_polygons, given)
+    del expected["options"]  # which the command gives in its own way
     assert written == expected
     inputs = {"grid.tif", "rows.tif", "cols.tif", "coarse.tif", "cloud.geojson", "ground.wkt"}
     assert set(os.listdir()) == inputs | {"a.tif", "am.tif", "b.tif", "bm.tif", "a.json"}

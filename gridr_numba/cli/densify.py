@@ -120,6 +120,10 @@ def _densify(
         click.echo(done.to_text())
 
 
+# Of reports that are pages.
+_PAGES = (".html", ".htm")
+
+
 @contextmanager
 def reported(
     report: str | None, inputs: list[Path], outputs: list[Path], *, overwrite: bool
@@ -132,15 +136,24 @@ def reported(
         return
     path = _report_path(report, inputs, outputs, overwrite=overwrite)
     with whole_file(path, "report", overwrite=overwrite) as file:
-        yield lambda done: file.write(json.dumps(done.to_dict(), indent=2).encode() + b"\n")
+        yield lambda done: file.write(_report_text(done, path).encode() + b"\n")
+
+
+def _report_text(report: Report, path: Path) -> str:
+    if path.suffix.lower() in _PAGES:
+        from ..doors.report_page import page_of
+
+        return page_of(report)
+    return json.dumps(report.to_dict(), indent=2)
 
 
 def _report_path(report: str, inputs: list[Path], outputs: list[Path], *, overwrite: bool) -> Path:
-    """Take the path of a report: its suffix says JSON, or nothing."""
+    """Take the path of a report: its suffix says HTML, JSON, or nothing, which is JSON."""
     from ..files.outputs import check_suffix, destination
 
     path = destination(report, "report", inputs, overwrite=overwrite, outputs=outputs)
-    check_suffix(path, "report", "JSON")
+    if path.suffix.lower() not in _PAGES:
+        check_suffix(path, "report", "JSON")
     return path
 
 

@@ -109,7 +109,7 @@ def _one_or_pair(_: click.Context, parameter: click.Parameter, values: tuple[Any
 @strict_option
 @overwrite_option
 @allow_vrt_option
-@click.option("--report", metavar="FILE.json", help="Write what was done, as JSON.")
+@click.option("--report", metavar="FILE", help="Write what was done, as JSON, or as a page with a picture: FILE.html.")
 @message_options
 @click.pass_context
 def make_grid(context: click.Context, image: str, out: str, *, report: str | None, **options: Any) -> None:

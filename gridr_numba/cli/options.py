@@ -386,6 +386,8 @@ output_options = _together(
     strict_option,
     overwrite_option,
     allow_vrt_option,
-    click.option("--report", metavar="FILE.json", help="Write what was done, as JSON."),
+    click.option("--report", metavar="FILE", help="Write what was done, as JSON; as a page with a picture: FILE.html."),
+        "--report", metavar="FILE", help="Write what was done, as JSON, or as a page with a picture: FILE.html."
+    ),
     message_options,
 )

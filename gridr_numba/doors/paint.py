@@ -114,15 +114,21 @@ def _stretches(length: int, size: int, step: int) -> Iterator[tuple[int, int]]:
             yield first, stop
 
 
-def write_png(path: Path, picture: Floats, name: str = "picture", *, overwrite: bool = True) -> None:
-    """Write a picture of shape (rows, columns, 3); the file appears whole or not at all."""
+def png_of(picture: Floats) -> bytes:
+    """Return a picture of shape (rows, columns, 3) as PNG."""
     height, width, _ = picture.shape
     profile = {"driver": "PNG", "height": height, "width": width, "count": 3, "dtype": "uint8"}
-    with whole_file(path, name, overwrite=overwrite) as file, MemoryFile() as memory:
+    with MemoryFile() as memory:
         with nowhere_on_purpose(), memory.open(**profile) as dataset:
             dataset.write(np.moveaxis(np.rint(picture).astype(np.uint8), -1, 0))
         memory.seek(0)
-        file.write(memory.read())
+        return bytes(memory.read())
+
+
+def write_png(path: Path, picture: Floats, name: str = "picture", *, overwrite: bool = True) -> None:
+    """Write a picture of shape (rows, columns, 3); the file appears whole or not at all."""
+    with whole_file(path, name, overwrite=overwrite) as file:
+        file.write(png_of(picture))
 
 
 def round_step(span: float, at_most: int) -> float:

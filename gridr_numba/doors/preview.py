@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -17,6 +18,7 @@ import numpy as np
 from .. import checks
 from ..engine.job import refuse_scaling
 from ..engine.survey import Doubt, Trouble
+from ..files.inputs import open_raster
 from ..files.outputs import check_suffix, destination
 from ..polygons.files import Polygons, pixel_polygons, polygon_files
 from ..polygons.mask import Lattice, write_inside
@@ -24,9 +26,9 @@ from ..polygons.sets import PolygonSet
 from ..types import VALID_COLOUR, Colour, FilePath, GeometryCrs, Pair, RasterizeOptions
 from ..window import Window
 from .legend import Bar, Key, framed
-from .paint import LINE, LOST, Floats, blend, coloured, edges, lines, round_step, straight_part, write_png
+from .paint import LINE, LOST, Floats, blend, coloured, edges, lines, png_of, round_step, straight_part, write_png
 from .placement import resolution_for
-from .view import DEFAULT_SIZE, View, ViewBands, coordinates_of, invalid_parts, size_of
+from .view import DEFAULT_SIZE, View, ViewBands, coordinates_of, image_values, invalid_parts, size_of, stretch
 
 # A picture has at most so many steps of colour, and so many lines a direction, or neither can be told apart.
 _STEPS_AT_MOST, _LINES_AT_MOST = 30, 16
@@ -115,18 +117,51 @@ def preview(
         check_suffix(path, "out", "PNG")
         frame = view.frame(rr_rc, checks.real_pair(geometry_origin, "geometry_origin"))
         sets = pixel_polygons(valid, invalid, frame, crs=geometry_crs, layer=geometry_layer)
-        step, zoom = -(-max(view.shape) // longest), max(1, longest // max(view.shape))
+        step, zoom = _scale(view.shape, longest)
         drawing = _drawn(view, step, known, mask_valid_value, with_lines=zoom == 1)
     drawing.enlarge(zoom)
     _paint_polygons(drawing, sets, frame.origin_row_col, rr_rc, step, zoom)
-    if step > 1:
-        drawing.keys.append(Key(None, "Drawn", f"each {_ordinal(step)} row and column"))
-    elif zoom > 1:
-        drawing.keys.append(Key(None, "", f"Each pixel is drawn as {zoom} x {zoom}"))
-    write_png(
-        path, framed(drawing.picture, view.title, drawing.bar, drawing.keys, drawing.edge), "out", overwrite=overwrite
-    )
+    drawing.say_scale(step, zoom)
+    write_png(path, drawing.framed(view.title), "out", overwrite=overwrite)
     return drawing.legend
+
+
+def picture_of(grid: FilePath | None, mask: FilePath | None, mask_valid_value: int) -> tuple[bytes, str]:
+    """Draw a grid, a mask or both, as `preview` does; return the PNG and its legend."""
+    with ExitStack() as stack:
+        source, over_it = (mask, None) if grid is None else (grid, mask)
+        view = View.opened(stack, source, over_it, ViewBands(), allow_vrt=False)
+        step, zoom = _scale(view.shape, DEFAULT_SIZE)
+        drawing = _drawn(view, step, None, mask_valid_value, with_lines=zoom == 1)
+    drawing.enlarge(zoom)
+    drawing.say_scale(step, zoom)
+    return png_of(drawing.framed(view.title)), drawing.legend
+
+
+def picture_of_image(file: FilePath) -> tuple[bytes, str]:
+    """Draw an image, its first three bands in colours or its first in grey; return the PNG and its legend."""
+    with open_raster(file, "image", allow_vrt=False) as image:
+        bands = [1, 2, 3] if len(image.dtypes) >= 3 else [1]
+        step, zoom = _scale(image.shape, DEFAULT_SIZE)
+        values = image_values(image, bands, step)
+        title = f"Image {Path(image.name).name}: {image.shape[0]} x {image.shape[1]} pixels"
+    limits = [stretch(band) for band in values]
+    shown = [np.clip((band - low) / (high - low), 0, 1) for band, (low, high) in zip(values, limits, strict=True)]
+    picture = 255 * np.dstack(shown * (3 // len(bands)))
+    lost = ~np.isfinite(values).all(axis=0)
+    picture[lost] = LOST
+    said = ", ".join(f"{low:g} to {high:g}" for low, high in limits)
+    drawing = _Drawing(picture, keys=[Key(None, "Black to white", f"band {', '.join(map(str, bands))}: {said}")])
+    if lost.any():
+        drawing.keys.append(Key(LOST, "Red", f"no value, {100 * lost.mean():.3g} % of the picture"))
+    drawing.enlarge(zoom)
+    drawing.say_scale(step, zoom)
+    return png_of(drawing.framed(title)), drawing.legend
+
+
+def _scale(shape: Pair, longest: int) -> tuple[int, int]:
+    """Return each how manieth pixel is drawn, and as how many along both sides."""
+    return -(-max(shape) // longest), max(1, longest // max(shape))
 
 
 @dataclass
@@ -142,6 +177,17 @@ class _Drawing:
     def legend(self) -> str:
         """All that is said, in sentences."""
         return " ".join([*([] if self.bar is None else [str(self.bar)]), *(str(key) for key in self.keys)])
+
+    def framed(self, title: str) -> Floats:
+        """Return the picture with its title, its scale of colours and its legend."""
+        return framed(self.picture, title, self.bar, self.keys, self.edge)
+
+    def say_scale(self, step: int, zoom: int) -> None:
+        """Say which pixels are drawn, and how large."""
+        if step > 1:
+            self.keys.append(Key(None, "Drawn", f"each {_ordinal(step)} row and column"))
+        elif zoom > 1:
+            self.keys.append(Key(None, "", f"Each pixel is drawn as {zoom} x {zoom}"))
 
     def enlarge(self, zoom: int) -> None:
         """Draw each pixel as a square of so many."""

@@ -8,6 +8,7 @@ from html import escape
 from typing import Any
 
 from ..types import VALID_COLOUR, Cause, Colour
+from .preview import picture_of, picture_of_image
 from .reports import Report
 
 _STYLE = """
@@ -25,24 +26,14 @@ td { overflow-wrap: anywhere }
 """
 
 
-def page_of(report: Report, picture: bytes | None, said: str = "") -> str:
-    """Return a report as a page of HTML.
-
-    Parameters
-    ----------
-    report : Report
-    picture : bytes, optional
-        A PNG of what was made.
-    said : str
-        What the picture shows, for those who do not see it.
-    """
+def page_of(report: Report) -> str:
+    """Return a report as a page of HTML, with a picture of the files that were made."""
     plain = report.to_dict()
+    picture, said = _picture(plain)
     plain_name = plain.get("grid") or plain.get("image") or plain.get("mask")
     title = f"{type(report).__name__.removesuffix('Report')}: {plain_name}"
-    image = ""
-    if picture is not None:
-        data = b64encode(picture).decode("ascii")
-        image = f'<p><img src="data:image/png;base64,{data}" alt="{escape(said)}"></p><p>{escape(said)}</p>'
+    data = b64encode(picture).decode("ascii")
+    image = f'<p><img src="data:image/png;base64,{data}" alt="{escape(said)}"></p><p>{escape(said)}</p>'
     parts = [
         _table(report.lines()),
         *_warnings(report.warnings),
@@ -61,6 +52,13 @@ def page_of(report: Report, picture: bytes | None, said: str = "") -> str:
         f"<body><main><h1>{escape(title)}</h1>\n{chr(10).join(parts)}\n</main>"
         f"<footer>gridr_numba {version}</footer></body></html>\n"
     )
+
+
+def _picture(plain: Mapping[str, Any]) -> tuple[bytes, str]:
+    if plain.get("image") is not None:
+        return picture_of_image(plain["image"])
+    values = plain.get("options", {}).get("mask_out_values")
+    return picture_of(plain.get("grid"), plain.get("mask"), values[0] if isinstance(values, list) else 1)
 
 
 def _table(lines: Any) -> str:

@@ -154,3 +154,26 @@ def _first_causes(values: AnyArray) -> Iterator[Part]:
         left &= ~where
         yield where, cause.colour, cause.colour_name.capitalize(), cause.label
     yield left, INVALID_COLOUR, "Dark", "of no known cause"
+
+
+# Of an image's values, in percent: what is darker is black, what is lighter white.
+_DARKEST, _LIGHTEST = 2.0, 98.0
+
+
+def image_values(image: OpenRaster, bands: list[int], step: int) -> Floats:
+    """Read every so manieth pixel of some bands; NaN where a band's tag says nodata."""
+    values = every(image, bands, step).astype(np.float64)
+    for band, number in zip(values, bands, strict=True):
+        tag = image.nodatavals[number - 1]
+        if tag is not None:
+            band[band == tag] = np.nan
+    return values
+
+
+def stretch(band: Floats) -> tuple[float, float]:
+    """Return which values to show as black and as white."""
+    known = band[np.isfinite(band)]
+    if not len(known):
+        return 0.0, 1.0
+    low, high = np.percentile(known, (_DARKEST, _LIGHTEST))
+    return float(low), float(high) if high > low else float(low) + 1.0
