@@ -387,7 +387,5 @@ output_options = _together(
     overwrite_option,
     allow_vrt_option,
     click.option("--report", metavar="FILE", help="Write what was done, as JSON; as a page with a picture: FILE.html."),
-        "--report", metavar="FILE", help="Write what was done, as JSON, or as a page with a picture: FILE.html."
-    ),
     message_options,
 )
