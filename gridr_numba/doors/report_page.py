@@ -33,7 +33,7 @@ def page_of(report: Report) -> str:
     plain_name = plain.get("grid") or plain.get("image") or plain.get("mask")
     title = f"{type(report).__name__.removesuffix('Report')}: {plain_name}"
     data = b64encode(picture).decode("ascii")
-    image = f'<p><img src="data:image/png;base64,{data}" alt="{escape(said)}"></p><p>{escape(said)}</p>'
+    image = f'<p><img src="data:image/png;base64,{data}" alt="{escape(said)}"></p>'
     parts = [
         _table(report.lines()),
         *_warnings(report.warnings),
