@@ -24,6 +24,7 @@ _HOMES = {
     "grid_resolution_window": "plan",
     "map_to_pixel": "georef",
     "pixel_to_map": "georef",
+    "resample_array": "doors.resample_array",
     "write_zarr": "doors.write_zarr",
     "DEFAULT_CPU_TILE_SHAPE": "types",
     "DEFAULT_IO_STRIP_SIZE": "types",
@@ -36,6 +37,8 @@ _HOMES = {
     "ShapelyPredicate": "types",
     "Validity": "types",
     "Densifier": "doors.densifier",
+    "Interpolation": "types",
+    "ResampledArray": "doors.resample_array",
     "DensifyReport": "doors.densify",
     "GridReport": "doors.make_grid",
     "DatasetError": "errors",
@@ -65,7 +68,9 @@ __all__ = [
     "GridrError",
     "GridrTypeError",
     "GridrValueError",
+    "Interpolation",
     "InvalidGeometryError",
+    "ResampledArray",
     "ShapelyPredicate",
     "StrictError",
     "Validity",
@@ -83,6 +88,7 @@ __all__ = [
     "map_to_pixel",
     "open_densifier",
     "pixel_to_map",
+    "resample_array",
     "write_zarr",
 ]
 
@@ -94,6 +100,7 @@ if TYPE_CHECKING:
     from .doors.densify import DensifyReport, densify
     from .doors.grid_rasterize import grid_rasterize
     from .doors.make_grid import GridReport, make_grid
+    from .doors.resample_array import ResampledArray, resample_array
     from .doors.write_zarr import write_zarr
     from .errors import (
         DatasetError,
@@ -115,6 +122,7 @@ if TYPE_CHECKING:
         GeometryType,
         GridRasterizeAlg,
         GridRIOMode,
+        Interpolation,
         ShapelyPredicate,
         Validity,
     )

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from .errors import DtypeError, GridrTypeError, GridrValueError
-from .types import AnyArray, AnyDtype, GridRasterizeAlg, RasterizeOptions, ShapelyPredicate, Validity
+from .types import IMAGE_DTYPES, AnyArray, AnyDtype, GridRasterizeAlg, RasterizeOptions, ShapelyPredicate, Validity
 
 EnumT = TypeVar("EnumT", bound=IntEnum)
 
@@ -149,6 +149,21 @@ def member(enum: type[EnumT], value: object, name: str) -> EnumT:
         raise GridrValueError(
             f"{name} must be a {enum.__name__}, one of {known}, not {value!r}", argument=name
         ) from None
+
+
+def one_of(value: object, name: str, choices: Sequence[str]) -> str:
+    """Take one of some words."""
+    if not isinstance(value, str) or value not in choices:
+        raise GridrValueError(f"{name} must be one of {', '.join(map(repr, choices))}, not {value!r}", argument=name)
+    return value
+
+
+def image_dtype(value: DTypeLike | None, name: str) -> AnyDtype:
+    """Take the data type of an image that can be resampled, in native byte order."""
+    given = dtype(value, name).newbyteorder("=")
+    if given.name not in IMAGE_DTYPES:
+        raise DtypeError(f"{name} must be one of {', '.join(IMAGE_DTYPES)}, not {given}", argument=name)
+    return given
 
 
 def dtype(value: DTypeLike | None, name: str) -> AnyDtype:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from enum import IntEnum, IntFlag
+from enum import IntEnum, IntFlag, StrEnum
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, Union
 
@@ -76,6 +76,30 @@ class ShapelyPredicate(IntEnum):
     INTERSECTS = 3
 
 
+class Interpolation(StrEnum):
+    """How a pixel is made of those of a source image.
+
+    Attributes
+    ----------
+    support : int
+        The most pixels on each side, along rows and along columns, that it is made of: its taps.
+    """
+
+    support: int
+
+    def __new__(cls, name: str, support: int) -> Interpolation:
+        """Make a member that is its name."""
+        member = str.__new__(cls, name)
+        member._value_ = name
+        member.support = support
+        return member
+
+    NEAREST = "nearest", 1
+    LINEAR = "linear", 1
+    CUBIC = "cubic", 2
+    LANCZOS3 = "lanczos3", 3
+
+
 class Cause(IntFlag):
     """Why a pixel is invalid; the kernels work in these bits and recode them last. No bit set is valid.
 
@@ -140,6 +164,11 @@ class Cause(IntFlag):
         "look at source, source_offset, and the order of the bands (see grid_order)",
         *("purple", (130, 60, 160)),
     )
+    SOURCE_INVALID = (
+        *(32, "source invalid", "it would be made of invalid pixels of the source image, or is too large for its type"),
+        "look at the image's nodata and at source_mask",
+        *("blue", (50, 110, 220)),
+    )
 
     @property
     def key(self) -> str:
@@ -169,6 +198,9 @@ Progress = Callable[[int, int], object]
 
 #: Told of what is no error and yet looks wrong, in a sentence.
 Warn = Callable[[str], None]
+
+#: What an image may hold that is resampled: float32 and float64 hold all of it.
+IMAGE_DTYPES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "float32", "float64")
 
 MASK_BINARY_THRESHOLD = 0.999
 DEFAULT_IO_STRIP_SIZE = 1000

@@ -197,3 +197,52 @@ def checksum(content, row_bytes):
         value = (lanes[i % 8] ^ word) * 0x9E3779B97F4A7C15 % 2**64
         lanes[i % 8] = value ^ value >> 32
     return lanes
+
+
+# -- resampling -------------------------------------------------------------------------------------------------------
+
+
+def tap_weights(fraction, interpolation):
+    """Return {tap, counted from the whole part: weight} of the taps that count along an axis, in float64."""
+    if fraction == 0 or interpolation == "nearest":
+        return {0: 1.0}
+    if interpolation == "linear":
+        return {0: 1 - fraction, 1: fraction}
+    if interpolation == "cubic":  # Keys, a = -1/2
+        near = {k: abs(fraction - k) for k in (-1, 0, 1, 2)}
+        return {
+            k: 1.5 * x**3 - 2.5 * x**2 + 1 if x <= 1 else -0.5 * x**3 + 2.5 * x**2 - 4 * x + 2 for k, x in near.items()
+        }
+    weights = {k: np.sinc(fraction - k) * np.sinc((fraction - k) / 3) for k in range(-2, 4)}
+    return {k: float(w / sum(weights.values())) for k, w in weights.items()}
+
+
+def resampled_pixel(band, valid, y, x, interpolation, *, strict=False):
+    """Return the value at a position of an image in float64, and the largest magnitude among its taps.
+
+    In place of the value: 'outside', or 'invalid' where a tap that counts is not valid or no finite number.
+    """
+    rows, cols = band.shape
+    if not (-0.5 <= y <= rows - 0.5 and -0.5 <= x <= cols - 0.5):
+        return "outside", 0.0
+    if interpolation == "nearest":
+        y, x = (min(math.floor(place + 0.5), size - 1) for place, size in ((y, rows), (x, cols)))
+    first_row, first_col = math.floor(y), math.floor(x)
+    # Below an integer by less than float64 can hold, it is a fraction all the same.
+    row_weights = tap_weights(min(y - first_row, math.nextafter(1, 0)), interpolation)
+    col_weights = tap_weights(min(x - first_col, math.nextafter(1, 0)), interpolation)
+    total, largest, invalid = 0.0, 0.0, False
+    for k, row_weight in row_weights.items():
+        for m, col_weight in col_weights.items():
+            row, col = first_row + k, first_col + m
+            if strict and not (0 <= row < rows and 0 <= col < cols):
+                return "outside", 0.0
+            row, col = min(max(row, 0), rows - 1), min(max(col, 0), cols - 1)
+            tap = float(band[row, col])
+            if not valid[row, col] or not math.isfinite(tap):
+                invalid = True
+                continue
+            # Smaller by a power of two: what is finite in the end does not overflow on the way.
+            total += tap / 256 * row_weight * col_weight
+            largest = max(largest, abs(tap))
+    return ("invalid" if invalid else total * 256), largest

@@ -18,6 +18,7 @@ PACKAGE = Path(gridr_numba.__file__).parent
 
 def test_numbers_are_those_of_files_that_users_have():
     numbers = {"raster_mask": 1, "node": 2, "outside_valid": 4, "inside_invalid": 8, "outside_source": 16}
+    numbers["source_invalid"] = 32
     assert {cause.key: int(cause) for cause in Cause} == numbers
 
 

@@ -30,7 +30,7 @@ ROOMS = [
 ]
 # Within a folder.
 FILES = {
-    "kernels": [{"jit"}, {"bilinear", "checksum", "crossings", "rpc", "survey"}, {"edge_table"}, {"scanline"}],
+    "kernels": [{"jit"}, {"bilinear", "checksum", "crossings", "rpc", "survey", "vectors"}, {"edge_table", "resample"}, {"scanline"}],
     "files": [
         {"crs", "gdal", "locks", "partial", "vrt"},
         {"arrays", "bands", "whole_file"},
@@ -51,7 +51,7 @@ FILES = {
     "engine": [
         {"background", "codes", "coordinates", "counts", "memory", "progress", "survey"},
         {"dense"},
-        {"job"},
+        {"job", "resampling"},
         {"step"},
         {"loop", "scattered"},
     ],
@@ -60,7 +60,7 @@ FILES = {
         {"target"},
         {"build_mask", "placement", "production"},
         {"dense_inputs", "output_files", "view"},
-        {"in_arrays"},
+        {"in_arrays", "resample_array"},
         {"file_pool", "node_arrays"},
         {"densifier", "densify", "inspection", "make_grid", "preview"},
         {"report_page", "warmup", "write_zarr"},
@@ -71,7 +71,7 @@ FILES = {
 # Who may import what from outside: the libraries that a room or a module is there to keep from the others.
 KEEPERS = {
     "numba": {"kernels"},
-    "llvmlite": {"kernels.jit"},
+    "llvmlite": {"kernels.jit", "kernels.vectors"},
     "shapely": {"polygons", "demo"},
     "pyogrio": {"polygons.files"},
     "rasterio": {

@@ -83,8 +83,22 @@ def densify_window(
     # Of one tile there is nothing to share: threads would be woken to wait, busily, for the one that works.
     one_tile = relative.shape[0] <= tile_rows and relative.shape[1] <= tile_cols
     first = (relative.row_start, relative.col_start)
+    with team(options.threads, parallel=options.parallel and not one_tile) as loop:
+        densify(
+            Nodes(nodes, valid_nodes, first, (rr, rc)),
+            rules_of(options),
+            marked,
+            (tile_rows, tile_cols),
+            loop,
+            dense_part(out_grid, out_mask),
+        )
+
+
+def rules_of(options: DenseOptions) -> Rules:
+    """Return what the kernels are told of the options."""
+    rr, rc = options.resolution_row_col
     source = options.source or [(-limit, limit) for limit in options.limits]
-    rules = Rules(
+    return Rules(
         float(ceil(options.threshold * rr * rc)),
         np.array(options.limits, dtype=np.float64),
         np.array(source, dtype=np.float64).reshape(-1, 2),
@@ -92,15 +106,6 @@ def densify_window(
         options.fill,
         options.fill_masked,
     )
-    with team(options.threads, parallel=options.parallel and not one_tile) as loop:
-        densify(
-            Nodes(nodes, valid_nodes, first, (rr, rc)),
-            rules,
-            marked,
-            (tile_rows, tile_cols),
-            loop,
-            dense_part(out_grid, out_mask),
-        )
 
 
 def write_in_parts(shape: tuple[int, ...], pixels: int, worker: Callable[[int], Callable[[slice], None]]) -> None:

@@ -1,0 +1,364 @@
+"""A source image's window as a table, and a dense window resampled from it: the one place that launches the kernels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..georef import pixel_area
+from ..kernels.bilinear import Nodes
+from ..kernels.jit import share, usable_threads
+from ..kernels.resample import (
+    CLIPPED,
+    COUNTS,
+    CUBIC,
+    EQUAL_TO_NODATA,
+    LANCZOS3,
+    LANES,
+    LINEAR,
+    NEAREST,
+    OVERFLOWN,
+    PAD,
+    STRAY,
+    TILE_ROWS,
+    Finish,
+    Source,
+    Taps,
+    finish_integers,
+    finish_reals,
+    resample_piece,
+)
+from ..types import AnyArray, AnyDtype, Interpolation, Pair
+from ..window import Window
+from .codes import parts_of
+from .dense import NO_BYTES, DenseOptions, largest_float64_in, rules_of
+
+# Columns of a piece, which has the rows of a tile: its numbers stay in the cache until they are pixels.
+_PIECE_COLS = 2048
+
+_KINDS = {
+    Interpolation.NEAREST: NEAREST,
+    Interpolation.LINEAR: LINEAR,
+    Interpolation.CUBIC: CUBIC,
+    Interpolation.LANCZOS3: LANCZOS3,
+}
+
+
+def table_dtype(dtype: AnyDtype) -> AnyDtype:
+    """Return the type in which pixels of this one are summed: one that holds them."""
+    return np.dtype(np.float32 if dtype.itemsize <= 2 or dtype == np.float32 else np.float64)
+
+
+def table_size(bands: int, shape_row_col: Pair) -> int:
+    """Return how many numbers the table of a source window has: its pixels, and what vectors may read after them."""
+    return bands * (shape_row_col[0] + 2 * PAD) * (shape_row_col[1] + 2 * PAD) + LANES
+
+
+def source_validity(
+    values: AnyArray,
+    nodata: Sequence[float | None],
+    mask: NDArray[np.bool_] | None = None,
+    *,
+    all_bands: bool = False,
+) -> tuple[NDArray[np.bool_] | None, int]:
+    """Say which pixels of a window of an image are valid, as far as nodata and a mask do.
+
+    Parameters
+    ----------
+    values : ndarray (bands, rows, columns)
+    nodata : sequence of float or None
+        Of each band; None, NaN and what its type does not hold are no pixel's.
+    mask : bool (rows, columns), optional
+        Of valid pixels.
+    all_bands : bool
+        Only pixels that are nodata in all bands are invalid, as GDAL has it. False: each band for itself.
+
+    Returns
+    -------
+    valid : bool (rows, columns) or (bands, rows, columns), or None
+        None where all are valid. NaN and infinities are the table's business.
+    differing : int
+        How many pixels are nodata in some bands and not in others.
+    """
+    held = [number is not None and _holds(values.dtype, number) for number in nodata]
+    if not any(held):
+        return mask, 0
+    is_nodata = np.zeros(values.shape, bool)
+    for band, number in enumerate(nodata):
+        if held[band]:
+            np.equal(values[band], values.dtype.type(number), out=is_nodata[band])
+    in_all = is_nodata.all(axis=0)
+    differing = int(np.count_nonzero(is_nodata.any(axis=0) & ~in_all)) if len(values) > 1 else 0
+    valid: NDArray[np.bool_] = ~in_all if all_bands else ~is_nodata
+    return (valid if mask is None else valid & mask), differing
+
+
+def _holds(dtype: AnyDtype, number: float) -> bool:
+    if dtype.kind == "f":
+        return not np.isnan(number)
+    limits = np.iinfo(dtype)
+    return bool(limits.min <= number <= limits.max and number == np.floor(number))
+
+
+@dataclass(frozen=True)
+class SourceTable:
+    """A window of a source image, as taps are taken from it.
+
+    Attributes
+    ----------
+    numbers : float32 or float64, flat
+        `table_size` of them.
+    shape : tuple of int
+        Bands, rows + 2 PAD and columns + 2 PAD: of `pixels`. Invalid ones are NaN. The window's edge is repeated `PAD`
+        pixels deep, which is the image's where they meet; elsewhere no tap is taken there.
+    origin_row_col : tuple of int
+        Where in the image the window begins.
+    image_shape : tuple of int
+        Rows and columns of the whole image.
+    of_reals : bool
+        Whether the image holds floating-point numbers.
+    """
+
+    numbers: AnyArray
+    shape: tuple[int, int, int]
+    origin_row_col: Pair
+    image_shape: Pair
+    of_reals: bool
+
+    @classmethod
+    def of(
+        cls,
+        values: AnyArray,
+        valid: NDArray[np.bool_] | None,
+        origin_row_col: Pair,
+        image_shape: Pair,
+        out: AnyArray | None = None,
+        threads: int | None = None,
+    ) -> SourceTable:
+        """Make the table of a window.
+
+        Parameters
+        ----------
+        values : ndarray (bands, rows, columns)
+            One of `types.IMAGE_DTYPES`. NaN and infinities are invalid.
+        valid : bool (rows, columns) or (bands, rows, columns), optional
+            See `source_validity`.
+        origin_row_col, image_shape : tuple of int
+        out : ndarray, optional
+            Flat, of `table_dtype` and at least `table_size`: the table is made there. None is a new one.
+        threads : int, optional
+            None is all that the process may use. Nothing depends on it.
+        """
+        bands, rows, cols = values.shape
+        dtype = table_dtype(values.dtype)
+        size = table_size(bands, (rows, cols))
+        numbers = np.empty(size, dtype) if out is None else out[:size]
+        numbers[-LANES:] = 0
+        table = cls(
+            numbers, (bands, rows + 2 * PAD, cols + 2 * PAD), origin_row_col, image_shape, values.dtype.kind == "f"
+        )
+        pixels = table.pixels
+        parts = parts_of((rows, cols))
+        remaining = iter(parts)  # shared: each part is taken once
+
+        def work() -> None:
+            for part in remaining:
+                for band in range(bands):
+                    mask = None if valid is None else valid[part] if valid.ndim == 2 else valid[band, part]
+                    _fill(values[band, part], mask, pixels[band, PAD + part.start : PAD + part.stop])
+
+        share(work, min(usable_threads(threads), len(parts)))
+        pixels[:, :PAD] = pixels[:, PAD : PAD + 1]
+        pixels[:, PAD + rows :] = pixels[:, PAD + rows - 1 : PAD + rows]
+        return table
+
+    @property
+    def pixels(self) -> AnyArray:
+        """The table as bands of rows."""
+        return self.numbers[:-LANES].reshape(self.shape)
+
+    def source(self, taps: Taps) -> Source:
+        """Return it as the kernels take it."""
+        reach, answered = np.empty((2, 2)), np.empty((2, 2))
+        support = taps.support
+        for axis, (start, length, size) in enumerate(
+            zip(self.origin_row_col, self.shape[1:], self.image_shape, strict=True)
+        ):
+            stop = start + length - 2 * PAD
+            first = start - (PAD if start == 0 else 0)
+            last = stop + (PAD if stop == size else 0)
+            reach[axis] = first + support - 1, last - support
+            answered[axis] = reach[axis]
+            if taps.strict and taps.kind != NEAREST:
+                answered[axis] = max(reach[axis, 0], support - 1), min(reach[axis, 1], size - support)
+        origin = float(self.origin_row_col[0] - PAD), float(self.origin_row_col[1] - PAD)
+        _, rows, cols = self.shape
+        return Source(self.numbers, rows * cols, cols, origin, reach, answered, self.image_shape, self.of_reals)
+
+
+def _fill(values: AnyArray, valid: NDArray[np.bool_] | None, out: AnyArray) -> None:
+    """Write some rows of a band into a table's, and what is left and right of them."""
+    cols = values.shape[1]
+    body = out[:, PAD : PAD + cols]
+    np.copyto(body, values)
+    if values.dtype.kind == "f":
+        np.copyto(body, np.nan, where=~np.isfinite(body))
+    if valid is not None:
+        np.copyto(body, np.nan, where=~valid)
+    out[:, :PAD] = body[:, :1]
+    out[:, PAD + cols :] = body[:, -1:]
+
+
+# -- the interpolation ------------------------------------------------------------------------------------------------
+
+# Of the powers of a fraction, for each tap: a = -0.5.
+_KEYS = np.array([[0.0, -0.5, 1.0, -0.5], [1.0, 0.0, -2.5, 1.5], [0.0, 0.5, 2.0, -1.5], [0.0, 0.0, -0.5, 0.5]])
+_POWERS = 5
+# So many bins that the polynomials err by less than the type's rounding.
+_BINS = {4: 32, 8: 1024}
+
+
+@cache
+def _lanczos_table(dtype: AnyDtype) -> AnyArray:
+    """Return the weights of Lanczos' six taps, normalised: a polynomial for each bin of the fraction and each tap."""
+    bins = _BINS[dtype.itemsize]
+    # Through Chebyshev's points of each bin.
+    points = (1 - np.cos(np.pi * (2 * np.arange(_POWERS) + 1) / (2 * _POWERS))) / 2
+    place = (np.arange(bins)[:, np.newaxis] + points)[..., np.newaxis] / bins - np.arange(-2, 4)
+    weights = np.sinc(place) * np.sinc(place / 3)
+    weights /= weights.sum(axis=-1, keepdims=True)
+    table = np.zeros((bins, _POWERS, LANES), dtype)
+    table[..., :6] = np.linalg.solve(np.vander(points, increasing=True), weights)
+    table[0, 0, :6] = [0, 0, 1, 0, 0, 0]
+    return table
+
+
+def taps_of(interpolation: Interpolation, dtype: AnyDtype, *, strict: bool = False) -> Taps:
+    """Return an interpolation as the kernels take it, for a table of this type."""
+    return Taps(
+        _KINDS[interpolation],
+        interpolation.support,
+        -pixel_area(0)[0] if interpolation is Interpolation.NEAREST else 0.0,
+        strict,
+        float(np.finfo(dtype).tiny),
+        float(np.nextafter(dtype.type(1), dtype.type(0))),
+        _KEYS.astype(dtype),
+        _lanczos_table(dtype),
+    )
+
+
+# -- a window -----------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class ResampleCounts:
+    """What is counted of valid pixels, band by band, and added to from window to window.
+
+    Attributes
+    ----------
+    clipped : int
+        Beyond what the output's integers hold.
+    equal_to_nodata : int
+    overflown : int
+        Beyond what the output's reals hold: these are invalid.
+    """
+
+    clipped: int = 0
+    equal_to_nodata: int = 0
+    overflown: int = 0
+
+
+def resample_window(
+    table: SourceTable,
+    options: DenseOptions,
+    relative: Window,
+    interpolation: Interpolation,
+    out: AnyArray,
+    mask: NDArray[np.uint8],
+    *,
+    nodes: NDArray[np.float64],
+    valid_nodes: NDArray[np.uint8] = NO_BYTES,
+    marked: bool = False,
+    strict: bool = False,
+    nodata: float | None = None,
+    counts: ResampleCounts | None = None,
+) -> None:
+    """Compute a window of an image.
+
+    Parameters
+    ----------
+    table : SourceTable
+        With all pixels of the image that the window's taps are: the range of its coordinates, widened by the
+        interpolation's `support` and by one pixel, and cut to the image.
+    options, relative, nodes, valid_nodes, marked
+        As `dense.densify_window` takes them, nodes being (row, column); the limits and the source are the image's.
+        The coordinates are those of `densify_window`, to the bit.
+    interpolation : Interpolation
+    out : ndarray (bands, rows, columns)
+        One of `types.IMAGE_DTYPES`, C-contiguous. Written.
+    mask : uint8 (1, rows, columns) or (bands, rows, columns)
+        Causes; written. One band is valid where all bands of the image are. With `marked` its first band holds causes,
+        which are all bands'.
+    strict : bool
+        A pixel with a tap beyond the image is outside of it. False repeats the image's edge.
+    nodata : float, optional
+        Of invalid pixels; None is NaN, or 0 where there is none.
+    counts : ResampleCounts, optional
+        Added to.
+    """
+    taps = taps_of(interpolation, table.numbers.dtype, strict=strict)
+    source = table.source(taps)
+    area = pixel_area(table.image_shape[0]), pixel_area(table.image_shape[1])
+    largest = float(np.finfo(np.float64).max)
+    rules = rules_of(replace(options, limits=(largest, largest), source=area, fill=np.nan, fill_masked=False))
+    around = Nodes(nodes, valid_nodes, (relative.row_start, relative.col_start), options.resolution_row_col)
+    reals = out.dtype.kind == "f"
+    limit = largest_float64_in(out.dtype) if reals else np.inf
+    finish = _finish(table.numbers.dtype, out.dtype, nodata)
+    pieces = _pieces(relative.shape)
+    remaining = iter(pieces)  # shared: each piece is taken once
+    all_counts: list[NDArray[np.int64]] = []
+
+    def work() -> None:
+        own = np.zeros(COUNTS, np.int64)
+        all_counts.append(own)
+        room = np.empty(len(out) * TILE_ROWS * min(_PIECE_COLS, out.shape[2]), table.numbers.dtype)
+        for piece in remaining:
+            shape = len(out), piece[1] - piece[0], piece[3] - piece[2]
+            values = room[: shape[0] * shape[1] * shape[2]].reshape(shape)
+            resample_piece(around, rules, marked, source, taps, limit, piece, mask, values, own)
+            (finish_reals if reals else finish_integers)(values, mask, finish, (piece[0], piece[2]), out, own)
+
+    threads = usable_threads(options.threads) if options.parallel else 1
+    share(work, min(threads, len(pieces)))
+    total = np.sum(all_counts, axis=0)
+    if total[STRAY]:
+        raise RuntimeError(f"{total[STRAY]} pixels lie beyond the window of the source that was read for them")
+    if counts is not None:
+        counts.clipped += int(total[CLIPPED])
+        counts.equal_to_nodata += int(total[EQUAL_TO_NODATA])
+        counts.overflown += int(total[OVERFLOWN])
+
+
+def _pieces(shape: Pair) -> Sequence[tuple[int, int, int, int]]:
+    """Cut a window into pieces, each of which one thread makes."""
+    return [
+        (row, min(row + TILE_ROWS, shape[0]), col, min(col + _PIECE_COLS, shape[1]))
+        for row in range(0, shape[0], TILE_ROWS)
+        for col in range(0, shape[1], _PIECE_COLS)
+    ]
+
+
+def _finish(summed: AnyDtype, dtype: AnyDtype, nodata: float | None) -> Finish:
+    """Return what the finishing kernels are told, each number in its type."""
+    fill = dtype.type((np.nan if dtype.kind == "f" else 0) if nodata is None else nodata)
+    no = dtype.type(0 if nodata is None else nodata)
+    if dtype.kind == "f":
+        return Finish(0.0, 0.0, fill, no, nodata is not None)
+    compared = np.float32 if summed == np.float32 and dtype.itemsize <= 2 else np.float64
+    limits = np.iinfo(dtype)
+    return Finish(compared(limits.min), compared(limits.max), fill, no, nodata is not None)
