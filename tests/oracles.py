@@ -245,4 +245,6 @@ def resampled_pixel(band, valid, y, x, interpolation, *, strict=False):
             # Smaller by a power of two: what is finite in the end does not overflow on the way.
             total += tap / 256 * row_weight * col_weight
             largest = max(largest, abs(tap))
-    return ("invalid" if invalid else total * 256), largest
+    if invalid:
+        return "invalid", largest
+    return (total * 256 if math.isfinite(total * 256) else Fraction(total) * 256), largest

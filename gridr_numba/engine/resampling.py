@@ -93,7 +93,7 @@ def source_validity(
             np.equal(values[band], values.dtype.type(number), out=is_nodata[band])
     in_all = is_nodata.all(axis=0)
     differing = int(np.count_nonzero(is_nodata.any(axis=0) & ~in_all)) if len(values) > 1 else 0
-    valid: NDArray[np.bool_] = ~in_all if all_bands else ~is_nodata
+    valid: NDArray[np.bool_] = np.logical_not(in_all if all_bands else is_nodata)
     return (valid if mask is None else valid & mask), differing
 
 
