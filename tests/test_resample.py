@@ -7,7 +7,9 @@ import os
 import subprocess
 import sys
 from fractions import Fraction
+from pathlib import Path
 
+import numba
 import numpy as np
 import oracles
 import pytest
@@ -20,6 +22,8 @@ from hypothesis import strategies as st
 import gridr_numba as gn
 from gridr_numba.engine.dense import DenseOptions
 from gridr_numba.engine.resampling import SourceTable, resample_window, table_dtype, table_size
+from gridr_numba.kernels import bilinear
+from gridr_numba.kernels.resample import resample_piece
 from gridr_numba.types import IMAGE_DTYPES, Cause, Interpolation
 from gridr_numba.window import Window
 
@@ -152,6 +156,13 @@ def test_reals_of_any_size(kind, raster, seed, dtype):
             nodes[:, index[0], index[1]] = np.nan
             causes[index] = Cause.NODE
     assert counts.overflown == overflown
+    # Integers are clipped, whatever became infinite on the way.
+    whole = gn.resample_array(image, nodes, 1, interpolation=kind, dtype="int16", threads=1)
+    for index in np.argwhere(whole.mask):
+        y, x = (float(axis[tuple(index)]) for axis in nodes)
+        value, _ = oracles.resampled_pixel(image, valid, y, x, kind)
+        if abs(value) > largest / 1e6 or abs(value) < 100:
+            assert abs(float(whole.image[tuple(index)]) - min(max(value, -32768), 32767)) <= 0.501
     check_pixels(image, valid, nodes, kind, False, result, causes)
 
 
@@ -310,6 +321,14 @@ def test_bits_are_the_same_without_compilation():
     environment = {**os.environ, "NUMBA_DISABLE_JIT": "1", "PYTHONWARNINGS": "ignore"}
     done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == made()
+
+
+@pytest.mark.skipif(numba.config.DISABLE_JIT, reason="nothing is cached")
+def test_a_cached_kernel_is_void_when_a_helper_elsewhere_was_edited():
+    """The tile that makes the coordinates is in another file than the kernel that calls it."""
+    stamp = resample_piece.dispatcher._cache._cache_file._source_stamp
+    helpers = Path(bilinear.__file__)
+    assert (helpers.name, helpers.stat().st_mtime_ns, helpers.stat().st_size) in stamp
 
 
 # -- validity ---------------------------------------------------------------------------------------------------------
@@ -480,3 +499,28 @@ def test_wrong_arguments_are_named(argument, options, message):
     with pytest.raises(gn.GridrError, match=message) as caught:
         gn.resample_array(**given)
     assert caught.value.argument == argument
+
+
+# -- others -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["nearest", "linear", "cubic"])
+@pytest.mark.filterwarnings("ignore:Standalone mode")
+def test_gridr_makes_the_same_image(kind):
+    """From the coarse grid; its coordinates are rounded to 1e-12."""
+    resampling = pytest.importorskip("gridr.core.grid.grid_resampling")
+    image = noise("float64", (60, 70))
+    nodes = turned((5, 6), image.shape, 5, 10.0)
+    theirs, _ = resampling.array_grid_resampling(kind, image, nodes[0], nodes[1], (10, 10), None)
+    ours, mask, _ = gn.resample_array(image, nodes, 10, interpolation=kind)
+    assert mask.all()
+    np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-8)
+
+
+def test_cars_resample_makes_the_same_image():
+    """Columns first, counted from a pixel's corner, and summed in float32."""
+    theirs = pytest.importorskip("resample")
+    image = noise("float64", (1, 60, 70))
+    nodes = turned((5, 6), image.shape[1:], 5, 10.0)
+    out = theirs.grid(image, np.ascontiguousarray(nodes[::-1]) + 0.5, 10, "bicubic", np.nan)[:, :41, :51]
+    np.testing.assert_allclose(gn.resample_array(image, nodes, 10).image, out, rtol=0, atol=1e-3)

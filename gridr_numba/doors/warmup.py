@@ -13,7 +13,9 @@ from ..kernels.bilinear import densify_at, mark_below
 from ..kernels.checksum import LANES, fold
 from ..kernels.jit import parallel_loop
 from ..kernels.rpc import image_of_ground
+from ..types import IMAGE_DTYPES
 from .densify import densify
+from .resample_array import resample_array
 
 
 def warm_up() -> None:
@@ -37,6 +39,8 @@ def warm_up() -> None:
             "overwrite": True,
         }
         densify(grid, Path(folder, "dense.tif"), **common)
+    for dtype in IMAGE_DTYPES:
+        resample_array(np.ones((2, 2), dtype), nodes, 2)
     parallel_loop()
     for size in (1, 2, 4, 8):  # of the words that a row of a window may be made of
         fold(np.zeros(1, f"u{size}"), 0, np.zeros(LANES, np.uint64))

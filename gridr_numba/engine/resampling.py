@@ -197,7 +197,9 @@ class SourceTable:
                 answered[axis] = max(reach[axis, 0], support - 1), min(reach[axis, 1], size - support)
         origin = float(self.origin_row_col[0] - PAD), float(self.origin_row_col[1] - PAD)
         _, rows, cols = self.shape
-        return Source(self.numbers, rows * cols, cols, origin, reach, answered, self.image_shape, self.of_reals)
+        largest = float(np.finfo(self.numbers.dtype).max)
+        whole = self.image_shape
+        return Source(self.numbers, rows * cols, cols, origin, reach, answered, whole, self.of_reals, largest)
 
 
 def _fill(values: AnyArray, valid: NDArray[np.bool_] | None, out: AnyArray) -> None:

@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..types import Cause
-from .bilinear import DensePart, Nodes, Rules, Tiling, Weights, column_weights, densify_tile
+from .bilinear import DensePart, Nodes, Rules, Tiling, Weights, causes_in, column_weights, densify_tile
 from .jit import helper, kernel
 from .vectors import sum_rows_2, sum_rows_4, sum_rows_8
 
@@ -80,6 +80,8 @@ class Source(NamedTuple):
     image_shape : (int, int)
     may_overflow : bool
         Whether a sum of pixels may be beyond the table's type: not where they are integers.
+    largest : float
+        Number of that type.
     """
 
     pixels: Reals
@@ -90,6 +92,7 @@ class Source(NamedTuple):
     answered: Floats
     image_shape: Pair
     may_overflow: bool
+    largest: float
 
 
 class Taps(NamedTuple):
@@ -194,11 +197,8 @@ def resample_piece(
             tile_nodes = Nodes(nodes.values, nodes.valid, (nodes.first[0] + row, first_col), nodes.resolution)
             tiling = Tiling(m, n, m, n, 1)
             densify_tile((tile_nodes, rules, marked, weights, tiling, DensePart(grid, no_bands, tile_mask)), 0)
-            for i in range(m):
-                place = (row + i, col), (row - row_start + i, col - col_start)
-                resample_row(
-                    grid[0, i], grid[1, i], tile_mask[i], source, taps, limit, lines, place, mask, values, counts
-                )
+            places = (row, col), (row - row_start, col - col_start)
+            resample_tile(grid, tile_mask, source, taps, limit, lines, places, mask, values, counts)
 
 
 @helper
@@ -222,68 +222,115 @@ def copy_bytes(values: Bytes, out: Bytes) -> None:
         out[j] = values[j]
 
 
+class Axis(NamedTuple):
+    """What positions along an axis are split by: of `Source` and `Taps`, what is for this axis."""
+
+    shift: float
+    low: float
+    high: float
+    sure_low: float
+    sure_high: float
+    first: float
+    least: float
+    most: float
+
+
 @helper
-def resample_row(
-    ys: Floats,
-    xs: Floats,
+def axis_of(source: Source, taps: Taps, axis: int) -> Axis:
+    """Return what is for an axis."""
+    return Axis(
+        taps.shift,
+        source.reach[axis, 0],
+        source.reach[axis, 1],
+        source.answered[axis, 0],
+        source.answered[axis, 1],
+        source.origin[axis] + (taps.support - 1),
+        taps.least,
+        taps.most,
+    )
+
+
+# Helpers that are called for each row take arrays, not tuples of them: numba counts references to each array of a
+# tuple, which for a row takes as long as its arithmetic. So this one takes all tuples apart.
+@helper
+def resample_tile(
+    grid: Floats,
     causes: Bytes,
     source: Source,
     taps: Taps,
     limit: float,
     lines: Lines,
-    place: tuple[Pair, Pair],
+    places: tuple[Pair, Pair],
     mask: Bytes,
     out: Reals,
     counts: Integers,
 ) -> None:
-    """Compute a row of a tile, every band, and its part of the mask: in both it begins at a row and a column."""
-    n = ys.shape[0]
-    some = split_row(ys, source, taps, 0, lines.rows[:n], lines.row_fractions[:n])
-    some += split_row(xs, source, taps, 1, lines.cols[:n], lines.col_fractions[:n])
-    if some > 0:
-        mark_beyond(ys, xs, source, taps, causes, counts)
-    (i, j), (row, col) = place
-    for band in range(mask.shape[0]):
-        copy_bytes(causes, mask[band, i, j : j + n])
-    write_weights(lines.row_fractions[:n], taps, lines.row_weights)
-    write_weights(lines.col_fractions[:n], taps, lines.col_weights)
-    for band in range(out.shape[0]):
-        base = np.uint64(band * source.band_stride)
-        line = out[band, row, col : col + n]
-        line_mask = mask[band if mask.shape[0] > 1 else 0, i, j : j + n]
-        sum_taps(source.pixels, base, np.uint64(source.row_stride), taps.kind, lines, line)
-        settle_row(source, band, taps, limit, lines, line_mask, line, counts)
+    """Compute a tile, every band, and its part of the mask: where in the mask and in `out` it begins, `places` says."""
+    _, m, n = grid.shape
+    (mask_row, mask_col), (row, col) = places
+    row_axis, col_axis = axis_of(source, taps, 0), axis_of(source, taps, 1)
+    kind, pixels, stride = taps.kind, source.pixels, np.uint64(source.row_stride)
+    rows, cols, sums = lines.rows[:n], lines.cols[:n], lines.sums
+    row_fractions, col_fractions = lines.row_fractions[:n], lines.col_fractions[:n]
+    row_weights, col_weights = lines.row_weights, lines.col_weights
+    coefficients, lanczos = taps.coefficients, taps.lanczos
+    bound = out.dtype.type(min(limit, source.largest))
+    for i in range(m):
+        some = split_row(grid[0, i], row_axis, rows, row_fractions)
+        some += split_row(grid[1, i], col_axis, cols, col_fractions)
+        if some > 0:
+            mark_beyond(grid[0, i], grid[1, i], source, taps, causes[i], counts)
+        for band in range(mask.shape[0]):
+            copy_bytes(causes[i], mask[band, mask_row + i, mask_col : mask_col + n])
+        if kind == LINEAR:
+            write_linear(row_fractions, coefficients[1, 0], row_weights)
+            write_linear(col_fractions, coefficients[1, 0], col_weights)
+        elif kind == CUBIC:
+            write_cubic(row_fractions, coefficients, row_weights)
+            write_cubic(col_fractions, coefficients, col_weights)
+        elif kind == LANCZOS3:
+            write_lanczos(row_fractions, lanczos, row_weights)
+            write_lanczos(col_fractions, lanczos, col_weights)
+        for band in range(out.shape[0]):
+            base = np.uint64(band * source.band_stride)
+            line = out[band, row + i, col : col + n]
+            if kind == NEAREST:
+                take_nearest(pixels, base, stride, rows, cols, line)
+            elif kind == LINEAR:
+                sum_down_2(pixels, base, stride, rows, cols, row_weights, sums)
+                sum_across_2(sums, col_weights, line)
+            elif kind == CUBIC:
+                sum_down_4(pixels, base, stride, rows, cols, row_weights, sums)
+                sum_across_4(sums, col_weights, line)
+            else:
+                sum_down_6(pixels, base, stride, rows, cols, row_weights, sums)
+                sum_across_6(sums, col_weights, line)
+            if count_lost(line, bound) > 0:
+                line_mask = mask[band if mask.shape[0] > 1 else 0, mask_row + i, mask_col : mask_col + n]
+                settle_row(source, band, taps, limit, lines, line_mask, line, counts)
 
 
 # -- where the taps are ---------------------------------------------------------------------------------------------
 
 
 @helper
-def split_row(places: Floats, source: Source, taps: Taps, axis: int, out: Integers32, out_fractions: Reals) -> int:
+def split_row(places: Floats, axis: Axis, out: Integers32, out_fractions: Reals) -> int:
     """Split positions along an axis into the first tap, counted from the table's first pixel, and the fraction.
 
     Return whether some are not `answered`. Those that are not numbers, or beyond the table, are moved into it.
     """
-    shift = taps.shift
-    low = source.reach[axis, 0]
-    high = source.reach[axis, 1]
-    sure_low = source.answered[axis, 0]
-    sure_high = source.answered[axis, 1]
-    first = source.origin[axis] + (taps.support - 1)
-    least = taps.least
-    most = taps.most
     beyond = 0
     for j in range(places.shape[0]):
-        place = places[j] + shift
-        beyond += not (place >= sure_low) & (place <= sure_high)
-        place = place if place > low else low
-        place = place if place < high else high
+        place = places[j] + axis.shift
+        beyond += not (place >= axis.sure_low) & (place <= axis.sure_high)
+        place = place if place > axis.low else axis.low
+        place = place if place < axis.high else axis.high
         whole = np.floor(place)
         fraction = place - whole
-        fraction = fraction if (fraction == 0.0) | (fraction > least) else least
-        fraction = fraction if fraction < most else most
-        out[j] = np.int32(whole - first)
-        out_fractions[j] = fraction
+        kept = fraction if fraction > axis.least else axis.least
+        kept = kept if kept < axis.most else axis.most
+        out[j] = np.int32(whole - axis.first)
+        out_fractions[j] = 0.0 if fraction == 0.0 else kept
     return beyond
 
 
@@ -315,18 +362,7 @@ def taps_within(place: Any, taps: Taps, size: int) -> bool:
     return bool(whole - (taps.support - 1) >= 0 and whole + taps.support <= size - 1)
 
 
-# -- what they weigh ------------------------------------------------------------------------------------------------
-
-
-@helper
-def write_weights(fractions: Reals, taps: Taps, out: Reals) -> None:
-    """Write the weights of a row along an axis: tap by tap, but those of Lanczos' kernel pixel by pixel."""
-    if taps.kind == LINEAR:
-        write_linear(fractions, taps.coefficients[1, 0], out)
-    elif taps.kind == CUBIC:
-        write_cubic(fractions, taps.coefficients, out)
-    elif taps.kind == LANCZOS3:
-        write_lanczos(fractions, taps.lanczos, out)
+# -- what they weigh: tap by tap, but those of Lanczos' kernel pixel by pixel ---------------------------------------
 
 
 @helper
@@ -382,37 +418,66 @@ def write_lanczos(fractions: Reals, table: Reals, out: Reals) -> None:
 
 
 @helper
-def sum_taps(pixels: Reals, base: np.uint64, stride: np.uint64, kind: int, lines: Lines, out: Reals) -> None:
-    """Sum the taps of a row of one band."""
-    if kind == NEAREST:
-        take_nearest(pixels, base, stride, lines, out)
-    elif kind == LINEAR:
-        sum_down_2(pixels, base, stride, lines, out.shape[0])
-        sum_across_2(lines.sums, lines.col_weights, out)
-    elif kind == CUBIC:
-        sum_down_4(pixels, base, stride, lines, out.shape[0])
-        sum_across_4(lines.sums, lines.col_weights, out)
-    else:
-        sum_down_6(pixels, base, stride, lines, out.shape[0])
-        sum_across_6(lines.sums, lines.col_weights, out)
-
-
-@helper
-def take_nearest(pixels: Reals, base: np.uint64, stride: np.uint64, lines: Lines, out: Reals) -> None:
+def take_nearest(
+    pixels: Reals, base: np.uint64, stride: np.uint64, rows: Integers32, cols: Integers32, out: Reals
+) -> None:
     """Copy the one tap."""
     for j in range(out.shape[0]):
-        out[j] = pixels[base + np.uint64(lines.rows[j]) * stride + np.uint64(lines.cols[j])]
+        out[j] = pixels[base + np.uint64(rows[j]) * stride + np.uint64(cols[j])]
 
 
 @helper
-def sum_down_2(pixels: Reals, base: np.uint64, stride: np.uint64, lines: Lines, n: int) -> None:
+def sum_down_2(
+    pixels: Reals,
+    base: np.uint64,
+    stride: np.uint64,
+    rows: Integers32,
+    cols: Integers32,
+    weights: Reals,
+    out: Reals,
+) -> None:
     """Sum two columns of two taps."""
-    rows, cols, sums = lines.rows, lines.cols, lines.sums
-    above = lines.row_weights[:n]
-    below = lines.row_weights[n : 2 * n]
+    n = rows.shape[0]
+    w0, w1 = weights[:n], weights[n : 2 * n]
     for j in range(n):
         o = base + np.uint64(rows[j]) * stride + np.uint64(cols[j])
-        sum_rows_2(pixels, o, stride, (above[j], below[j]), sums, np.uint64(2 * j))
+        sum_rows_2(pixels, o, stride, (w0[j], w1[j]), out, np.uint64(2 * j))
+
+
+@helper
+def sum_down_4(
+    pixels: Reals,
+    base: np.uint64,
+    stride: np.uint64,
+    rows: Integers32,
+    cols: Integers32,
+    weights: Reals,
+    out: Reals,
+) -> None:
+    """Sum four columns of four taps."""
+    n = rows.shape[0]
+    w0, w1, w2, w3 = weights[:n], weights[n : 2 * n], weights[2 * n : 3 * n], weights[3 * n : 4 * n]
+    for j in range(n):
+        o = base + np.uint64(rows[j]) * stride + np.uint64(cols[j])
+        sum_rows_4(pixels, o, stride, (w0[j], w1[j], w2[j], w3[j]), out, np.uint64(4 * j))
+
+
+@helper
+def sum_down_6(
+    pixels: Reals,
+    base: np.uint64,
+    stride: np.uint64,
+    rows: Integers32,
+    cols: Integers32,
+    weights: Reals,
+    out: Reals,
+) -> None:
+    """Sum six columns of six taps."""
+    for j in range(rows.shape[0]):
+        o = base + np.uint64(rows[j]) * stride + np.uint64(cols[j])
+        at = np.uint64(LANES * j)
+        w = weights[LANES * j : LANES * j + 6]
+        sum_rows_8(pixels, o, stride, (w[0], w[1], w[2], w[3], w[4], w[5]), out, at)
 
 
 @helper
@@ -426,19 +491,6 @@ def sum_across_2(sums: Reals, weights: Reals, out: Reals) -> None:
 
 
 @helper
-def sum_down_4(pixels: Reals, base: np.uint64, stride: np.uint64, lines: Lines, n: int) -> None:
-    """Sum four columns of four taps."""
-    rows, cols, sums = lines.rows, lines.cols, lines.sums
-    w0 = lines.row_weights[:n]
-    w1 = lines.row_weights[n : 2 * n]
-    w2 = lines.row_weights[2 * n : 3 * n]
-    w3 = lines.row_weights[3 * n : 4 * n]
-    for j in range(n):
-        o = base + np.uint64(rows[j]) * stride + np.uint64(cols[j])
-        sum_rows_4(pixels, o, stride, (w0[j], w1[j], w2[j], w3[j]), sums, np.uint64(4 * j))
-
-
-@helper
 def sum_across_4(sums: Reals, weights: Reals, out: Reals) -> None:
     """Sum the four columns."""
     n = out.shape[0]
@@ -449,16 +501,6 @@ def sum_across_4(sums: Reals, weights: Reals, out: Reals) -> None:
     for j in range(n):
         outer = sums[4 * j] * w0[j] + sums[4 * j + 3] * w3[j]
         out[j] = outer + (sums[4 * j + 1] * w1[j] + sums[4 * j + 2] * w2[j])
-
-
-@helper
-def sum_down_6(pixels: Reals, base: np.uint64, stride: np.uint64, lines: Lines, n: int) -> None:
-    """Sum six columns of six taps."""
-    rows, cols, sums, weights = lines.rows, lines.cols, lines.sums, lines.row_weights
-    for j in range(n):
-        o = base + np.uint64(rows[j]) * stride + np.uint64(cols[j])
-        w = weights[LANES * j : LANES * j + 6]
-        sum_rows_8(pixels, o, stride, (w[0], w[1], w[2], w[3], w[4], w[5]), sums, np.uint64(LANES * j))
 
 
 @helper
@@ -483,19 +525,22 @@ def settle_row(
 ) -> None:
     """Mark the pixels of a row and band that have no value; compute again those of which NaN does not say so."""
     n = out.shape[0]
-    bound = out.dtype.type(limit)
-    lost = 0
-    for j in range(n):
-        lost += not abs(out[j]) <= bound
-    if lost == 0:
-        return
     # Whether NaN may be of a tap that does not count, or of none.
     if source.may_overflow:
-        again = lost
+        again = n
     else:
         again = mark_lost(out, lines.row_fractions[:n], lines.col_fractions[:n], taps.kind == NEAREST, mask)
     if again > 0:
         settle_again(source, band, taps, limit, lines, mask, out, counts)
+
+
+@helper
+def count_lost(values: Reals, bound: Any) -> int:
+    """Count what is no number, or beyond a magnitude."""
+    lost = 0
+    for j in range(values.shape[0]):
+        lost += not abs(values[j]) <= bound
+    return lost
 
 
 @helper
@@ -517,7 +562,7 @@ def settle_again(
     source: Source, band: int, taps: Taps, limit: float, lines: Lines, mask: Bytes, out: Reals, counts: Integers
 ) -> None:
     """Decide one by one, in float64, what is NaN or too large: from the taps that count."""
-    bound = out.dtype.type(limit)
+    bound = out.dtype.type(min(limit, source.largest))
     row_weights = np.empty(6)
     col_weights = np.empty(6)
     for j in range(out.shape[0]):
@@ -529,12 +574,11 @@ def settle_again(
         rows = row_weights[:row_count]
         cols = col_weights[:col_count]
         value = sum_some(source.pixels, o, source.row_stride, rows, cols, 1.0)
-        # Half a step beyond the limit, or more.
-        too_large = not abs(value) <= limit
-        if too_large and source.may_overflow:
+        too_large = abs(value) > limit
+        if source.may_overflow and not abs(value) < np.inf:
             # Sums that overflow on the way, unless they are made of less.
             value = sum_some(source.pixels, o, source.row_stride, rows, cols, _LESS)
-            too_large = not abs(value) <= limit * _LESS
+            too_large = abs(value) > limit * _LESS
             value /= _LESS
         if value != value:
             mask[j] |= SOURCE_INVALID
@@ -630,10 +674,12 @@ def finish_integers(values: Reals, mask: Bytes, finish: Finish, place: Pair, out
         for i in range(rows):
             causes = mask[band if mask.shape[0] > 1 else 0, place[0] + i, col : col + n]
             line = out[band, place[0] + i, col : col + n]
-            counts[CLIPPED] += round_row(values[band, i], causes, finish.low, finish.high, line)
+            if round_row(values[band, i], finish.low, finish.high, line) > 0:
+                counts[CLIPPED] += count_clipped(values[band, i], causes, finish.low, finish.high)
             if finish.has_nodata:
                 counts[EQUAL_TO_NODATA] += count_equal(line, causes, finish.nodata)
-            fill_row(causes, finish.fill, line)
+            if causes_in(causes):
+                fill_row(causes, finish.fill, line)
 
 
 @kernel
@@ -649,19 +695,30 @@ def finish_reals(values: Reals, mask: Bytes, finish: Finish, place: Pair, out: A
                 line[j] = values[band, i, j]
             if finish.has_nodata:
                 counts[EQUAL_TO_NODATA] += count_equal(line, causes, finish.nodata)
-            fill_row(causes, finish.fill, line)
+            if causes_in(causes):
+                fill_row(causes, finish.fill, line)
 
 
 @helper
-def round_row(values: Reals, causes: Bytes, low: Any, high: Any, out: Any) -> int:
-    """Write integers; return how many valid ones are clipped. Of invalid pixels, anything."""
+def round_row(values: Reals, low: Any, high: Any, out: Any) -> int:
+    """Write integers; return how many are clipped. Of invalid pixels, anything."""
     clipped = 0
     for j in range(out.shape[0]):
         value = np.rint(values[j])
         within = value if value > low else low  # NaN too
         within = within if within < high else high
         out[j] = within
-        clipped += (within != value) & (causes[j] == 0)
+        clipped += within != value
+    return clipped
+
+
+@helper
+def count_clipped(values: Reals, causes: Bytes, low: Any, high: Any) -> int:
+    """Count the valid pixels of a row that are clipped."""
+    clipped = 0
+    for j in range(causes.shape[0]):
+        value = np.rint(values[j])
+        clipped += ((value < low) | (value > high)) & (causes[j] == 0)
     return clipped
 
 
