@@ -605,7 +605,7 @@ def weights_of(fraction: Any, taps: Taps, out: Floats) -> tuple[int, int]:
     if taps.kind == NEAREST or fraction == 0:
         out[0] = 1.0
         return taps.support - 1, 1
-    f = float(fraction)
+    f = np.float64(fraction)
     if taps.kind == LINEAR:
         out[0] = 1.0 - f
         out[1] = f
@@ -618,7 +618,7 @@ def weights_of(fraction: Any, taps: Taps, out: Floats) -> tuple[int, int]:
     place = f * taps.lanczos.shape[0]
     bin_ = int(place)
     for tap in range(6):
-        value = 0.0
+        value = np.float64(0.0)
         for power in range(taps.lanczos.shape[1] - 1, -1, -1):
             value = value * (place - bin_) + taps.lanczos[bin_, power, tap]
         out[tap] = value
