@@ -30,7 +30,12 @@ ROOMS = [
 ]
 # Within a folder.
 FILES = {
-    "kernels": [{"jit"}, {"bilinear", "checksum", "crossings", "rpc", "survey", "vectors"}, {"edge_table", "resample"}, {"scanline"}],
+    "kernels": [
+        {"jit"},
+        {"bilinear", "checksum", "crossings", "rpc", "survey", "vectors"},
+        {"edge_table", "resample"},
+        {"scanline"},
+    ],
     "files": [
         {"crs", "gdal", "locks", "partial", "vrt"},
         {"arrays", "bands", "whole_file"},
