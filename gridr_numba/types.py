@@ -83,6 +83,12 @@ class Interpolation(StrEnum):
     ----------
     support : int
         The most pixels on each side, along rows and along columns, that it is made of: its taps.
+
+    Examples
+    --------
+    >>> from gridr_numba import Interpolation
+    >>> [(each.value, each.support) for each in Interpolation]
+    [('nearest', 1), ('linear', 1), ('cubic', 2), ('lanczos3', 3)]
     """
 
     support: int

@@ -12,6 +12,7 @@ KERNELS = {
     "test_checksum",
     "test_coordinates",
     "test_densifier",
+    "test_resample",
     "test_densify",
     "test_in_memory",
     "test_inspection",

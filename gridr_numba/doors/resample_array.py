@@ -38,6 +38,15 @@ class ResampledArray(NamedTuple):
     counts : ResampleCounts
         Valid pixels, band by band, that were `clipped` to the type or are `equal_to_nodata`, and those that are
         invalid since they would be `overflown`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gridr_numba import resample_array
+    >>> nodes = np.array([[[0.0, 0.0]], [[0.0, 3.0]]])
+    >>> image, mask, counts = resample_array(np.array([[7, 8]], np.uint8), nodes, 1)
+    >>> mask.tolist(), counts.clipped
+    ([[1, 0]], 0)
     """
 
     image: AnyArray
@@ -74,9 +83,10 @@ def resample_array(
     dtype: DTypeLike | None = None,
     threads: int | None = None,
 ) -> ResampledArray:
-    """Resample an image through a coarse grid.
+    """Resample an image through a coarse grid. Not GRIDR's name.
 
-    A pixel lies in the image at the coordinates that `densify` writes in float64; integers are centres. It is invalid,
+    Laws 1 to 6 hold for the coordinates and for what makes a pixel invalid, and law 10: a pixel does not depend on the
+    window that it is made in. A pixel lies in the image at the coordinates that `densify` writes in float64; integers are centres. It is invalid,
     and `nodata`, where `densify` makes it so; where it lies outside of the image, whose area is
     ``-0.5 <= row <= rows - 0.5`` and the same of columns (`Cause.OUTSIDE_SOURCE`); and where one of its taps is an
     invalid pixel of the image (`Cause.SOURCE_INVALID`): nothing is extrapolated, and no invalid pixel is read into
@@ -136,6 +146,18 @@ def resample_array(
     ------
     GridrValueError, GridrTypeError
         For an argument that is not as described.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gridr_numba import resample_array
+    >>> image = np.arange(12, dtype=np.uint8).reshape(3, 4)
+    >>> nodes = np.array([[[0.0, 0.0], [2.0, 2.0]], [[0.5, 2.5], [0.5, 4.5]]])  # rows, columns
+    >>> resampled = resample_array(image, nodes, 2, interpolation="linear", nodata=255)
+    >>> resampled.image
+    array([[  0,   2,   2],
+           [  4,   6,   7],
+           [  8, 255, 255]], dtype=uint8)
     """
     bands = _bands_of(image)
     table_valid, differing = source_validity(
