@@ -85,12 +85,12 @@ def resample_array(
 ) -> ResampledArray:
     """Resample an image through a coarse grid. Not GRIDR's name.
 
-    Laws 1 to 6 hold for the coordinates and for what makes a pixel invalid, and law 10: a pixel does not depend on the
-    window that it is made in. A pixel lies in the image at the coordinates that `densify` writes in float64; integers are centres. It is invalid,
-    and `nodata`, where `densify` makes it so; where it lies outside of the image, whose area is
+    Laws 1 to 6 hold for the coordinates and for what they make invalid, and law 10: a pixel does not depend on the window
+    that it is made in. A pixel lies in the image at the coordinates that `densify` writes in float64; integers are
+    centres. It is invalid, and `nodata`, where `densify` makes it so; where it lies outside of the image, whose area is
     ``-0.5 <= row <= rows - 0.5`` and the same of columns (`Cause.OUTSIDE_SOURCE`); and where one of its taps is an
-    invalid pixel of the image (`Cause.SOURCE_INVALID`): nothing is extrapolated, and no invalid pixel is read into
-    a valid one.
+    invalid pixel of the image (`Cause.SOURCE_INVALID`): nothing is extrapolated, and no invalid pixel is read into a
+    valid one.
 
     Its taps are the pixels of the image that it is made of. Along each axis a coordinate that is an integer has one,
     and any other all that the interpolation has.
@@ -187,7 +187,9 @@ def resample_array(
     origin = checks.real_pair(geometry_origin, "geometry_origin")
     full = grid_full_resolution_shape((stored.shape[1], stored.shape[2]), node_resolution)
     sets = pixel_polygons(valid, invalid, PixelFrame(None, None, origin, full), repair=repair_geometry)
-    polygons = PolygonMask.of_sets(*sets, Lattice(full, origin), checks.rasterize_options(rasterize_kwargs))
+    polygons = PolygonMask.of_sets(
+        *sets, Lattice(full, origin), checks.rasterize_options(rasterize_kwargs, "rasterize_kwargs")
+    )
     options = DenseOptions(
         node_resolution,
         checks.binary_threshold(threshold, "threshold"),
