@@ -47,7 +47,7 @@ def cog(**options):
 
 def store(**options):
     def make(path, layout):
-        pytest.importorskip("zarr", minversion="3")
+        pytest.importorskip("zarr", minversion="3.0.8")
         return ZarrStore("out", path, [layout], ZarrOptions.of(options))
 
     return make

@@ -17,7 +17,7 @@ from test_zarr import RESOLUTION, SMALL, files_of, left, make_inputs, opened, sa
 import gridr_numba as gn
 from gridr_numba.doors import write_zarr as door
 
-zarr = pytest.importorskip("zarr", minversion="3", reason="Zarr stores need zarr 3")
+zarr = pytest.importorskip("zarr", minversion="3.0.8", reason="Zarr stores need zarr 3")
 dask = pytest.importorskip("dask")
 
 

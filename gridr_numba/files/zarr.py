@@ -102,7 +102,10 @@ def _compressor(value: Any, zarr_format: int) -> dict[str, Any] | None:
     if value is None:
         return None
     if hasattr(value, "to_dict"):
-        value = value.to_dict()
+        try:
+            value = value.to_dict()
+        except Exception as error:  # the codecs' errors have no common root
+            raise refused(f"compressor: zarr cannot say how {value} is configured: {error}; pass a dict") from error
     given: Any = {"name": value} if isinstance(value, str) else value
     if not isinstance(given, Mapping) or not {"name"} <= given.keys() <= {"name", "configuration"}:
         raise refused(
