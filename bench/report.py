@@ -203,7 +203,8 @@ def _startup(startup: dict[str, Any]) -> str:
         _table(
             header,
             [
-                *([f"import of {module}", _seconds(seconds)] for module, seconds in imports.items()),
+                ["import gridr_numba", _seconds(imports["gridr_numba"])],
+                ["import of the chains", _seconds(imports["the chains"])],
                 ["gridr-numba densify --help, whole process", _seconds(startup["help"])],
                 [f"first call ever of {chain} (compiles)", _seconds(cold["first"])],
                 [f"first call of {chain} in a process (loads from the cache)", _seconds(cached["first"])],

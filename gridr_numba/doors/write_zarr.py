@@ -48,9 +48,10 @@ def write_zarr(
 ) -> None:
     """Make all of a dense grid and its mask, and write them to a Zarr store, shard by shard.
 
-    The store holds what ``densify(out="x.zarr")`` would write, to the bit. A task makes one shard, writes it, and reads
-    it back; no two tasks share a file or an object, and a task that is done once more, since its worker died, writes
-    the same. Where `store` is a path, nothing is there, or what was, until all shards are written and on the disk.
+    Not in GRIDR. The store holds what ``densify(out="x.zarr")`` would write, to the bit (law 10). A task makes one
+    shard, writes it, and reads it back; no two tasks share a file or an object, and a task that is done once more,
+    since its worker died, writes the same. Where `store` is a path, nothing is there, or what was, until all shards are
+    written and on the disk.
 
     Parameters
     ----------
@@ -77,6 +78,15 @@ def write_zarr(
         For a file that cannot be read, or has changed; for a shard that cannot be written, or is not read back.
     ImportError
         Without dask (extra ``dask``).
+
+    Examples
+    --------
+    >>> import zarr
+    >>> from gridr_numba import open_densifier, write_zarr
+    >>> with open_densifier(None, shape=(3, 4), resolution=10) as dense:
+    ...     write_zarr(dense, "dense.zarr")
+    >>> int(zarr.open("dense.zarr")["mask"][:].sum())
+    651
     """
     if not isinstance(densifier, Densifier):
         raise GridrTypeError(f"densifier must be a Densifier, not {type(densifier).__name__}", argument="densifier")
