@@ -10,21 +10,18 @@ same bits, but pipes each chunk through the parent process, and is slow.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from importlib import import_module
-from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .doors.densifier import Densifier, open_densifier
+from .doors.densifier import open_densifier
 from .doors.node_arrays import NodeArrays, array_raster
 from .errors import GridrTypeError, GridrValueError
 from .files.crs import axis_attributes, grid_mapping_of
 from .georef import centres_along, is_turned
-from .plan import node_window
-from .types import AnyArray, AnyDtype, FilePath, Pair
-from .window import Window
+from .types import FilePath, Pair
 
 if TYPE_CHECKING:
     import xarray
@@ -32,7 +29,6 @@ if TYPE_CHECKING:
 __all__ = ["densify_arrays", "densify_lazy"]
 
 _SPATIAL_REF = "spatial_ref"
-_BANDS = ("row", "col", "mask")
 
 
 def densify_lazy(
@@ -75,11 +71,11 @@ def densify_lazy(
     ImportError
         Without the extra ``dask``.
     """
-    _needed("dask.array", "dask")
+    graph = _needed("dask", "dask", ".graph")
     _needed("xarray", "dask")
     densifier = open_densifier(grid, resolution=resolution, threads=1, **options)
-    sizes = _chunks(chunks, densifier.shape, densifier.dtype or densifier.mask_dtype)
-    arrays = _arrays(_read, sizes, densifier, (), (densifier.dtype, densifier.mask_dtype))
+    sizes = graph.chunk_sizes(chunks, densifier.shape, densifier.dtype or densifier.mask_dtype)
+    arrays = graph.arrays_of_files(densifier, sizes)
     return _dataset(arrays, densifier.shape, densifier.crs, densifier.transform)
 
 
@@ -133,18 +129,17 @@ def densify_arrays(
     rasters = [_raster(name, each) for name, each in given.items()]
     described = NodeArrays.of(rasters[0], rasters[1], rasters[2] if mask is not None else None, resolution, options)
     values = [each.data for each in given.values()]
-    place, dtypes = described.place, (described.dtype, described.mask_out.dtype)
+    place = described.place
     if any(hasattr(each, "__dask_graph__") for each in values):
-        _needed("dask.array", "dask")
-        sizes = _chunks(chunks, place.extent.window.shape, described.dtype)
-        cells, blocks = _whole_cells(place.extent.window, place.extent.resolution, (sizes[0][0], sizes[1][0]))
-        arrays = _arrays(_make, cells, described, [_node_blocks(each, blocks) for each in values], dtypes)
+        graph = _needed("dask", "dask", ".graph")
+        sizes = graph.chunk_sizes(chunks, place.extent.window.shape, described.dtype)
+        arrays = graph.arrays_of_blocks(described, sizes, values)
     else:
         nodes = [np.asarray(each) for each in values]
         coords, codes = described.make(
             place.extent.window, nodes[0], nodes[1], nodes[2] if mask is not None else None, threads=None
         )
-        arrays = dict(zip(_BANDS, (*coords, codes), strict=True))
+        arrays = {"row": coords[0], "col": coords[1], "mask": codes}
     return _dataset(arrays, place.extent.window.shape, place.crs, place.transform)
 
 
@@ -171,121 +166,15 @@ _OF_ARRAYS = frozenset(
 )
 
 
-def _needed(module: str, extra: str) -> Any:
-    """Import an optional library."""
+def _needed(library: str, extra: str, module: str | None = None) -> Any:
+    """Import an optional library, or a module of this package that imports it."""
     try:
-        return import_module(module)
+        import_module(library)
     except ImportError as error:
         raise ImportError(
-            f"gridr_numba.lazy needs {module.split('.')[0]}, which cannot be imported ({error}): "
-            f"pip install 'gridr_numba[{extra}]'"
+            f"gridr_numba.lazy needs {library}, which cannot be imported ({error}): pip install 'gridr_numba[{extra}]'"
         ) from error
-
-
-# -- tasks --------------------------------------------------------------------------------------------------------
-
-
-def _read(slices: tuple[slice, slice], densifier: Densifier) -> tuple[AnyArray | None, AnyArray | None, AnyArray]:
-    """Make a chunk of what is in files."""
-    coords, mask = densifier.read(slices)
-    return (None, None, mask) if coords is None else (coords[0], coords[1], mask)
-
-
-def _make(
-    slices: tuple[slice, slice], described: NodeArrays, row: AnyArray, col: AnyArray, mask: AnyArray | None = None
-) -> tuple[AnyArray, AnyArray, AnyArray]:
-    """Make a chunk of what is in blocks of nodes: those that contribute to it, and perhaps more after them."""
-    extent = described.place.extent
-    rows, cols = slices
-    part = Window(rows.start, rows.stop, cols.start, cols.stop)
-    window = part.moved(extent.window.row_start, extent.window.col_start)
-    nodes, _ = node_window(window, extent.resolution)
-    coords, codes = described.make(window, row, col, mask, (nodes.row_start, nodes.col_start))
-    return coords[0], coords[1], codes
-
-
-# -- the graph ----------------------------------------------------------------------------------------------------
-
-
-def _arrays(
-    task: Callable[..., Any],
-    chunks: tuple[tuple[int, ...], ...],
-    common: Any,
-    blocks: Sequence[Any],
-    dtypes: tuple[AnyDtype | None, AnyDtype],
-) -> dict[str, Any]:
-    """Return dask arrays of what a task makes: it takes a chunk's slices, what all have in common, and its blocks."""
-    import dask.array as da
-    from dask.base import tokenize
-    from dask.blockwise import blockwise
-    from dask.highlevelgraph import HighLevelGraph, MaterializedLayer
-    from dask.layers import ArraySliceDep
-
-    token = tokenize(task.__name__, common, chunks, *blocks)
-    shared, made = f"gridr-inputs-{token}", f"gridr-chunk-{token}"
-    numblocks = {shared: (), **{each.name: each.numblocks for each in blocks}}
-    pairs = [argument for each in blocks for argument in (each.name, "yx")]
-    layers: dict[str, Any] = {
-        shared: MaterializedLayer({(shared,): common}),
-        made: blockwise(task, made, "yx", ArraySliceDep(chunks), "yx", shared, (), *pairs, numblocks=numblocks),
-    }
-    dependencies = {shared: set(), made: {shared, *(each.name for each in blocks)}}
-    for each in blocks:
-        layers.update(each.dask.layers)
-        dependencies.update(each.dask.dependencies)
-    names = {band: f"gridr-{band}-{token}" for band in _BANDS}
-    counts = {made: tuple(map(len, chunks))}
-    for index, name in enumerate(names.values()):
-        layers[name] = blockwise(itemgetter(index), name, "yx", made, "yx", numblocks=counts)
-        dependencies[name] = {made}
-    graph = HighLevelGraph(layers, dependencies)
-    typed = zip(_BANDS, (dtypes[0], dtypes[0], dtypes[1]), strict=True)
-    return {band: da.Array(graph, names[band], chunks, dtype=dtype) for band, dtype in typed if dtype is not None}
-
-
-def _chunks(chunks: object, shape: Pair, dtype: AnyDtype) -> tuple[tuple[int, ...], ...]:
-    """Take `chunks` in any form that dask has, or by the names of the dimensions."""
-    from dask.array.core import normalize_chunks
-
-    if isinstance(chunks, Mapping):
-        for name in chunks:
-            if name not in ("y", "x"):
-                raise GridrValueError(f"chunks must be by 'y' and 'x', not {name!r}", argument="chunks")
-        chunks = {0: chunks.get("y", -1), 1: chunks.get("x", -1)}
-    try:
-        sizes: tuple[tuple[int, ...], ...] = normalize_chunks(chunks, shape, dtype=dtype)
-    except (TypeError, ValueError, ArithmeticError, NotImplementedError) as error:
-        raise GridrValueError(
-            f"chunks must be rows and columns as dask takes them, not {chunks!r}: {error}", argument="chunks"
-        ) from error
-    if any(not isinstance(size, int) or size < 1 for axis in sizes for size in axis):
-        raise GridrValueError(f"chunks must be whole numbers from 1 on, not {chunks!r}", argument="chunks")
-    return sizes
-
-
-def _whole_cells(window: Window, resolution: Pair, wanted: Pair) -> tuple[tuple[tuple[int, ...], ...], list[Any]]:
-    """Cut a window between nodes: the chunks' sizes, and for each axis the first nodes of the blocks and the last."""
-    sizes, nodes = [], []
-    ends = (window.row_start, window.row_stop), (window.col_start, window.col_stop)
-    for (start, stop), step, size in zip(ends, resolution, wanted, strict=True):
-        cells = max(1, size // step)
-        last = -(-(stop - 1) // step)
-        firsts = list(range(start // step, max(last, start // step + 1), cells))
-        edges = [start, *(first * step for first in firsts[1:]), stop]
-        sizes.append(tuple(int(size) for size in np.diff(edges)))
-        nodes.append((firsts, last))
-    return tuple(sizes), nodes
-
-
-def _node_blocks(values: Any, nodes: Sequence[tuple[list[int], int]]) -> Any:
-    """Cut nodes into one block a chunk, each with the first nodes of the next ones."""
-    import dask.array as da
-    from dask.array.overlap import overlap
-
-    array = da.asarray(values)[tuple(slice(firsts[0], last + 1) for firsts, last in nodes)]
-    sizes = tuple(tuple(int(size) for size in np.diff([*firsts, last + 1])) for firsts, last in nodes)
-    depth = {axis: (0, 1 if len(each) > 1 else 0) for axis, each in enumerate(sizes)}
-    return overlap(array.rechunk(sizes), depth=depth, boundary="none", allow_rechunk=False)
+    return None if module is None else import_module(module, __package__)
 
 
 # -- xarray -------------------------------------------------------------------------------------------------------

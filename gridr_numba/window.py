@@ -67,7 +67,7 @@ class Window:
 
     @classmethod
     def of_raster(cls, value: object, shape_row_col: tuple[int, int], name: str) -> Window:
-        """Convert a window of a raster of this shape, in any form: rasterio's, slices, or half-open pairs.
+        """Convert a window of a raster of this shape, in any form: rasterio's, slices, half-open pairs, or this one.
 
         Raises
         ------
@@ -83,7 +83,7 @@ class Window:
             pairs = [(start, start + size) for start, size in offsets]
         elif isinstance(value, tuple | list) and len(value) == 2 and any(isinstance(each, slice) for each in value):
             pairs = [_of_slice(each, size) for each, size in zip(value, shape_row_col, strict=True)]
-        window = cls.from_half_open(pairs, name)
+        window = value if isinstance(value, cls) else cls.from_half_open(pairs, name)
         if not window.within(shape_row_col):
             raise GridrValueError(
                 f"{name} must lie within the raster's {shape_row_col} rows and columns, not {value!r}", argument=name

@@ -24,7 +24,8 @@ ROOMS = [
     {"engine"},
     {"doors"},
     {"plot"},
-    {"demo", "lazy"},
+    {"demo", "graph"},
+    {"lazy"},
     {"cli"},
     {"__main__"},
 ]
@@ -95,7 +96,7 @@ KEEPERS = {
     "numcodecs": {"files.zarr"},
     "click": {"cli"},
     "tqdm": {"engine.progress"},
-    "dask": {"lazy", "doors.write_zarr"},
+    "dask": {"graph", "doors.write_zarr"},
     "xarray": {"lazy"},
 }
 

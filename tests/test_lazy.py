@@ -142,7 +142,7 @@ def test_one_chunk_is_made_once_for_all_three(folder, monkeypatch):
     assert len(reads) == 3 * 4
     reads.clear()
     dataset["row"][5:6, 30:31].compute(scheduler="sync")
-    assert reads == [(slice(0, 20, None), slice(20, 40, None))]
+    assert [str(window) for window in reads] == ["rows 0 to 19, columns 20 to 39"]
 
 
 def test_what_all_chunks_have_in_common_is_one_task(folder):
