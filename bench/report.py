@@ -9,6 +9,7 @@ from .cases import Case
 from .contenders import LABELS
 
 _MISSING = "-"
+_LAZY = "Windows when they are asked for, and lazy arrays"
 
 # What is promised of the kernel, in ns a pixel; what is promised of cases is in `cases`.
 _KERNEL_AT_MOST = 2.0
@@ -39,6 +40,7 @@ def render(result: dict[str, Any]) -> str:
         _polygons(result["polygons"], judged=not result["quick"]) if result.get("polygons") else "",
         _in_memory(result["in_memory"], judged=not result["quick"]) if result.get("in_memory") else "",
         _grids(result["grids"], judged=not result["quick"]) if result.get("grids") else "",
+        _in_memory(result["lazy"], judged=not result["quick"], what=_LAZY) if result.get("lazy") else "",
         _stores(result["stores"], judged=not result["quick"]) if result.get("stores") else "",
         _startup(result["startup"]) if result["startup"] else "",
         "" if result["quick"] else _promises(result),  # small cases are not what is promised of
@@ -156,8 +158,8 @@ def _promise(ratio: float, at_most: float | None) -> list[str]:
     return [_MISSING, _MISSING] if at_most is None else [f"at most {at_most:g}", _kept(ratio <= at_most)]
 
 
-def _in_memory(entries: Sequence[dict[str, Any]], *, judged: bool) -> str:
-    header = ["Public doors in memory", "time", "against", "ratio"]
+def _in_memory(entries: Sequence[dict[str, Any]], *, judged: bool, what: str = "Public doors in memory") -> str:
+    header = [what, "time", "against", "ratio"]
     return _table([*header, "promised", "kept"] if judged else header, (_in_memory_row(e, judged) for e in entries))
 
 

@@ -99,6 +99,7 @@ def measure(
         "polygons": [],
         "in_memory": [],
         "grids": [],
+        "lazy": [],
         "stores": [],
         "startup": None,
     }
@@ -115,6 +116,9 @@ def measure(
             result["in_memory"] = _ask_module("bench.in_memory", *(["--quick"] if quick else []))
             _say("coarse grids")
             result["grids"] = _ask_module("bench.make_grid", *(["--quick"] if quick else []))
+            if find_spec("dask") is not None and find_spec("xarray") is not None:
+                _say("windows when they are asked for, and lazy arrays")
+                result["lazy"] = _ask_module("bench.lazy", *(["--quick"] if quick else []))
             if find_spec("zarr") is not None and find_spec("distributed") is not None:
                 _say("Zarr stores")
                 result["stores"] = _ask_module("bench.stores", *(["--quick"] if quick else []))

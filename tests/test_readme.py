@@ -27,7 +27,7 @@ def test_the_code_blocks(tmp_path, monkeypatch, capsys):
     job = demo_job.make_job()
     demo_job.write_inputs(job, tmp_path / "demo-out")
     monkeypatch.chdir(tmp_path)
-    product, chain = code_blocks("python")
+    product, chain, windows = code_blocks("python")
     names: dict[str, object] = {}
     exec(compile(product, "README.md", "exec"), names)
     said = capsys.readouterr().out
@@ -48,6 +48,10 @@ def test_the_code_blocks(tmp_path, monkeypatch, capsys):
         assert not (mask[i, j] and coarse[0, 0])
     assert np.array_equal(nodes, np.stack(job.project_nodes()))
     assert np.array_equal(strict <= mask, np.ones_like(strict, bool))  # densify wants every contributing node
+    pytest.importorskip("dask")
+    exec(compile(windows, "README.md", "exec"), names)
+    assert names["valid"].tolist() == strict[[1000, 1000], [2000, 2011]].tolist()
+    assert np.array_equal(names["lazy"]["mask"].values, strict)
 
 
 @pytest.mark.large
