@@ -88,8 +88,8 @@ def resample_array(
     Laws 1 to 6 hold for the coordinates and for what they make invalid, and law 10: a pixel does not depend on the
     window that it is made in. A pixel lies in the image at the coordinates that `densify` writes in float64; integers
     are centres. It is invalid, and `nodata`, where `densify` makes it so; where it lies outside of the image, whose
-    area is ``-0.5 <= row <= rows - 0.5`` and the same of columns (`Cause.OUTSIDE_SOURCE`); and where one of its taps is an
-    invalid pixel of the image (`Cause.SOURCE_INVALID`): nothing is extrapolated, and no invalid pixel is read into a
+    area is ``-0.5 <= row <= rows - 0.5`` and the same of columns (`Cause.OUTSIDE_SOURCE`); and where one of its taps is
+    an invalid pixel of the image (`Cause.SOURCE_INVALID`): nothing is extrapolated, and no invalid pixel is read into a
     valid one.
 
     Its taps are the pixels of the image that it is made of. Along each axis a coordinate that is an integer has one,
