@@ -19,6 +19,8 @@ _HOMES = {
     "densify": "doors.densify",
     "make_grid": "doors.make_grid",
     "open_densifier": "doors.densifier",
+    "resample": "doors.resample",
+    "warp": "doors.warp",
     "grid_full_resolution_shape": "plan",
     "grid_rasterize": "doors.grid_rasterize",
     "grid_resolution_window": "plan",
@@ -41,6 +43,7 @@ _HOMES = {
     "ResampledArray": "doors.resample_array",
     "DensifyReport": "doors.densify",
     "GridReport": "doors.make_grid",
+    "ResampleReport": "doors.resample",
     "DatasetError": "errors",
     "DtypeError": "errors",
     "GridrError": "errors",
@@ -71,6 +74,7 @@ __all__ = [
     "Interpolation",
     "InvalidGeometryError",
     "ResampledArray",
+    "ResampleReport",
     "ShapelyPredicate",
     "StrictError",
     "Validity",
@@ -88,7 +92,9 @@ __all__ = [
     "map_to_pixel",
     "open_densifier",
     "pixel_to_map",
+    "resample",
     "resample_array",
+    "warp",
     "write_zarr",
 ]
 
@@ -100,7 +106,9 @@ if TYPE_CHECKING:
     from .doors.densify import DensifyReport, densify
     from .doors.grid_rasterize import grid_rasterize
     from .doors.make_grid import GridReport, make_grid
+    from .doors.resample import ResampleReport, resample
     from .doors.resample_array import ResampledArray, resample_array
+    from .doors.warp import warp
     from .doors.write_zarr import write_zarr
     from .errors import (
         DatasetError,

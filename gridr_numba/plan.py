@@ -146,7 +146,7 @@ class Piece:
 
 @dataclass(frozen=True)
 class WindowPlan:
-    """The windows of a job, row by row of windows, each from left to right. They are made when asked for, not before.
+    """The windows of a job, row by row of windows. They are made when asked for, not before.
 
     Attributes
     ----------
@@ -158,12 +158,16 @@ class WindowPlan:
         Rows and columns of all windows but perhaps the last of a row or a column of them.
     buffer_sets : int
         For how many windows' pixels there is memory at a time: with 2, one is written while the next is computed.
+    serpentine : bool
+        Whether every other row of windows goes from right to left, so that each window is beside the one before; else
+        all go from left to right.
     """
 
     window: Window
     resolution_row_col: Pair
     piece_shape: Pair
     buffer_sets: int = 1
+    serpentine: bool = False
 
     @property
     def grid_shape(self) -> Pair:
@@ -184,7 +188,9 @@ class WindowPlan:
 
     def __iter__(self) -> Iterator[Piece]:
         rows, cols = self.grid_shape
-        return (self.piece(i, j) for i in range(rows) for j in range(cols))
+        return (
+            self.piece(i, cols - 1 - j if self.serpentine and i % 2 else j) for i in range(rows) for j in range(cols)
+        )
 
     def piece(self, i: int, j: int) -> Piece:
         """Return the window in row `i` and column `j` of windows, counted from 0."""

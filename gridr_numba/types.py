@@ -172,7 +172,7 @@ class Cause(IntFlag):
     )
     SOURCE_INVALID = (
         *(32, "source invalid", "it would be made of invalid pixels of the source image, or is too large for its type"),
-        "look at the image's nodata and at source_mask",
+        "look at the image's nodata tag and masks, at nodata and at source_mask",
         *("blue", (50, 110, 220)),
     )
 

@@ -19,9 +19,11 @@ KERNELS = {
     "test_laws",
     "test_make_grid",
     "test_pipeline",
+    "test_resample_files",
     "test_polygons",
     "test_resources",
     "test_scanline",
+    "test_source_box",
     "test_threads",
     "test_windows",
 }
@@ -29,6 +31,7 @@ OTHERS = {
     "test_bands",
     "test_checks",
     "test_cli",
+    "test_cli_resample",
     "test_clusters",
     "test_demo",
     "test_docs",
@@ -54,6 +57,7 @@ OTHERS = {
     "test_readme",
     "test_report_page",
     "test_site",
+    "test_warp",
     "test_write_zarr",
     "test_zarr",
 }

@@ -40,6 +40,7 @@ FILES = {
     "files": [
         {"crs", "gdal", "locks", "partial", "vrt"},
         {"arrays", "bands", "whole_file"},
+        {"source"},
         {"inputs"},
         {"outputs"},
         {"geotiff", "zarr"},
@@ -55,11 +56,12 @@ FILES = {
     ],
     "mapping": [{"points", "search"}, {"models", "grid"}],
     "engine": [
-        {"background", "codes", "coordinates", "counts", "memory", "progress", "survey"},
+        {"background", "codes", "coordinates", "counts", "memory", "progress", "source_box", "survey"},
         {"dense"},
         {"job", "resampling"},
         {"step"},
-        {"loop", "scattered"},
+        {"resample_step", "scattered"},
+        {"loop"},
     ],
     "doors": [
         {"build_grid", "chains", "grid_rasterize", "grid_tag", "legend", "options_tag", "paint", "reports", "stages"},
@@ -68,10 +70,10 @@ FILES = {
         {"dense_inputs", "output_files", "view"},
         {"in_arrays", "resample_array"},
         {"file_pool", "node_arrays"},
-        {"densifier", "densify", "inspection", "make_grid", "preview"},
-        {"report_page", "warmup", "write_zarr"},
+        {"densifier", "densify", "inspection", "make_grid", "preview", "resample"},
+        {"report_page", "warmup", "warp", "write_zarr"},
     ],
-    "cli": [{"messages"}, {"options"}, {"densify"}, {"make_grid"}, {"commands"}],
+    "cli": [{"messages"}, {"options"}, {"densify"}, {"make_grid"}, {"resample"}, {"commands"}],
     "demo": [{"job"}, {"checks"}, {"run"}],
 }
 # Who may import what from outside: the libraries that a room or a module is there to keep from the others.
@@ -153,7 +155,9 @@ def test_a_layer_imports_only_lower_ones(name):
         assert library not in foreign or kept, f"{name} imports {library}"
 
 
-@pytest.mark.parametrize("command", ["", "densify", "mask", "info", "preview", "warmup", "demo"])
+@pytest.mark.parametrize(
+    "command", ["", "densify", "mask", "resample", "warp", "make-grid", "info", "preview", "warmup", "demo"]
+)
 def test_the_package_and_its_help_import_nothing_heavy(command):
     code = (
         "import sys, gridr_numba\n"

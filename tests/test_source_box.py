@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from strategies import node_arrays, resolutions, windows_in
 
 from gridr_numba.engine.dense import DenseOptions, densify_window
 from gridr_numba.engine.source_box import blocks_in, corner_coordinates, source_box, united, widest_cell
 from gridr_numba.plan import grid_full_resolution_shape, node_window
 from gridr_numba.window import Window
-from strategies import node_arrays, resolutions, windows_in
 
 
 def dense_window(nodes, window, resolution):

@@ -17,6 +17,7 @@ import click
 from .. import __version__
 from . import densify
 from . import make_grid as grids
+from . import resample as images
 from .messages import QUIET, Commands, in_options
 from .options import (
     allow_vrt_option,
@@ -143,5 +144,5 @@ def demo(context: click.Context, directory: Path) -> None:
         context.exit(1)
 
 
-for _command in (grids.make_grid, densify.densify, densify.mask):
+for _command in (grids.make_grid, densify.densify, densify.mask, images.resample, images.warp):
     main.add_command(_command)

@@ -16,15 +16,17 @@ import click
 from .messages import QUIET
 from .options import (
     coordinate_options,
-    geometry_crs_of,
+    dense_options,
+    files_in,
     grid_band_options,
     grid_nodata_option,
     mask_options,
+    mask_out_option,
     output_options,
     part_options,
     polygon_options,
-    refuse_idle,
     resolution_option,
+    source_option,
 )
 
 if TYPE_CHECKING:
@@ -36,12 +38,13 @@ if TYPE_CHECKING:
 @click.argument("paths", nargs=-1, required=True, metavar="GRID [COLGRID] OUT")
 @resolution_option
 @part_options
-@click.option("--mask-out", metavar="FILE", help="The dense mask to make.")
+@mask_out_option
 @mask_options
 @polygon_options
 @click.option("--fill", type=float, help="Both coordinates of invalid pixels.  [default: as computed]")
 @click.option("--dtype", type=click.Choice(["float32", "float64"]), help="Of OUT.  [default: that of GRID]")
 @coordinate_options
+@source_option
 @grid_band_options
 @grid_nodata_option
 @output_options
@@ -86,34 +89,14 @@ def _densify(
     out: str | None,
     *,
     report: str | None,
-    causes: bool,
-    mask_values: tuple[int, int] | None,
-    predicate: str | None,
-    alg: str,
-    valid_crs: str | int | None,
-    invalid_crs: str | int | None,
-    **options: Any,
+    **given: Any,
 ) -> None:
     from ..doors.densify import densify as run
-    from ..doors.output_files import CAUSES
-    from ..types import GridRasterizeAlg, ShapelyPredicate
 
-    refuse_idle(context, "mask", "threshold", "mask_valid_value", "mask_band")
-    if predicate is None and alg == "shapely":
-        predicate = "covers"
-    if causes and mask_values is not None:
-        raise click.UsageError("--causes and --mask-values exclude one another.")
-    if causes or mask_values is not None:
-        options["mask_out_values"] = CAUSES if causes else mask_values
-    options["geometry_crs"] = geometry_crs_of(options["geometry_crs"], valid_crs, invalid_crs)
-    options["rasterize_kwargs"] = {
-        "alg": GridRasterizeAlg.SHAPELY if alg == "shapely" else GridRasterizeAlg.RASTERIO_RASTERIZE,
-        "kwargs_alg": {} if predicate is None else {"shapely_predicate": ShapelyPredicate[predicate.upper()]},
-    }
-    inputs = [grid, *(options.get(name) for name in ("mask", "like", "source", "valid", "invalid"))]
-    taken = [Path(each) for item in inputs for each in ((item,) if isinstance(item, str) else item or ())]
-    made = [Path(each) for each in (out, options.get("mask_out")) if each is not None]
-    with reported(report, taken, made, overwrite=options["overwrite"]) as keep, bar(context) as progress:
+    options = dense_options(context, **given)
+    inputs = files_in(grid, *(options.get(name) for name in ("mask", "like", "source", "valid", "invalid")))
+    made = files_in(out, options.get("mask_out"))
+    with reported(report, inputs, made, overwrite=options["overwrite"]) as keep, bar(context) as progress:
         done = run(grid, out, progress=progress, **options)
         keep(done)
     if not context.meta.get(QUIET):

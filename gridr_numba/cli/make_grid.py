@@ -18,6 +18,7 @@ from .options import (
     message_options,
     overwrite_option,
     strict_option,
+    together,
     verify_option,
 )
 
@@ -44,63 +45,76 @@ def _one_or_pair(_: click.Context, parameter: click.Parameter, values: tuple[Any
     return values if len(values) == 2 else values[0] if values else None
 
 
+target_options = together(
+    click.option("--like", metavar="FILE", help="An image that is the target: its CRS, transform and shape."),
+    click.option(
+        "--crs", callback=crs_of, metavar="CRS", help="Of the target, such as EPSG:32631, where it is not --like."
+    ),
+    click.option(
+        "--pixel-size",
+        type=float,
+        multiple=True,
+        callback=_one_or_pair,
+        metavar="SIZE",
+        help="In units of --crs; twice for x and y.  [default: the image's resolution]",
+    ),
+    click.option(
+        "--bounds",
+        type=(float, float, float, float),
+        metavar="LEFT BOTTOM RIGHT TOP",
+        help="In units of --crs.  [default: what the image covers]",
+    ),
+)
+search_options = together(
+    click.option("--tolerance", type=float, default=0.01, show_default=True, help="In pixels of IMAGE."),
+    click.option(
+        "--model",
+        type=click.Choice(["auto", "crs", "rpc", "gcps", "tps"]),
+        default="auto",
+        show_default=True,
+        help="What says where the pixels of IMAGE lie.",
+    ),
+    click.option(
+        "--height",
+        callback=_height,
+        metavar="METRES|rpc",
+        help="For RPCs: of the ground above the ellipsoid, or their own.",
+    ),
+    click.option(
+        "--step",
+        type=int,
+        multiple=True,
+        callback=_one_or_pair,
+        help="Pixels a node; twice for rows and columns.  [default: chosen]",
+    ),
+    click.option(
+        "--check",
+        callback=_check,
+        default="100000",
+        show_default=True,
+        metavar="N|all",
+        help="Random pixels to check, or all.",
+    ),
+)
+
+
+def unreachable_option(default: str) -> Any:
+    """Return the option, which is not the same by default for all commands."""
+    return click.option(
+        "--unreachable",
+        type=click.Choice(["error", "void"]),
+        default=default,
+        show_default=True,
+        help="Where the tolerance cannot be kept: refuse, or leave out the nodes.",
+    )
+
+
 @click.command(name="make-grid")
 @click.argument("image")
 @click.argument("out", metavar="GRID")
-@click.option("--like", metavar="FILE", help="An image that is the target: its CRS, transform and shape.")
-@click.option(
-    "--crs", callback=crs_of, metavar="CRS", help="Of the target, such as EPSG:32631, where it is not --like."
-)
-@click.option(
-    "--pixel-size",
-    type=float,
-    multiple=True,
-    callback=_one_or_pair,
-    metavar="SIZE",
-    help="In units of --crs; twice for x and y.  [default: the image's resolution]",
-)
-@click.option(
-    "--bounds",
-    type=(float, float, float, float),
-    metavar="LEFT BOTTOM RIGHT TOP",
-    help="In units of --crs.  [default: what the image covers]",
-)
-@click.option("--tolerance", type=float, default=0.01, show_default=True, help="In pixels of IMAGE.")
-@click.option(
-    "--model",
-    type=click.Choice(["auto", "crs", "rpc", "gcps", "tps"]),
-    default="auto",
-    show_default=True,
-    help="What says where the pixels of IMAGE lie.",
-)
-@click.option(
-    "--height",
-    callback=_height,
-    metavar="METRES|rpc",
-    help="For RPCs: of the ground above the ellipsoid, or their own.",
-)
-@click.option(
-    "--step",
-    type=int,
-    multiple=True,
-    callback=_one_or_pair,
-    help="Pixels a node; twice for rows and columns.  [default: chosen]",
-)
-@click.option(
-    "--check",
-    callback=_check,
-    default="100000",
-    show_default=True,
-    metavar="N|all",
-    help="Random pixels to check, or all.",
-)
-@click.option(
-    "--unreachable",
-    type=click.Choice(["error", "void"]),
-    default="error",
-    show_default=True,
-    help="Where the tolerance cannot be kept: refuse, or leave out the nodes.",
-)
+@target_options
+@search_options
+@unreachable_option("error")
 @click.option(
     "--dtype", type=click.Choice(["float32", "float64"]), default="float64", show_default=True, help="Of GRID."
 )

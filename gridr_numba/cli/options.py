@@ -6,12 +6,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import click
 from click.core import ParameterSource
 
-from ..types import Cause
+from ..types import IMAGE_DTYPES, Cause, Interpolation
 from .messages import set_debug, set_quiet, set_verbose
 
 
@@ -120,7 +121,11 @@ def refuse_idle(context: click.Context, other: str, *names: str) -> None:
     for name in names:
         said = context.get_parameter_source(name) is ParameterSource.COMMANDLINE
         if said and context.params[other] is None:
-            raise click.UsageError(f"--{name.replace('_', '-')} must not be given without --{other}.")
+            raise click.UsageError(f"--{name.replace('_', '-')} must not be given without --{other.replace('_', '-')}.")
+
+
+def _several(_: click.Context, __: click.Parameter, values: tuple[int, ...]) -> list[int] | None:
+    return list(values) or None
 
 
 def _files(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> list[str] | str | None:
@@ -138,12 +143,46 @@ def _layers(_: click.Context, parameter: click.Parameter, values: tuple[str, ...
     return values if len(values) == 2 else values[0] if values else None
 
 
+def dense_options(
+    context: click.Context,
+    *,
+    causes: bool,
+    mask_values: tuple[int, int] | None,
+    predicate: str | None,
+    alg: str,
+    valid_crs: str | int | None,
+    invalid_crs: str | int | None,
+    **options: Any,
+) -> dict[str, Any]:
+    """Return `mask_options`, `polygon_options` and others as the parameters of the doors that take them."""
+    from ..types import GridRasterizeAlg, ShapelyPredicate
+
+    refuse_idle(context, "mask", "threshold", "mask_valid_value", "mask_band")
+    if predicate is None and alg == "shapely":
+        predicate = "covers"
+    if causes and mask_values is not None:
+        raise click.UsageError("--causes and --mask-values exclude one another.")
+    if causes or mask_values is not None:
+        options["mask_out_values"] = "causes" if causes else mask_values
+    options["geometry_crs"] = geometry_crs_of(options["geometry_crs"], valid_crs, invalid_crs)
+    options["rasterize_kwargs"] = {
+        "alg": GridRasterizeAlg.SHAPELY if alg == "shapely" else GridRasterizeAlg.RASTERIO_RASTERIZE,
+        "kwargs_alg": {} if predicate is None else {"shapely_predicate": ShapelyPredicate[predicate.upper()]},
+    }
+    return options
+
+
+def files_in(*values: Any) -> list[Path]:
+    """Return the paths among the values of options, each of which may be one, several or None."""
+    return [Path(each) for item in values for each in ((item,) if isinstance(item, str) else item or ())]
+
+
 # -- options ------------------------------------------------------------------------------------------------------
 
 _Decorator = Callable[[Any], Any]
 
 
-def _together(*options: _Decorator) -> _Decorator:
+def together(*options: _Decorator) -> _Decorator:
     """Make one decorator of several, shown in their order."""
 
     def decorate(command: Any) -> Any:
@@ -154,7 +193,7 @@ def _together(*options: _Decorator) -> _Decorator:
     return decorate
 
 
-message_options = _together(
+message_options = together(
     click.option(
         "-v",
         "--verbose",
@@ -208,7 +247,7 @@ mask_valid_value_option = click.option(
     metavar="VALUE",
     help="Its value for valid; all else is not.",
 )
-grid_band_options = _together(
+grid_band_options = together(
     click.option(
         "--row-band", type=int, metavar="N", help="The band of source rows, in GRID.  [default: 1, with --xy 2]"
     ),
@@ -237,7 +276,7 @@ xy_option = click.option(
 displacement_option = click.option(
     "--displacement", is_flag=True, help="GRID holds displacements: each node's own place is added."
 )
-coordinate_options = _together(
+coordinate_options = together(
     xy_option,
     displacement_option,
     click.option(
@@ -247,21 +286,69 @@ coordinate_options = _together(
         metavar="ROW COL",
         help="Subtracted from source coordinates: where the source begins in its image.  [default: 0 0]",
     ),
-    click.option(
-        "--source", metavar="IMAGE", help="Pixels whose coordinates lie outside this image are invalid; it is not read."
-    ),
 )
-part_options = _together(
+source_option = click.option(
+    "--source", metavar="IMAGE", help="Pixels whose coordinates lie outside this image are invalid; it is not read."
+)
+mask_out_option = click.option("--mask-out", metavar="FILE", help="The dense mask to make.")
+image_options = together(
+    click.option(
+        "-b",
+        "--bands",
+        type=int,
+        multiple=True,
+        callback=_several,
+        metavar="N",
+        help="A band of IMAGE; repeatable.  [default: all but an alpha band]",
+    ),
+    click.option(
+        "--interpolation",
+        type=click.Choice([str(each) for each in Interpolation]),
+        default="cubic",
+        show_default=True,
+        help="How a pixel is made of those of IMAGE.",
+    ),
+    click.option(
+        "--nodata", type=_number, metavar="VALUE", help="Of OUT, and of IMAGE where it says none.  [default: IMAGE's]"
+    ),
+    click.option("--source-mask", metavar="FILE", help="A mask of IMAGE, beside those that it has itself."),
+    click.option("--source-mask-band", type=int, default=1, show_default=True, metavar="N", help="Its band."),
+    click.option(
+        "--source-mask-valid-value",
+        type=_number,
+        default=1,
+        show_default=True,
+        metavar="VALUE",
+        help="Its value for valid; all else is not.",
+    ),
+    click.option(
+        "--band-validity",
+        type=click.Choice(["any", "all", "each"]),
+        default="any",
+        show_default=True,
+        help="Pixels of IMAGE are invalid where any band is nodata, where all are, or each band for itself.",
+    ),
+    click.option(
+        "--edge",
+        type=click.Choice(["clamp", "strict"]),
+        default="clamp",
+        show_default=True,
+        help="Beyond the edge of IMAGE: repeat it, or make pixels that need more invalid.",
+    ),
+    click.option("--dtype", type=click.Choice(list(IMAGE_DTYPES)), help="Of OUT.  [default: that of IMAGE]"),
+)
+window_option = click.option(
+    "--window",
+    type=(int, int, int, int),
+    callback=_window,
+    metavar="R0 R1 C0 C1",
+    help="Make only rows R0 to R1 - 1 and columns C0 to C1 - 1.",
+)
+part_options = together(
     click.option("--like", metavar="IMAGE", help="Take CRS, transform and size from this image."),
-    click.option(
-        "--window",
-        type=(int, int, int, int),
-        callback=_window,
-        metavar="R0 R1 C0 C1",
-        help="Make only rows R0 to R1 - 1 and columns C0 to C1 - 1.",
-    ),
+    window_option,
 )
-mask_options = _together(
+mask_options = together(
     click.option("--mask", metavar="FILE", help="The coarse mask, one pixel a node."),
     click.option("--mask-band", type=int, default=1, show_default=True, metavar="N", help="Its band."),
     mask_valid_value_option,
@@ -286,7 +373,7 @@ mask_options = _together(
         + ".",
     ),
 )
-polygon_file_options = _together(
+polygon_file_options = together(
     click.option(
         "--valid",
         multiple=True,
@@ -327,7 +414,7 @@ polygon_file_options = _together(
         help="Of dense pixel (0, 0) in the coordinates of polygons without a CRS.  [default: 0 0]",
     ),
 )
-polygon_options = _together(
+polygon_options = together(
     polygon_file_options,
     click.option(
         "--predicate",
@@ -356,7 +443,7 @@ verify_option = click.option(
     "--verify/--no-verify", default=True, help="Read the outputs back and compare.  [default: verify]"
 )
 strict_option = click.option("--strict", is_flag=True, help="Fail, and publish nothing, where there is a warning.")
-output_options = _together(
+output_options = together(
     click.option(
         "--driver",
         type=click.Choice(["GTiff", "COG"], case_sensitive=False),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
@@ -33,7 +33,7 @@ from .options_tag import options_given
 from .output_files import FileMaker, Kind, mask_values
 from .placement import file_limits
 from .production import Production
-from .reports import Report, span, versions
+from .reports import Report, applied_texts, span, versions
 from .stages import Stages
 
 logger = logging.getLogger(__name__)
@@ -119,7 +119,7 @@ class DensifyReport(Report):
             if path is not None:
                 yield name, f"{path}, {how}"
         if self.applied:
-            yield "applied", ", ".join(_applied(self.applied))
+            yield "applied", ", ".join(applied_texts(self.applied))
         rows, cols = self.shape
         share = 100 * self.valid_pixels / (rows * cols)
         yield "pixels", f"{rows} x {cols}, {self.valid_pixels:,} valid ({share:.1f} %)"
@@ -129,12 +129,6 @@ class DensifyReport(Report):
         if self.source_rows is not None and self.source_cols is not None:
             yield "source", f"rows {span(self.source_rows)}, columns {span(self.source_cols)}"
         yield "time", f"{sum(self.seconds.values()):.2f} s, {self.mpx_per_second:.1f} Mpx/s, {self.threads} threads"
-
-
-def _applied(applied: Mapping[str, Any]) -> Iterator[str]:
-    for name, value in applied.items():
-        words = name.replace("_", " ")
-        yield words if value is True else f"{words} {value[0]:.10g} {value[1]:.10g}"
 
 
 # Longer than a screen, and half of it parameters: each is checked once, in the order in which the checks need them.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Mapping as TypingMapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -251,34 +252,80 @@ def make_grid(
     given, stages, warn = locals(), Stages(), Warnings(logger)
     with ExitStack() as stack:
         with stages("check"):
-            opened = _opened(stack, source, like, allow_vrt)
-            target = target_of(*opened, crs, transform, shape, pixel_size, bounds)
-            mapping, name = _mapping(source, opened[0], target, model, height, stack)
-            wanted = _wanted(target.shape, tolerance, step, check, unreachable, dtype)
+            sought = SoughtGrid.of(stack, given)
             used = usable_threads(None if threads is None else checks.integer(threads, "threads", minimum=1))
-            most = checks.integer(max_evaluations, "max_evaluations", minimum=1)
-            inputs = [Path(each) for dataset in opened if dataset is not None for each in dataset.files]
-            path = destination(out, "out", inputs, overwrite=overwrite)
+            path = destination(out, "out", sought.inputs, overwrite=overwrite)
             check_suffix(path, "out", "GTiff")
-            options = gtiff_options(creation_options, wanted.dtype)
+            options = gtiff_options(creation_options, sought.wanted.dtype)
             told = checks.progress(progress, "progress")
-        with stages("search and check"), progress_of(told, wanted.pixels) as tell:
-            grid = make(mapping, wanted, most, tell)
-        if opened[0] is not None:
-            _warn_of_a_miss(grid, opened[0], warn)
-        how_made = {
-            "GRIDR_NUMBA_VERSION": __version__,
-            "GRIDR_NUMBA_INPUTS": " ".join(each.name for each in inputs),
-            "GRIDR_NUMBA_OPTIONS": json.dumps(options_given(make_grid, given)),
-        }
-        file = GeoTiff("out", path, _layout(grid, target, name, how_made), options)
+        with stages("search and check"), progress_of(told, sought.wanted.pixels) as tell:
+            grid = sought.found(warn, tell)
+        file = GeoTiff("out", path, sought.layout(grid, options_given(make_grid, given)), options)
         check_space([file])
-        warn_of_sidecars([file], inputs, warn)
+        warn_of_sidecars([file], sought.inputs, warn)
         _warn_of_void(grid, file, warn)
         checksums = Checksums() if verify else None
-        production = Production([file], inputs, overwrite, checksums, used, DEFAULT_MEMORY_BUDGET, bool(strict))
-        production.run(partial(_write, file, grid, checksums), stages, warn)
-    return _report(grid, wanted, file, name, stages, warn, verified=verify)
+        budget = DEFAULT_MEMORY_BUDGET
+        production = Production([file], sought.inputs, overwrite, checksums, used, budget, bool(strict))
+        production.run(partial(write_grid, file, grid, checksums), stages, warn)
+    return _report(grid, sought.wanted, file, sought.model, stages, warn, verified=verify)
+
+
+@dataclass(frozen=True)
+class SoughtGrid:
+    """What a grid is to be of, checked.
+
+    Attributes
+    ----------
+    mapping : Mapping
+    model : str
+        What the mapping is of.
+    image : OpenRaster or None
+        Where it is of an image.
+    target : TargetRaster
+    wanted : Wanted
+    most : int
+        Evaluations of the mapping.
+    inputs : list of Path
+        The files that are read.
+    """
+
+    mapping: Mapping
+    model: str
+    image: OpenRaster | None
+    target: TargetRaster
+    wanted: Wanted
+    most: int
+    inputs: list[Path]
+
+    @classmethod
+    def of(cls, stack: ExitStack, given: TypingMapping[str, Any]) -> SoughtGrid:
+        """Check the arguments of a call, by their names in `make_grid`, that say what to search."""
+        opened = _opened(stack, given["source"], given["like"], given["allow_vrt"])
+        places = (given[name] for name in ("crs", "transform", "shape", "pixel_size", "bounds"))
+        target = target_of(*opened, *places)
+        mapping, model = _mapping(given["source"], opened[0], target, given["model"], given["height"], stack)
+        rules = (given[name] for name in ("tolerance", "step", "check", "unreachable", "dtype"))
+        wanted = _wanted(target.shape, *rules)
+        most = checks.integer(given["max_evaluations"], "max_evaluations", minimum=1)
+        inputs = [Path(each) for dataset in opened if dataset is not None for each in dataset.files]
+        return cls(mapping, model, opened[0], target, wanted, most, inputs)
+
+    def found(self, warn: Warnings, progress: Progress | None = None) -> Grid:
+        """Search; warn of a target that the image does not cover anywhere."""
+        grid = make(self.mapping, self.wanted, self.most, progress)
+        if self.image is not None:
+            _warn_of_a_miss(grid, self.image, warn)
+        return grid
+
+    def layout(self, grid: Grid, options: TypingMapping[str, Any]) -> RasterLayout:
+        """Return what a file of the grid holds, that was made with some options."""
+        how_made = {
+            "GRIDR_NUMBA_VERSION": __version__,
+            "GRIDR_NUMBA_INPUTS": " ".join(each.name for each in self.inputs),
+            "GRIDR_NUMBA_OPTIONS": json.dumps(options),
+        }
+        return _layout(grid, self.target, self.model, how_made)
 
 
 def _opened(
@@ -385,7 +432,7 @@ def _corners(band: Any) -> Any:
     return np.stack([band[np.ix_(row, col)] for row in (down, below) for col in (right, beside)])
 
 
-def _write(file: OutputFormat, grid: Grid, checksums: Checksums | None) -> None:
+def write_grid(file: OutputFormat, grid: Grid, checksums: Checksums | None) -> None:
     """Write in rows of blocks."""
     rows = file.planned.block_shape[0]
     height, width = file.shape

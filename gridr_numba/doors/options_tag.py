@@ -14,7 +14,10 @@ import numpy as np
 # What is said elsewhere in the files, or does not bear on their pixels.
 _NOT_OPTIONS = frozenset(
     [
+        "image",
         "grid",
+        "grid_out",
+        "source_mask",
         "out",
         "mask",
         "mask_out",
@@ -31,8 +34,8 @@ _NOT_OPTIONS = frozenset(
 # What is a path where it is a string.
 _PATHS = frozenset(["like", "source", "valid", "invalid"])
 
-# Longer sequences are polygons: their type is said.
-_DESCRIBED_ITEMS = 8
+# Longer sequences than an affine transform are polygons: their type is said.
+_DESCRIBED_ITEMS = 9
 
 
 def options_given(door: Callable[..., Any], given: Mapping[str, Any]) -> dict[str, Any]:

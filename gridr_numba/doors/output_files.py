@@ -19,7 +19,7 @@ from ..files.cog import Cog, cog_options
 from ..files.geotiff import GeoTiff, gtiff_options
 from ..files.outputs import OutputFormat, RasterLayout, check_suffix, destination
 from ..files.zarr import ZarrOptions, ZarrStore, is_store_name, store_destination
-from ..types import AnyDtype, Cause, Pair, Validity
+from ..types import AnyDtype, Cause, Interpolation, Pair, Validity
 from .placement import Placement
 
 #: `mask_out_values` for a mask that holds a bit for every cause that applies.
@@ -89,6 +89,11 @@ class Kind:
         """How overviews of coordinates are made."""
         return "average" if self.overviews else None
 
+    def of_images(self, interpolation: Interpolation) -> str | None:
+        """How overviews of an image are made: of classes, which are not to be averaged, as the image itself."""
+        how = "nearest" if interpolation is Interpolation.NEAREST else "average"
+        return how if self.overviews else None
+
     @property
     def of_masks(self) -> str | None:
         """How overviews of codes are made, which have no average."""
@@ -141,12 +146,14 @@ class FileMaker:
         path = destination(value, name, self.inputs, overwrite=self.overwrite)
         return self.kind.file(name, path, self._layout(dtype, bands, **more))
 
-    def mask(self, value: object, values: Pair | None) -> tuple[OutputFormat, MaskOut] | tuple[None, None]:
-        """Describe `mask_out` as a file and as what a job writes; nothing where it is not given."""
+    def mask(
+        self, value: object, values: Pair | None, bands: int = 1
+    ) -> tuple[OutputFormat, MaskOut] | tuple[None, None]:
+        """Describe `mask_out`, of so many bands, as a file and as what a job writes; nothing where it is not given."""
         if value is None:
             checks.left_out(CAUSES if values is None else values, _DEFAULT_VALUES, "mask_out_values", "mask_out")
             return None, None
-        layout = self._mask_layout(values)
+        layout = self._mask_layout(values, bands)
         path = destination(value, "mask_out", self.inputs, overwrite=self.overwrite)
         file = self.kind.file("mask_out", path, layout)
         return file, MaskOut(SinkBand(file, 1, "mask_out"), layout.dtype, values)
@@ -173,11 +180,11 @@ class FileMaker:
         about = {"crs": self.place.crs, "transform": self.place.transform, "tags": self.tags, **more}
         return RasterLayout(self.place.extent.window.shape, dtype, bands, **about)
 
-    def _mask_layout(self, values: Pair | None) -> RasterLayout:
+    def _mask_layout(self, values: Pair | None, bands: int = 1) -> RasterLayout:
         dtype = mask_type(values)
         band = "causes" if values is None else "validity"
         said = {"band_tags": value_tags(values), "colours": value_colours(values), "unwritten": _unused(dtype, values)}
-        return self._layout(dtype, (band,), nodata=None, overviews=self.kind.of_masks, **said)
+        return self._layout(dtype, (band,) * bands, nodata=None, overviews=self.kind.of_masks, **said)
 
 
 def _unused(dtype: AnyDtype, values: Pair | None) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from html import escape
 from typing import Any, ClassVar
@@ -51,6 +51,13 @@ class Report(ABC):
     @abstractmethod
     def _lines(self) -> Iterator[tuple[str, str]]:
         """Yield what each line is about, and what it says."""
+
+
+def applied_texts(applied: Mapping[str, Any]) -> Iterator[str]:
+    """Say what made coordinates of the stored values of a grid, step by step."""
+    for name, value in applied.items():
+        words = name.replace("_", " ")
+        yield words if value is True else f"{words} {value[0]:.10g} {value[1]:.10g}"
 
 
 def span(pair: Sequence[float]) -> str:

@@ -218,7 +218,7 @@ def resample_array(
         nodata=nodata,
         counts=counts,
     )
-    _warn(differing, counts, band_validity, nodata)
+    _warn(0 if differing is None else int(np.count_nonzero(differing)), counts, band_validity, nodata)
     codes = _codes(causes, values)
     flat = image.ndim == 2
     return ResampledArray(result[0] if flat else result, codes[0] if flat or len(codes) == 1 else codes, counts)

@@ -15,7 +15,8 @@ class Stages:
 
     @contextmanager
     def __call__(self, stage: str) -> Iterator[None]:
-        """Time what is inside."""
+        """Time what is inside, and add it to what the stage took before."""
         start = time.perf_counter()
         yield
-        self.seconds[stage] = round(time.perf_counter() - start, 6)
+        seconds = self.seconds.get(stage, 0.0) + time.perf_counter() - start
+        self.seconds[stage] = round(seconds, 6)

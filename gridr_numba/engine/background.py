@@ -28,6 +28,32 @@ def in_background(calls: Iterable[Callable[[], Done]]) -> Generator[Done, None, 
             yield running.result()
 
 
+class Ahead:
+    """One call at a time that runs on another thread, and whose result is taken later.
+
+    What the call raises is raised where its result is taken. Once it is closed, no thread and no call is left behind.
+    """
+
+    def __init__(self) -> None:
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="gridr_numba-reader")
+        self._running: Future[Any] | None = None
+
+    def start(self, call: Callable[[], Any]) -> None:
+        """Start a call, when the one before it is done."""
+        from rasterio.env import getenv, hasenv
+
+        self._running = self._thread.submit(_in_environment, call, dict(getenv()) if hasenv() else {})
+
+    def take(self) -> Any:
+        """Wait for the call that was started last, and return what it returned."""
+        running, self._running = self._running, None
+        return None if running is None else running.result()
+
+    def close(self) -> None:
+        """Wait for what runs."""
+        self._thread.shutdown(cancel_futures=True)
+
+
 def _in_environment(call: Callable[[], Done], options: dict[str, Any]) -> Done:
     """Make a call with the caller's rasterio environment, which belongs to a thread."""
     from rasterio.env import Env

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
@@ -35,20 +35,12 @@ def run_windows(step: Step, limits: Limits, services: Services) -> None:
     rows, cols = plan.piece_shape
     buffers = step.memory(plan.piece_shape, plan.buffer_sets)
     spare = memory_beside(buffers, f"{step.name}: windows of {rows} x {cols} pixels")
-    behind = plan.buffer_sets > 1
-    step.reserve(plan.piece_shape, plan.node_shape)
-    sets = [_Outputs(step, plan, services) for _ in range(plan.buffer_sets)]
-    computed = (_computed(step, piece, to, threads - behind) for piece, to in zip(plan, cycle(sets), strict=False))
-    written = in_background(computed) if behind else (write() for write in computed)
-    done, pixels = 0, step.window.shape[0] * step.window.shape[1]
-    cache = block_cache.at_most(min(limits.bounds.memory_budget - buffers, spare))
-    with progress_of(services.progress, pixels) as progress, cache, closing(written):
-        for piece in written:
-            done += piece.target.shape[0] * piece.target.shape[1]
-            services.warn.logger.debug("%s: %s written", step.name, piece.target)
-            if progress is not None:
-                progress(done, pixels)
+    cache = min(limits.bounds.memory_budget - buffers, spare) // step.threads_with_files
+    with block_cache.at_most(cache), closing(step):
+        step.reserve(plan.piece_shape, plan.node_shape)
+        _run_planned(step, plan, services, threads)
     step.report(services.warn)
+    pixels = step.window.shape[0] * step.window.shape[1]
     seconds = time.perf_counter() - start
     services.warn.logger.info(
         "%s: %d x %d pixels in %d windows, %d threads, %.1f Mpx/s",
@@ -58,6 +50,21 @@ def run_windows(step: Step, limits: Limits, services: Services) -> None:
         threads,
         pixels / 1e6 / seconds,
     )
+
+
+def _run_planned(step: Step, plan: WindowPlan, services: Services, threads: int) -> None:
+    behind = plan.buffer_sets > 1
+    sets = [_Outputs(step, plan, services) for _ in range(plan.buffer_sets)]
+    pieces = zip(_each_and_next(plan), cycle(sets), strict=False)
+    computed = (_computed(step, *both, to, threads - behind) for both, to in pieces)
+    written = in_background(computed) if behind else (write() for write in computed)
+    done, pixels = 0, step.window.shape[0] * step.window.shape[1]
+    with progress_of(services.progress, pixels) as progress, closing(written):
+        for piece in written:
+            done += piece.target.shape[0] * piece.target.shape[1]
+            services.warn.logger.debug("%s: %s written", step.name, piece.target)
+            if progress is not None:
+                progress(done, pixels)
 
 
 def plan_of(step: Step, limits: Limits) -> WindowPlan:
@@ -71,11 +78,27 @@ def plan_of(step: Step, limits: Limits) -> WindowPlan:
     datasets = {id(band.dataset): band.dataset for target in step.targets for band in target.bands}
     blocks = {shape for dataset in datasets.values() for shape in dataset.block_shapes}
     bounds = replace(limits.bounds, buffer_sets=2 if usable_threads(limits.threads) > 1 else 1)
-    return plan_windows(step.name, step.window, step.resolution, step.memory, sorted(blocks), bounds)
+    what = step.name, step.window, step.resolution, step.memory, sorted(blocks), bounds
+    plans = [plan_windows(*what, aspect_row_col=aspect) for aspect in step.aspects]
+    return replace(min(plans, key=step.cost), serpentine=step.serpentine)
 
 
-def _computed(step: Step, piece: Piece, outputs: _Outputs, threads: int) -> Callable[[], Piece]:
+def _each_and_next(plan: WindowPlan) -> Iterator[tuple[Piece, Piece | None]]:
+    """Yield each window with the one that comes after it."""
+    before = None
+    for piece in plan:
+        if before is not None:
+            yield before, piece
+        before = piece
+    if before is not None:
+        yield before, None
+
+
+def _computed(
+    step: Step, piece: Piece, following: Piece | None, outputs: _Outputs, threads: int
+) -> Callable[[], Piece]:
     """Read and compute a window, and return the call that writes it."""
+    step.expect(following)
     arrays = outputs.arrays(piece)
     step.run(piece, arrays, threads)
     outputs.finish(piece, arrays)

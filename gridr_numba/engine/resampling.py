@@ -64,7 +64,7 @@ def source_validity(
     mask: NDArray[np.bool_] | None = None,
     *,
     all_bands: bool = False,
-) -> tuple[NDArray[np.bool_] | None, int]:
+) -> tuple[NDArray[np.bool_] | None, NDArray[np.bool_] | None]:
     """Say which pixels of a window of an image are valid, as far as nodata and a mask do.
 
     Parameters
@@ -81,18 +81,18 @@ def source_validity(
     -------
     valid : bool (rows, columns) or (bands, rows, columns), or None
         None where all are valid. NaN and infinities are the table's business.
-    differing : int
-        How many pixels are nodata in some bands and not in others.
+    differing : bool (rows, columns), or None
+        Pixels that are nodata in some bands and not in others; None where there can be none.
     """
     held = [number is not None and _holds(values.dtype, number) for number in nodata]
     if not any(held):
-        return mask, 0
+        return mask, None
     is_nodata = np.zeros(values.shape, bool)
     for band, number in enumerate(nodata):
         if held[band]:
             np.equal(values[band], values.dtype.type(number), out=is_nodata[band])
-    in_all = is_nodata.all(axis=0)
-    differing = int(np.count_nonzero(is_nodata.any(axis=0) & ~in_all)) if len(values) > 1 else 0
+    in_all: NDArray[np.bool_] = np.logical_and.reduce(is_nodata)
+    differing = np.logical_or.reduce(is_nodata) & ~in_all if len(values) > 1 else None
     valid: NDArray[np.bool_] = np.logical_not(in_all if all_bands else is_nodata)
     return (valid if mask is None else valid & mask), differing
 

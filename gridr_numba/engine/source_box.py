@@ -82,9 +82,7 @@ def source_box(corners: Floats, image_shape: Pair, support: int) -> Window | Non
     Window or None
         Within the image; None where nothing is looked up.
     """
-    rows, cols = (
-        _side(values, size, support) for values, size in zip(corners, image_shape, strict=True)
-    )
+    rows, cols = (_side(values, size, support) for values, size in zip(corners, image_shape, strict=True))
     return None if rows is None or cols is None else Window(*rows, *cols)
 
 

@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 
 from ..files.bands import SinkBand, WindowBuffer, WindowReader
 from ..kernels.bilinear import void_nodes
-from ..plan import Piece, WindowMemory
+from ..plan import Piece, WindowMemory, WindowPlan
 from ..types import AnyArray, AnyDtype, Pair, Warn
 from ..window import Window
 from .codes import write_codes
 from .counts import Tally
 from .dense import NO_BYTES, NO_GRID, DenseOptions, densify_window
-from .job import Inputs, Job
+from .job import GridIn, Inputs, Job
 from .survey import NodeSurvey
 
 
@@ -43,10 +43,20 @@ class Step(ABC):
     resolution: Pair
     #: What is written, in the order in which it is.
     targets: tuple[Target, ...]
+    #: The shapes of windows to choose from by `cost`, as rows and columns; None is as wide as can be.
+    aspects: tuple[Pair | None, ...] = (None,)
+    #: How many threads read or write files. What one of them had GDAL's block cache free, malloc does not give to others.
+    threads_with_files = 1
+    #: Whether each row of windows begins where the one before it ends.
+    serpentine = False
 
     @abstractmethod
     def memory(self, shape_row_col: Pair, buffer_sets: int) -> int:
         """Return the bytes for windows of this shape: the step's own, and so many sets of arrays for the targets."""
+
+    def cost(self, plan: WindowPlan) -> float:
+        """Return what a plan costs beside others; the first that costs least is taken."""
+        return 0.0
 
     @abstractmethod
     def reserve(self, shape_row_col: Pair, node_shape_row_col: Pair) -> None:
@@ -64,6 +74,12 @@ class Step(ABC):
         threads : int
             To compute with.
         """
+
+    def expect(self, piece: Piece | None) -> None:  # noqa: B027  # most steps read little
+        """Learn which window comes after the one that is run next, None after the last: it may be read for ahead."""
+
+    def close(self) -> None:  # noqa: B027  # most steps leave nothing behind
+        """End what runs beside; the job is done, or has failed."""
 
     def report(self, warn: Warn) -> None:  # noqa: B027  # most steps have nothing to say
         """Warn of what was seen, once all windows are made."""
@@ -182,18 +198,23 @@ class DenseStep(Step):
         )
 
     def nodes(self, piece: Piece) -> NDArray[np.float64]:
-        """Return coordinates in float64, void ones NaN in both bands; valid until the next read."""
+        """Return coordinates in float64, void ones NaN in both bands; valid until the next read. They are counted."""
         if self._grid_in is None:
             return NO_GRID
-        nodes = self._grid_reader.read(piece.nodes)
-        tagged = np.empty(1, np.int64)
-        void_nodes(nodes, self._grid_in.nodata, piece.shared_nodes_row_col, tagged)
-        self._tagged += int(tagged[0])
-        self._grid_in.write_coordinates(nodes, piece.nodes, self.resolution)
+        nodes, tagged = self._coordinates(self._grid_in, self._grid_reader, piece)
+        self._tagged += tagged
         if self._survey is not None:
             first = piece.nodes.row_start, piece.nodes.col_start
             self._survey.add(nodes, first, piece.shared_nodes_row_col)
         return nodes
+
+    def _coordinates(self, grid: GridIn, reader: WindowReader, piece: Piece) -> tuple[NDArray[np.float64], int]:
+        """Return coordinates, and how many nodes are void by their tag and were not read with another window."""
+        nodes = reader.read(piece.nodes)
+        tagged = np.empty(1, np.int64)
+        void_nodes(nodes, grid.nodata, piece.shared_nodes_row_col, tagged)
+        grid.write_coordinates(nodes, piece.nodes, self.resolution)
+        return nodes, int(tagged[0])
 
     def valid_nodes(self, piece: Piece) -> NDArray[np.uint8]:
         """Return 1 where the coarse mask is valid. It is compared in its own type: no value is rounded."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import DTypeLike
 
-from ..types import AnyArray, Pair
+from ..types import AnyArray, Colour, Pair
 from ..window import Window
 from .gdal import named_errors
 
@@ -93,6 +94,27 @@ def scaling_of(band: SourceBand) -> tuple[float, float]:
     tags = ((getattr(band.dataset, name, None), default) for name, default in (("scales", 1.0), ("offsets", 0.0)))
     scale, offset = (float(values[band.number - 1]) if values else default for values, default in tags)
     return scale, offset
+
+
+@dataclass(frozen=True)
+class BandTraits:
+    """What a band says of its values: it goes with them to the output.
+
+    Attributes
+    ----------
+    description, units : str or None
+    scale, offset : float
+    colour : rasterio.enums.ColorInterp
+    colours : dict
+        Its colour table; empty where it has none.
+    """
+
+    description: str | None
+    units: str | None
+    scale: float
+    offset: float
+    colour: Any
+    colours: dict[int, Colour] = field(default_factory=dict)
 
 
 #: Told of what is about to be written: the dataset, the bands' numbers, where, and the values in the file's type.

@@ -12,11 +12,13 @@ from uuid import uuid4
 import rasterio
 import rasterio.shutil
 from rasterio.enums import Interleaving, Resampling
+from rasterio.io import MemoryFile
 
 from ..errors import DatasetError, GridrTypeError, GridrValueError
 from ..types import AnyArray, AnyDtype, Pair
 from .bands import BandSource
 from .gdal import READ_BESIDE, check_name, gdal_errors, gdal_warnings, open_own, reason_of
+from .inputs import HeldRaster
 from .outputs import OutputFormat, OutputPlan, RasterLayout
 from .partial import PartialFile, sync
 
@@ -64,11 +66,7 @@ class GeoTiff(OutputFormat):
     @property
     def profile(self) -> dict[str, Any]:
         """What rasterio creates it with."""
-        layout = self.layout
-        (height, width), count = layout.shape, len(layout.descriptions)
-        place = {"nodata": layout.nodata, "crs": layout.crs, "transform": layout.transform}
-        given = {key: value for key, value in place.items() if value is not None}
-        return {"height": height, "width": width, "count": count, "dtype": layout.dtype.name, **given, **self._options}
+        return {**_profile_of(self.layout), **self._options}
 
     def plan(self) -> OutputPlan:
         """Try the creation options on a file in memory."""
@@ -99,16 +97,7 @@ class GeoTiff(OutputFormat):
             raise refused(f"GDAL would not do what they say: {'; '.join(dict.fromkeys(warned))}")
 
     def _opened(self, path: object, profile: dict[str, Any]) -> Any:
-        """Create a file, and write what is said of its pixels before them."""
-        dataset = open_own(path, "w", driver="GTiff", **profile)
-        for index, text in enumerate(self.layout.descriptions, start=1):
-            dataset.set_band_description(index, text)
-            dataset.update_tags(index, **self.layout.band_tags)
-            if self.layout.colours and self.layout.dtype == "uint8":
-                dataset.write_colormap(index, self.layout.colours)
-        tags = {key: text.encode(errors="replace").decode() for key, text in self.layout.tags.items()}
-        dataset.update_tags(**tags)  # with names of files, which need not be UTF-8
-        return dataset
+        return _created(path, profile, self.layout)
 
     @property
     def _overview_factors(self) -> list[int]:
@@ -240,6 +229,41 @@ class GeoTiff(OutputFormat):
     def withdraw(self) -> None:
         """Remove it from its place, if nothing was there."""
         self._file.withdraw()
+
+
+def _profile_of(layout: RasterLayout) -> dict[str, Any]:
+    """Return what rasterio creates a file with, but for the driver's own options."""
+    (height, width), count = layout.shape, len(layout.descriptions)
+    place = {"nodata": layout.nodata, "crs": layout.crs, "transform": layout.transform}
+    given = {key: value for key, value in place.items() if value is not None}
+    return {"height": height, "width": width, "count": count, "dtype": layout.dtype.name, **given}
+
+
+def _created(path: object, profile: dict[str, Any], layout: RasterLayout) -> Any:
+    """Create a file, and write what is said of its pixels before them."""
+    dataset = open_own(path, "w", driver="GTiff", **profile)
+    for index, text in enumerate(layout.descriptions, start=1):
+        dataset.set_band_description(index, text)
+        dataset.update_tags(index, **layout.band_tags)
+        if layout.colours and layout.dtype == "uint8":
+            dataset.write_colormap(index, layout.colours)
+    if traits := layout.band_traits:
+        dataset.colorinterp = [each.colour for each in traits]
+        if any((each.scale, each.offset) != (1.0, 0.0) for each in traits):
+            dataset.scales, dataset.offsets = [each.scale for each in traits], [each.offset for each in traits]
+        if any(each.units for each in traits):
+            dataset.units = [each.units or "" for each in traits]
+    tags = {key: text.encode(errors="replace").decode() for key, text in layout.tags.items()}
+    dataset.update_tags(**tags)  # with names of files, which need not be UTF-8
+    return dataset
+
+
+def held_geotiff(stack: ExitStack, name: str, layout: RasterLayout, values: AnyArray) -> HeldRaster:
+    """Return a GeoTIFF in memory that goes by a name, to be closed by the stack."""
+    memory = stack.enter_context(MemoryFile())
+    with _created(memory.name, _profile_of(layout), layout) as dataset:
+        dataset.write(values)
+    return HeldRaster(stack.enter_context(open_own(memory.name, driver="GTiff")), name)
 
 
 def blocks_of(path: str) -> tuple[Pair, bool]:

@@ -112,7 +112,12 @@ def open_raster(value: object, name: str, *, allow_vrt: bool = False) -> Iterato
 
 
 def open_grid(stack: ExitStack, grid: object, *, allow_vrt: bool) -> tuple[OpenRaster, OpenRaster | None]:
-    """Open a grid in one file or a pair of files, to be closed by the stack; without a second, its place holds None."""
+    """Open a grid in one file or a pair of files, to be closed by the stack; without a second, its place holds None.
+
+    One that is held in memory is open.
+    """
+    if isinstance(grid, HeldRaster):
+        return grid, None
     if not isinstance(grid, Sequence) or isinstance(grid, str | bytes):
         return stack.enter_context(open_raster(grid, "grid", allow_vrt=allow_vrt)), None
     if len(grid) != 2:
@@ -167,7 +172,7 @@ def _check_raw_size(dataset: Any, path: Path, name: str) -> None:
     header = {key.lower(): value for key, value in dataset.tags(ns="ENVI").items()}
     height, width = dataset.shape
     expected = _leading_integer(header.get("header_offset", "0"))
-    expected += height * width * sum(np.dtype(dtype).itemsize for dtype in dataset.dtypes)
+    expected += height * width * sum(_bytes_of(dtype) for dtype in dataset.dtypes)
     compressed = _leading_integer(header.get("file_compression", "0")) != 0
     size = _unpacked_size(path, name, expected) if compressed else path.stat().st_size
     if size < expected:
@@ -200,13 +205,18 @@ def _unpacked_size(path: Path, name: str, enough: int) -> int:
 
 def _check_blocks(dataset: Any, name: str) -> None:
     for (height, width), dtype in zip(dataset.block_shapes, dataset.dtypes, strict=True):
-        size = height * width * np.dtype(dtype).itemsize
+        size = height * width * _bytes_of(dtype)
         if size > BLOCK_BYTES_AT_MOST:
             raise GridrValueError(
                 f"{name}: {dataset.name!r} has blocks of {height} x {width} pixels, {size / 1e6:.0f} MB each; at most "
                 f"{BLOCK_BYTES_AT_MOST / 1e6:.0f} MB can be read window by window",
                 argument=name,
             )
+
+
+def _bytes_of(dtype: str) -> int:
+    """Return the bytes of a number of a type, of which rasterio has one that numpy has not."""
+    return 4 if dtype == "complex_int16" else np.dtype(dtype).itemsize
 
 
 @contextmanager
@@ -228,15 +238,15 @@ def _opened_mosaic(path: Path, name: str) -> Iterator[Any]:
         except (RasterioError, OSError) as error:
             raise DatasetError(f"{name}: {str(path)!r} cannot be opened as VRT: {error}", argument=name) from error
         with dataset:
-            yield _Mosaic(dataset, files)
+            yield HeldRaster(dataset, files[0], files)
 
 
-class _Mosaic:
-    """A dataset that was written anew, under the name of the file that it was read from, with all of its files."""
+class HeldRaster:
+    """A dataset in memory that goes by a name, such as of the file that it was made of, with all files behind it."""
 
-    def __init__(self, dataset: Any, files: list[str]) -> None:
+    def __init__(self, dataset: Any, name: str, files: Sequence[str] = ()) -> None:
         self._dataset = dataset
-        self.name, self.files = files[0], files
+        self.name, self.files = name, files
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._dataset, name)

@@ -27,7 +27,7 @@ from ..errors import DatasetError, GridrValueError
 from ..kernels.checksum import LANES, fold
 from ..types import AnyArray, AnyDtype, Colour, Pair, Warn
 from ..window import Window
-from .bands import BandSink, BandSource
+from .bands import BandSink, BandSource, BandTraits
 from .gdal import PARTS, block_cache, gdal_errors, reason_of
 from .inputs import local_path
 from .locks import locked
@@ -55,6 +55,8 @@ class RasterLayout:
         Metadata of each band.
     colours : dict
         The colour of each value of a uint8 band; none where it is empty.
+    band_traits : tuple of BandTraits
+        What each band says of its values; empty where there is nothing to say.
     overviews : str or None
         How smaller copies for display are made, by the name of a `rasterio.enums.Resampling`; None makes none.
     unwritten : int or None
@@ -70,6 +72,7 @@ class RasterLayout:
     tags: dict[str, str]
     band_tags: dict[str, str] = field(default_factory=dict)
     colours: dict[int, Colour] = field(default_factory=dict)
+    band_traits: tuple[BandTraits, ...] = ()
     overviews: str | None = None
     unwritten: int | None = None
 

@@ -1,14 +1,13 @@
 """A source image: which of its bands are resampled, and which of their pixels are valid.
 
-A pixel is invalid where it is the band's nodata, NaN or infinite, where a mask that is a part of the image says so, in
-the file or beside it (``.msk``), where an alpha band is 0, and where a mask in another file does not say that it is
-valid.
+Beside its values (nodata, NaN, infinity), a pixel is invalid where a mask that is a part of the image says so, in the
+file or beside it (``.msk``), where an alpha band is 0, and where a mask in another file does not say that it is valid.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,39 +16,15 @@ from rasterio.enums import ColorInterp, MaskFlags
 
 from .. import checks
 from ..errors import DtypeError, GridrTypeError, GridrValueError
-from ..types import AnyArray, AnyDtype, Colour, Pair
+from ..types import IMAGE_DTYPES, AnyArray, AnyDtype, Pair
 from ..window import Window
-from .bands import SourceBand, scaling_of
+from .bands import BandTraits, SourceBand, scaling_of
 from .gdal import named_errors
-
-#: Data types that are resampled.
-TYPES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "float32", "float64")
 
 #: Which bands make a pixel invalid: any that is selected, all of them, or each for itself.
 BAND_VALIDITIES = ("any", "all", "each")
 
 Bools = NDArray[np.bool_]
-
-
-@dataclass(frozen=True)
-class BandTraits:
-    """What a band says of its values: it goes with them to the output.
-
-    Attributes
-    ----------
-    description, units : str or None
-    scale, offset : float
-    colour : rasterio.enums.ColorInterp
-    colours : dict
-        Its colour table; empty where it has none.
-    """
-
-    description: str | None
-    units: str | None
-    scale: float
-    offset: float
-    colour: ColorInterp
-    colours: dict[int, Colour] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -92,11 +67,7 @@ class SourceImage:
     @classmethod
     def of(cls, dataset: Any, bands: object, nodata: object, validity: object, interpolation: str) -> SourceImage:
         """Check the arguments that say what of an image is resampled; `with_mask` adds a mask of another file."""
-        if validity not in BAND_VALIDITIES:
-            raise GridrValueError(
-                f"band_validity must be one of {', '.join(BAND_VALIDITIES)}, not {validity!r}",
-                argument="band_validity",
-            )
+        checks.one_of(validity, "band_validity", BAND_VALIDITIES)
         alphas = [index for index, each in enumerate(dataset.colorinterp, start=1) if each == ColorInterp.alpha]
         indexes = _indexes(bands, dataset, alphas)
         held = [_held(dataset, index) for index in indexes]
@@ -137,56 +108,36 @@ class SourceImage:
     @property
     def buffer_bytes_per_pixel(self) -> int:
         """Of what `read` returns, and allocates on the way."""
-        return len(self.indexes) * (self.dtype.itemsize + 2) + (0 if self.mask is None else self.mask_bytes + 2)
+        masks = 0 if self.mask is None else int(self.mask_valid_value.itemsize) + 1
+        if self.alpha is not None:
+            masks += np.dtype(self.dataset.dtypes[self.alpha - 1]).itemsize + 1
+        return len(self.indexes) * self.dtype.itemsize + masks + 2 * self.has_mask + bool(masks or self.has_mask)
 
-    @property
-    def mask_bytes(self) -> int:
-        """Of a pixel of the mask of another file."""
-        return 0 if self.mask_valid_value is None else int(self.mask_valid_value.itemsize)
-
-    def read(self, window: Window) -> tuple[AnyArray, Bools, int]:
+    def read(self, window: Window) -> tuple[AnyArray, Bools | None]:
         """Read a window.
 
         Returns
         -------
         values : ndarray (bands, rows, columns)
-        valid : ndarray of bool (bands, rows, columns)
-            By `validity`: for 'any' and 'all' it is the same for all bands but where a value is no number.
-        torn : ndarray of bool (rows, columns)
-            Where some of the bands hold nodata and others do not.
+        mask : ndarray of bool (rows, columns), or None
+            Where no mask makes pixels invalid, whatever their values; None where there is no mask.
         """
-        values = self._read(self.indexes, window, self.dtype)
-        held = np.ones(values.shape, np.bool_)
-        for band, tag in enumerate(self.nodata):
-            if tag is not None and tag == tag:
-                np.not_equal(values[band], _as_held(tag, self.dtype), out=held[band])
-        numbers = np.isfinite(values) if self.dtype.kind == "f" else None
-        some, every = held.any(axis=0), held.all(axis=0)
-        torn = some & ~every
-        if self.validity == "any":
-            held[:] = every
-        elif self.validity == "all":
-            held[:] = some
-        if numbers is not None:
-            held &= numbers if self.validity == "each" else numbers.all(axis=0)
-        held &= self._unmasked(window)
-        return values, held, torn
+        return self._read(self.indexes, window, self.dtype), self._mask(window)
 
-    def _unmasked(self, window: Window) -> Bools | bool:
-        """Return where no mask makes the pixels of a window invalid."""
-        valid: Bools | bool = True
+    def _mask(self, window: Window) -> Bools | None:
+        masks: list[Bools] = []
         if self.alpha is not None:
-            valid = valid & (self._read([self.alpha], window, self.dataset.dtypes[self.alpha - 1])[0] != 0)
+            masks.append(self._read([self.alpha], window, self.dataset.dtypes[self.alpha - 1])[0] != 0)
         if self.has_mask:
             with named_errors(self.dataset, "read", "image"):
-                valid = valid & (self.dataset.read_masks(self.indexes[0], window=window.to_rasterio()) != 0)
+                masks.append(self.dataset.read_masks(self.indexes[0], window=window.to_rasterio()) != 0)
         if self.mask is not None:
             dataset, index, argument = self.mask
             out = np.empty((1, *window.shape), self.mask_valid_value.dtype)
             with named_errors(dataset, "read", argument):
                 dataset.read([index], window=window.to_rasterio(), out=out)
-            valid = valid & (out[0] == self.mask_valid_value)
-        return valid
+            masks.append(out[0] == self.mask_valid_value)
+        return np.logical_and.reduce(masks) if masks else None
 
     def _read(self, indexes: Sequence[int], window: Window, dtype: Any) -> AnyArray:
         out = np.empty((len(indexes), *window.shape), dtype)
@@ -201,24 +152,27 @@ def _indexes(bands: object, dataset: Any, alphas: list[int]) -> list[int]:
     if bands is None:
         found = [index for index in range(1, count + 1) if index not in alphas]
         if not found:
-            raise GridrValueError(f"image must have a band that is no alpha band, and {dataset.name!r} has none",
-                                  argument="image")
+            raise GridrValueError(
+                f"image must have a band that is no alpha band, and {dataset.name!r} has none", argument="image"
+            )
         return found
     if isinstance(bands, str | bytes) or not isinstance(bands, int | Sequence | np.ndarray | np.integer):
         raise GridrTypeError(f"bands must be a band's number or several, from 1, not {bands!r}", argument="bands")
     several = [bands] if isinstance(bands, int | np.integer) else list(bands)
     indexes = [checks.integer(each, "bands", minimum=1) for each in several]
     if not indexes or max(indexes) > count:
-        raise GridrValueError(f"bands must be of those of {dataset.name!r}, 1 to {count}, not {bands!r}",
-                              argument="bands")
+        raise GridrValueError(
+            f"bands must be of those of {dataset.name!r}, 1 to {count}, not {bands!r}", argument="bands"
+        )
     return indexes
 
 
 def _held(dataset: Any, index: int) -> AnyDtype:
     own = str(dataset.dtypes[index - 1])
-    if own not in TYPES:
+    if own not in IMAGE_DTYPES:
         raise DtypeError(
-            f"image: band {index} of {dataset.name!r} is {own}, which is not resampled; what is: {', '.join(TYPES)}",
+            f"image: band {index} of {dataset.name!r} is {own}, which is not resampled; "
+            f"what is: {', '.join(IMAGE_DTYPES)}",
             argument="image",
         )
     return np.dtype(own)
@@ -229,12 +183,3 @@ def _traits(dataset: Any, index: int) -> BandTraits:
     colour = dataset.colorinterp[index - 1]
     colours = dataset.colormap(index) if colour == ColorInterp.palette else {}
     return BandTraits(dataset.descriptions[index - 1], dataset.units[index - 1], scale, offset, colour, colours)
-
-
-def _as_held(value: float, dtype: AnyDtype) -> Any:
-    """Return a nodata value as a type holds it, NaN, which equals nothing, where it does not."""
-    if dtype.kind == "f":
-        with np.errstate(over="ignore"):
-            return np.array(value).astype(dtype)[()]
-    limits = np.iinfo(dtype)
-    return dtype.type(int(value)) if value == int(value) and limits.min <= value <= limits.max else np.nan
