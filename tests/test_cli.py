@@ -795,7 +795,17 @@ def test_rio(files, monkeypatch):
 
 
 def test_every_command_has_its_messages_options_and_help():
-    assert sorted(main.commands) == ["demo", "densify", "info", "make-grid", "mask", "preview", "resample", "warmup", "warp"]
+    assert sorted(main.commands) == [
+        "demo",
+        "densify",
+        "info",
+        "make-grid",
+        "mask",
+        "preview",
+        "resample",
+        "warmup",
+        "warp",
+    ]
     for command in (main, *main.commands.values()):
         names = {name for option in command.params for name in option.opts}
         assert {"-v", "-q", "--debug"} <= names

@@ -45,7 +45,7 @@ class Step(ABC):
     targets: tuple[Target, ...]
     #: The shapes of windows to choose from by `cost`, as rows and columns; None is as wide as can be.
     aspects: tuple[Pair | None, ...] = (None,)
-    #: How many threads read or write files. What one of them had GDAL's block cache free, malloc does not give to others.
+    #: How many threads read or write files. What GDAL's block cache freed in one, malloc does not give to others.
     threads_with_files = 1
     #: Whether each row of windows begins where the one before it ends.
     serpentine = False
