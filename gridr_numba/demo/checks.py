@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import inspect
 import math
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import rasterio
@@ -24,7 +24,17 @@ from rasterio.warp import reproject
 
 from ..types import AnyArray
 from ..window import Window
-from .job import DENSE_GRID_FILE, DENSE_MASK_FILE, GRID_FILE, MASK_FILE, DemoJob
+from .job import (
+    DENSE_GRID_FILE,
+    DENSE_MASK_FILE,
+    GRID_FILE,
+    MASK_FILE,
+    RESAMPLED_FILE,
+    THROUGH_DENSE_FILE,
+    WAVES,
+    DemoJob,
+    source_image,
+)
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -104,23 +114,12 @@ def _read_pixels(path: Path, rows: Integers, cols: Integers) -> AnyArray:
     return np.stack(pixels, axis=1)
 
 
-# (amplitude, cycles a row, cycles a column): wavelengths of 18 to 30 source pixels, each across another direction, and
-# no symmetry between rows and columns.
-_WAVES = ((1.0, 1 / 37.0, 1 / 53.0), (0.8, -1 / 61.0, 1 / 29.0), (0.6, 1 / 23.0, 1 / 91.0), (0.4, 1 / 75.0, -1 / 19.0))
-_AMPLITUDE = sum(amplitude for amplitude, _, _ in _WAVES)
+_AMPLITUDE = sum(amplitude for amplitude, _, _ in WAVES)
 #: The image changes by at most so much a row, and a column; so does what is interpolated bilinearly from it.
 _SLOPES = (
-    sum(2.0 * math.pi * amplitude * abs(by_row) for amplitude, by_row, _ in _WAVES),
-    sum(2.0 * math.pi * amplitude * abs(by_col) for amplitude, _, by_col in _WAVES),
+    sum(2.0 * math.pi * amplitude * abs(by_row) for amplitude, by_row, _ in WAVES),
+    sum(2.0 * math.pi * amplitude * abs(by_col) for amplitude, _, by_col in WAVES),
 )
-
-
-def source_image(rows: Any, cols: Any) -> Floats:
-    """Return the synthetic image's values at whole source pixels: a smooth sum of plane waves, defined everywhere."""
-    image = 0.0
-    for amplitude, by_row, by_col in _WAVES:
-        image = image + amplitude * np.sin(2.0 * math.pi * (by_row * rows + by_col * cols))
-    return np.asarray(image)
 
 
 def resample(rows: Floats, cols: Floats) -> Floats:
@@ -146,6 +145,33 @@ def check_image(job: DemoJob, directory: Path, *, window_shape_row_col: tuple[in
     bound, terms = _image_bound(job)
     text = f"of an amplitude of {_AMPLITUDE:.1f}, the distance from GDAL's bilinear image; the bound is {terms}"
     return _judge("image = GDAL's", _largest(np.stack(differences)), bound, text)
+
+
+def check_resampled(job: DemoJob, directory: Path, *, window_shape_row_col: tuple[int, int] = IMAGE_WINDOW) -> Check:
+    """Compare the image that `resample` wrote with GDAL's warper where it is valid, in the middle of the target."""
+    starts = [max(0, (size - part) // 2) for size, part in zip(job.shape_row_col, window_shape_row_col, strict=True)]
+    stops = [
+        min(size, at + part) for size, at, part in zip(job.shape_row_col, starts, window_shape_row_col, strict=True)
+    ]
+    window = Window(starts[0], stops[0], starts[1], stops[1])
+    with rasterio.open(directory / RESAMPLED_FILE) as made, rasterio.open(directory / DENSE_MASK_FILE) as mask:
+        values, valid = (dataset.read(1, window=window.to_rasterio()) for dataset in (made, mask))
+    differences = (values - warp_with_gdal(job, window))[valid == 1]
+    bound, terms = _image_bound(job)
+    text = f"of {differences.size} valid pixels, the distance from GDAL's bilinear image; the bound is {terms}"
+    return _judge("resampled = GDAL's", float(np.abs(differences).max(initial=0.0)), bound, text)
+
+
+def check_fused(job: DemoJob, directory: Path) -> Check:
+    """Compare the image through the coarse grid with that through the dense grid, and its validity with the mask."""
+    wrong, names = 0, (RESAMPLED_FILE, THROUGH_DENSE_FILE, DENSE_MASK_FILE)
+    with ExitStack() as stack:
+        files = [stack.enter_context(rasterio.open(directory / name)) for name in names]
+        for _, part in files[0].block_windows(1):
+            fused, through, mask = (file.read(1, window=part) for file in files)
+            same = (fused == through) | (np.isnan(fused) & np.isnan(through))
+            wrong += int(np.count_nonzero(~same | (np.isnan(fused) != (mask != 1))))
+    return _judge("fused = through dense", float(wrong), 0.0, "pixels of the resampled image that differ in any bit")
 
 
 def _image_bound(job: DemoJob) -> tuple[float, str]:

@@ -24,9 +24,10 @@ from rasterio.warp import transform
 
 from ..doors.chains import build_grid_mask_chain
 from ..doors.make_grid import make_grid
+from ..doors.resample import resample
 from ..georef import dense_transform, map_to_pixel, pixel_to_map
 from ..plan import grid_full_resolution_shape
-from ..types import GridRasterizeAlg, ShapelyPredicate
+from ..types import MASK_BINARY_THRESHOLD, GridRasterizeAlg, ShapelyPredicate
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -44,6 +45,7 @@ TILE = 512
 GRID_FILE, MASK_FILE = "grid.tif", "mask.tif"
 VALID_FILE, INVALID_FILE = "valid.geojson", "invalid.geojson"
 DENSE_GRID_FILE, DENSE_MASK_FILE = "dense_grid.tif", "dense_mask.tif"
+IMAGE_FILE, RESAMPLED_FILE, THROUGH_DENSE_FILE = "image.tif", "resampled.tif", "resampled_through_dense.tif"
 
 PASS_TILT = math.radians(12.0)  # of a descending satellite's track from the vertical
 CLOUD_COUNT = 48
@@ -187,8 +189,22 @@ def _cloud_rim(radius: float, rng: np.random.Generator) -> Floats:
 # -- the files ----------------------------------------------------------------------------------------------------
 
 
+# (amplitude, cycles a row, cycles a column): wavelengths of 18 to 30 source pixels, each across another direction, and
+# no symmetry between rows and columns.
+WAVES = ((1.0, 1 / 37.0, 1 / 53.0), (0.8, -1 / 61.0, 1 / 29.0), (0.6, 1 / 23.0, 1 / 91.0), (0.4, 1 / 75.0, -1 / 19.0))
+
+
+def source_image(rows: Any, cols: Any) -> Floats:
+    """Return the synthetic image's values at whole source pixels: a smooth sum of plane waves, defined everywhere."""
+    image = 0.0
+    for amplitude, by_row, by_col in WAVES:
+        image = image + amplitude * np.sin(2.0 * math.pi * (by_row * rows + by_col * cols))
+    return np.asarray(image)
+
+
 def write_inputs(job: DemoJob, directory: Path) -> None:
-    """Write the coarse grid and mask as GeoTIFFs, and the polygons as GeoJSON."""
+    """Write the image, the coarse grid and the coarse mask as GeoTIFFs, and the polygons as GeoJSON."""
+    _write_image(job, directory / IMAGE_FILE)
     profile = {"crs": job.target_crs, "transform": job.coarse_transform, "shape_row_col": job.node_shape_row_col}
     make_grid(
         job.project,
@@ -203,6 +219,16 @@ def write_inputs(job: DemoJob, directory: Path) -> None:
         mask.write(_coarse_mask(job), 1)
     _write_geojson(directory / VALID_FILE, (job.footprint,))
     _write_geojson(directory / INVALID_FILE, job.clouds)
+
+
+def _write_image(job: DemoJob, path: Path) -> None:
+    """Write the part of the synthetic image that the target looks up, with a margin."""
+    height, width = job.shape_row_col
+    rows, cols = job.project(*np.meshgrid([0, height / 2, height - 1], [0, width / 2, width - 1]))
+    shape = math.ceil(rows.max()) + _MARGIN, math.ceil(cols.max()) + _MARGIN
+    profile = {"crs": job.source_crs, "transform": job.source_transform, "nodata": np.nan}
+    with _create(path, count=1, dtype="float64", shape_row_col=shape, **profile) as image:
+        image.write(source_image(*np.ogrid[: shape[0], : shape[1]]), 1)
 
 
 def _coarse_mask(job: DemoJob) -> NDArray[np.uint8]:
@@ -228,6 +254,10 @@ def _write_geojson(path: Path, polygons: tuple[shapely.Polygon, ...]) -> None:
     ]
     text = "dense pixel coordinates: x is the column, y the row, integers are pixel centres"
     path.write_text(json.dumps({"type": "FeatureCollection", "description": text, "features": features}) + "\n")
+
+
+# Source pixels beyond those that the target looks up.
+_MARGIN = 20
 
 
 # -- the chain ----------------------------------------------------------------------------------------------------
@@ -276,9 +306,29 @@ def run_chain(job: DemoJob, directory: Path) -> None:
         )
 
 
+def resample_image(job: DemoJob, directory: Path) -> None:
+    """Resample the image, through the coarse grid with all masks at once, and through the dense grid and its mask."""
+    image = directory / IMAGE_FILE
+    how: dict[str, Any] = {"interpolation": "linear", "overwrite": True}
+    resample(
+        image,
+        directory / GRID_FILE,
+        directory / RESAMPLED_FILE,
+        resolution=job.resolution_row_col,
+        mask=directory / MASK_FILE,
+        valid=job.footprint,
+        invalid=list(job.clouds),
+        threshold=MASK_BINARY_THRESHOLD,  # the chain's
+        **how,
+    )
+    dense = directory / DENSE_GRID_FILE, directory / THROUGH_DENSE_FILE
+    resample(image, *dense, resolution=1, mask=directory / DENSE_MASK_FILE, **how)
+
+
 def warm_up() -> None:
     """Run the chain's kernels once on the smallest job that uses them all, so that compiling is timed apart."""
     job = make_job(node_shape_row_col=(5, 5))
     with TemporaryDirectory() as directory:
         write_inputs(job, Path(directory))
         run_chain(job, Path(directory))
+        resample_image(job, Path(directory))

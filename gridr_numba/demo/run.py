@@ -15,19 +15,34 @@ import shapely
 import shapely.geometry
 
 from ..doors.paint import CLOUD, LINE, LOST, OUTSIDE, blend, coloured, displacement, every, lines, write_png
-from .checks import SAMPLES, Check, check_grid, check_gridr, check_image, check_mask, raster_valid
+from ..doors.view import image_values, stretch
+from .checks import (
+    SAMPLES,
+    Check,
+    check_fused,
+    check_grid,
+    check_gridr,
+    check_image,
+    check_mask,
+    check_resampled,
+    raster_valid,
+)
 from .job import (
     DENSE_GRID_FILE,
     DENSE_MASK_FILE,
     GRID_FILE,
+    IMAGE_FILE,
     INVALID_FILE,
     MASK_FILE,
     NODE_SHAPE,
+    RESAMPLED_FILE,
     SOURCE_PIXEL,
     TARGET_PIXEL,
+    THROUGH_DENSE_FILE,
     VALID_FILE,
     DemoJob,
     make_job,
+    resample_image,
     run_chain,
     warm_up,
     write_inputs,
@@ -36,6 +51,7 @@ from .job import (
 Result = TypeVar("Result")
 
 PICTURE_FILE = "quicklook.png"
+IMAGES_FILE = "before_after.png"
 
 
 # -- the picture --------------------------------------------------------------------------------------------------
@@ -75,6 +91,28 @@ def write_picture(job: DemoJob, directory: Path) -> str:
         " column. Invalid pixels: white under a cloud, red where the sensor saw nothing (beyond the swath's edge, dead"
         f" detectors), dark outside the footprint. One pixel of the picture is every {step}th row and column."
     )
+
+
+def write_images(job: DemoJob, directory: Path) -> str:
+    """Draw the image before and after it is resampled, side by side in one scale of grey; return a legend."""
+    pictures, limits = [], None
+    for name in (IMAGE_FILE, RESAMPLED_FILE):
+        with rasterio.open(directory / name) as image:
+            step = -(-max(image.shape) // _PICTURE_ROWS)
+            values = image_values(image, [1], step)[0]
+        limits = stretch(values) if limits is None else limits
+        grey = 255 * np.clip((values - limits[0]) / (limits[1] - limits[0]), 0, 1)
+        picture = np.repeat(grey[..., np.newaxis], 3, axis=2)
+        picture[np.isnan(values)] = OUTSIDE
+        pictures.append(picture)
+    rows, gap = max(len(picture) for picture in pictures), 24
+    width = sum(picture.shape[1] for picture in pictures) + gap
+    both, col = np.full((rows, width, 3), 255.0), 0
+    for picture in pictures:
+        both[: len(picture), col : col + picture.shape[1]] = picture
+        col += picture.shape[1] + gap
+    write_png(directory / IMAGES_FILE, both)
+    return "Left the image, right what became of it; dark where it is invalid."
 
 
 # -- the door -----------------------------------------------------------------------------------------------------
@@ -119,13 +157,18 @@ def run_demo(
     _timed(echo, "write the coarse grid, the coarse mask and the polygons", lambda: write_inputs(job, directory))
     _timed(echo, "run the chain on a tiny job first (compiles the kernels, or loads them)", warm_up)
     _timed(echo, "run the chain: files to files", lambda: run_chain(job, directory), megapixels)
+    twice = "resample the image: through the coarse grid, and through the dense one"
+    _timed(echo, twice, lambda: resample_image(job, directory), 2 * megapixels)
     checks = [
         _timed(echo, "check the grid against PROJ", lambda: check_grid(job, directory, samples=samples)),
         _timed(echo, "check a resampled image against GDAL", lambda: check_image(job, directory)),
+        _timed(echo, "check the image that was written against GDAL", lambda: check_resampled(job, directory)),
+        _timed(echo, "check it against the one through the dense grid", lambda: check_fused(job, directory)),
         _timed(echo, "check a resampled image against GRIDR", lambda: check_gridr(job, directory)),
         _timed(echo, "check the mask against shapely", lambda: check_mask(job, directory, samples=samples)),
     ]
-    legend = _timed(echo, "draw the picture", lambda: write_picture(job, directory))
+    legend = _timed(echo, "draw the pictures", lambda: write_picture(job, directory))
+    of_images = write_images(job, directory)
     echo("\nChecks")
     for check in checks:
         for line in _check_lines(check):
@@ -135,6 +178,7 @@ def run_demo(
         echo(line)
     for line in textwrap.wrap(legend, 100):
         echo(f"    {line}")
+    echo(f"  {directory / IMAGES_FILE}  {of_images}")
     passed = all(check.passed is not False for check in checks)
     echo(f"\n{_verdict(checks)}")
     return passed
@@ -179,6 +223,9 @@ def _file_lines(directory: Path) -> list[str]:
         INVALID_FILE: "the clouds, likewise",
         DENSE_GRID_FILE: "dense grid, float64",
         DENSE_MASK_FILE: "dense mask: 1 is valid, 0 is not",
+        IMAGE_FILE: "the source image",
+        RESAMPLED_FILE: "the image resampled through the coarse grid, NaN where it is invalid",
+        THROUGH_DENSE_FILE: "the same through the dense grid",
         PICTURE_FILE: "the mask over the displacement:",
     }
     return [
