@@ -78,6 +78,20 @@ class ResampleReport(Report):
         What looked wrong and was no error; it was logged too.
     applied : dict
         To the stored values of the grid; see `DensifyReport`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import rasterio
+    >>> from gridr_numba import resample
+    >>> pixels = np.arange(35, dtype="uint8").reshape(5, 7)
+    >>> with rasterio.open("image.tif", "w", driver="GTiff", count=1, height=5, width=7, dtype="uint8") as image:
+    ...     image.write(pixels, 1)
+    >>> with rasterio.open("grid.tif", "w", driver="GTiff", count=2, height=2, width=3, dtype="float64") as grid:
+    ...     grid.write(np.mgrid[:2, :3] * 2.0 + 1.0)  # one row down and one column to the right
+    >>> report = resample("image.tif", "grid.tif", "out.tif", resolution=2, nodata=255)
+    >>> report.shape, report.valid_pixels
+    ((3, 5), 15)
     """
 
     image: str
@@ -177,6 +191,8 @@ def resample(
 ) -> ResampleReport:
     """Resample an image through a coarse grid, from files to files.
 
+    Not in GRIDR by this name. Laws 1 to 5 for positions, laws 9 and 10.
+
     A pixel of the output is the image at the position that the dense grid has there: what `densify` would write in
     float64, bit for bit, without it being written. Where `densify` would make a pixel invalid, it is invalid here, and
     so is one that would be made of invalid pixels of the image, or lies outside of it: nothing is extrapolated, and no
@@ -246,6 +262,20 @@ def resample(
     MemoryError
         If `memory_budget` is too small for one of the outputs' blocks, or for what a few pixels of a cell of the grid
         look up, as where it is torn: the message says which.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import rasterio
+    >>> from gridr_numba import resample
+    >>> pixels = np.arange(35, dtype="uint8").reshape(5, 7)
+    >>> with rasterio.open("image.tif", "w", driver="GTiff", count=1, height=5, width=7, dtype="uint8") as image:
+    ...     image.write(pixels, 1)
+    >>> with rasterio.open("grid.tif", "w", driver="GTiff", count=2, height=2, width=3, dtype="float64") as grid:
+    ...     grid.write(np.mgrid[:2, :3] * 2.0 + 1.0)  # one row down and one column to the right
+    >>> report = resample("image.tif", "grid.tif", "out.tif", resolution=2, nodata=255)
+    >>> rasterio.open("out.tif").read(1).tolist() == pixels[1:4, 1:6].tolist()
+    True
     """
     given, stages, warn = locals(), Stages(), Warnings(logger)
     with ExitStack() as stack:

@@ -78,6 +78,8 @@ def warp(
 ) -> ResampleReport:
     """Bring an image to a target: `make_grid` and `resample` in one, without the coarse grid on the disk.
 
+    Not in GRIDR. The laws are those of these two.
+
     Parameters
     ----------
     image : path
@@ -115,6 +117,20 @@ def warp(
     ------
     GridrValueError, GridrTypeError, DatasetError, StrictError, MemoryError
         As `make_grid` and `resample` do.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import rasterio
+    >>> from gridr_numba import warp
+    >>> place = {"crs": "EPSG:32631", "transform": rasterio.transform.from_origin(5e5, 5e6, 10, 10)}
+    >>> pixels = np.arange(35, dtype="uint8").reshape(5, 7)
+    >>> place |= {"driver": "GTiff", "count": 1, "height": 5, "width": 7, "dtype": "uint8"}
+    >>> with rasterio.open("image.tif", "w", **place) as image:
+    ...     image.write(pixels, 1)
+    >>> report = warp("image.tif", "out.tif", crs="EPSG:32631", pixel_size=10, nodata=255)
+    >>> report.shape
+    (5, 7)
     """
     given, stages, warn = locals(), Stages(), Warnings(logger)
     with ExitStack() as stack:
