@@ -90,7 +90,7 @@ def resample_array(
     are centres. It is invalid, and `nodata`, where `densify` makes it so; where it lies outside of the image, whose
     area is ``-0.5 <= row <= rows - 0.5`` and the same of columns (`Cause.OUTSIDE_SOURCE`); and where one of its taps is
     an invalid pixel of the image (`Cause.SOURCE_INVALID`): nothing is extrapolated, and no invalid pixel is read into a
-    valid one.
+    valid one. What is invalid by its coordinates or a mask is not looked up in the image.
 
     Its taps are the pixels of the image that it is made of. Along each axis a coordinate that is an integer has one,
     and any other all that the interpolation has.
