@@ -98,7 +98,8 @@ def test_it_is_make_grid_and_resample(image, like, tmp_path):
             assert one.read().tobytes() == two.read().tobytes()
             assert (one.crs, one.transform, one.nodata) == (two.crs, two.transform, two.nodata) or np.isnan(one.nodata)
             if first is grid:
-                assert one.tags() == two.tags()
+                of_each = [{**each.tags(), "GRIDR_NUMBA_OPTIONS": ""} for each in (one, two)]
+                assert of_each[0] == of_each[1]
     with rasterio.open(tmp_path / "one.tif") as made:
         tags = made.tags()
     assert tags["GRIDR_NUMBA_INPUTS"].split() == ["image.tif", "like.tif"]

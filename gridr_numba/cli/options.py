@@ -443,21 +443,13 @@ verify_option = click.option(
     "--verify/--no-verify", default=True, help="Read the outputs back and compare.  [default: verify]"
 )
 strict_option = click.option("--strict", is_flag=True, help="Fail, and publish nothing, where there is a warning.")
-output_options = together(
+file_output_options = together(
     click.option(
         "--driver",
         type=click.Choice(["GTiff", "COG"], case_sensitive=False),
         help="GeoTIFF, or cloud optimised GeoTIFF.  [default: GTiff, unless the name ends in .zarr]",
     ),
     creation_option,
-    click.option(
-        "--zarr-option",
-        "zarr_options",
-        multiple=True,
-        callback=_zarr_options,
-        metavar="KEY=VAL",
-        help="Of a Zarr store: shard=2048, chunk=512 (or two, as 512,256), zarr_format=3, compressor=zstd; repeatable.",
-    ),
     click.option("--overviews", is_flag=True, help="Add overviews: averages of grids, most frequent values of masks."),
     click.option("--threads", type=int, help="At most so many.  [default: all]"),
     click.option(
@@ -475,4 +467,15 @@ output_options = together(
     allow_vrt_option,
     click.option("--report", metavar="FILE", help="Write what was done, as JSON; as a page with a picture: FILE.html."),
     message_options,
+)
+output_options = together(
+    file_output_options,
+    click.option(
+        "--zarr-option",
+        "zarr_options",
+        multiple=True,
+        callback=_zarr_options,
+        metavar="KEY=VAL",
+        help="Of a Zarr store: shard=2048, chunk=512 (or two, as 512,256), zarr_format=3, compressor=zstd; repeatable.",
+    ),
 )

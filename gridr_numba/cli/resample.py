@@ -14,13 +14,13 @@ from .messages import QUIET
 from .options import (
     coordinate_options,
     dense_options,
+    file_output_options,
     files_in,
     grid_band_options,
     grid_nodata_option,
     image_options,
     mask_options,
     mask_out_option,
-    output_options,
     part_options,
     polygon_options,
     refuse_idle,
@@ -44,7 +44,7 @@ _OUTPUTS = ("mask_out", "grid_out")
 @coordinate_options
 @grid_band_options
 @grid_nodata_option
-@output_options
+@file_output_options
 @click.pass_context
 def resample(context: click.Context, paths: tuple[str, ...], *, report: str | None, **given: Any) -> None:
     """Resample IMAGE through a coarse grid.
@@ -81,7 +81,7 @@ def resample(context: click.Context, paths: tuple[str, ...], *, report: str | No
 @mask_out_option
 @mask_options
 @polygon_options
-@output_options
+@file_output_options
 @click.pass_context
 def warp(context: click.Context, image: str, out: str, *, report: str | None, **given: Any) -> None:
     """Bring IMAGE to the pixels of another image, or of a CRS.

@@ -178,7 +178,7 @@ def resample(
     source_offset: tuple[float, float] = (0.0, 0.0),
     grid_nodata: float | tuple[float, ...] | None = None,
     dtype: DTypeLike | None = None,
-    driver: str = "GTiff",
+    driver: str | None = None,
     creation_options: dict[str, Any] | None = None,
     overviews: bool = False,
     threads: int | None = None,
@@ -348,7 +348,9 @@ class Resampling:
         source, paths = _source(stack, given, how)
         dense = DenseInputs.opened(stack, DenseArguments.of(arguments), warn)
         inputs = list(dict.fromkeys([*paths, *dense.paths, *read]))
-        kind = Kind.of(given["driver"], given["creation_options"], given["overviews"])
+        kind = Kind.of(
+            "GTiff" if given["driver"] is None else given["driver"], given["creation_options"], given["overviews"]
+        )
         maker = FileMaker.of(kind, dense.place, inputs, given["overwrite"], options_given(door, given))
         mask_bands = len(source.indexes) if source.validity == "each" else 1
         mask, mask_out = maker.mask(given["mask_out"], mask_values(given["mask_out_values"]), mask_bands)

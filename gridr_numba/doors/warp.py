@@ -65,7 +65,7 @@ def warp(
     rasterize_kwargs: dict[str, Any] | None = None,
     repair_geometry: bool = False,
     dtype: DTypeLike | None = None,
-    driver: str = "GTiff",
+    driver: str | None = None,
     creation_options: dict[str, Any] | None = None,
     overviews: bool = False,
     threads: int | None = None,
