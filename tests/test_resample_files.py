@@ -16,7 +16,7 @@ from scipy import ndimage
 import gridr_numba as gn
 from gridr_numba.engine import resample_step
 from gridr_numba.errors import DtypeError, GridrTypeError, GridrValueError, StrictError
-from gridr_numba.files.source import BAND_VALIDITIES
+from gridr_numba.files.source import BAND_VALIDITIES, SourceImage
 from gridr_numba.types import IMAGE_DTYPES, Cause, Interpolation
 
 SHAPE = (70, 90)
@@ -566,3 +566,34 @@ def test_the_report(image, grid, tmp_path):
     assert f"{report.valid_pixels:,} valid" in text
     assert json.loads(json.dumps(report.to_dict()))["bands"] == [1]
     assert "<ResampleReport: image " in repr(report)
+
+
+# -- what is read of the source -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def boxes(monkeypatch):
+    """The windows that are read of a source."""
+    seen, read_window = [], SourceImage.read
+    monkeypatch.setattr(SourceImage, "read", lambda self, window: seen.append(window) or read_window(self, window))
+    return seen
+
+
+def test_a_source_that_fits_is_read_once(large, tmp_path, boxes):
+    *_, report = resampled(large / "tiled.tif", large / "grid45.tif", tmp_path / "out.tif", resolution=(10, 11))
+    assert len(boxes) == 1
+    assert report.source_bytes_read == boxes[0].shape[0] * boxes[0].shape[1] * 2 * 2
+
+
+@pytest.mark.parametrize(("angle", "times"), [(0, 1.6), (45, 3.2), (90, 1.6)])
+def test_windows_do_not_read_the_source_again_and_again(large, tmp_path, boxes, angle, times):
+    """Boxes are squares about turned ones, twice as large at 45 degrees, with a margin for taps around each."""
+    how = {"resolution": (10, 11), "memory_budget": 1_500_000, "creation_options": TILES}
+    *_, report = resampled(large / "tiled.tif", large / f"grid{angle}.tif", tmp_path / "out.tif", **how)
+    assert len(boxes) > 4
+    rows, cols = (stop - start for start, stop in (report.source_rows, report.source_cols))
+    read = sum(box.shape[0] * box.shape[1] for box in boxes)
+    assert read <= times * rows * cols
+    assert report.source_bytes_read == read * 2 * 2
+    # Half of the budget is more than a box and what it is made into take.
+    assert max(box.shape[0] * box.shape[1] for box in boxes) * 2 * 8 < 1_500_000 / 2
