@@ -278,6 +278,15 @@ def test_a_wrong_mask_fails(copied, true_job, spoil):
     assert found.figure > 0
 
 
+@pytest.mark.parametrize("spoil", [lambda image: np.roll(image, 1, axis=1), lambda image: -image])
+def test_a_wrong_image_fails(copied, true_job, spoil):
+    assert demo_checks.check_resampled(true_job, copied).passed
+    assert demo_checks.check_fused(true_job, copied).passed
+    change(copied / demo_job.RESAMPLED_FILE, spoil)
+    assert demo_checks.check_resampled(true_job, copied).passed is False
+    assert demo_checks.check_fused(true_job, copied).passed is False
+
+
 @pytest.mark.parametrize("left_out", ["clouds", "holes", "footprint", "coarse mask"])
 def test_a_mask_that_forgets_a_cause_fails(copied, true_job, left_out):
     forgetful = {
@@ -314,7 +323,8 @@ def test_the_picture_shows_the_mask_and_leaves_nothing_beside_it(true_demo):
     directory = true_demo[0]
     names = {
         *(demo_job.GRID_FILE, demo_job.MASK_FILE, demo_job.VALID_FILE, demo_job.INVALID_FILE),
-        *(demo_job.DENSE_GRID_FILE, demo_job.DENSE_MASK_FILE, demo.PICTURE_FILE),
+        *(demo_job.DENSE_GRID_FILE, demo_job.DENSE_MASK_FILE, demo.PICTURE_FILE, demo.IMAGES_FILE),
+        *(demo_job.IMAGE_FILE, demo_job.RESAMPLED_FILE, demo_job.THROUGH_DENSE_FILE),
     }
     assert {path.name for path in directory.iterdir()} == names
     with rasterio.open(directory / demo.PICTURE_FILE) as dataset:
