@@ -14,6 +14,8 @@ import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from inspect import signature
+from os import PathLike
 from pathlib import Path
 from typing import Any, Literal
 
@@ -195,6 +197,42 @@ def plot_mask(
     _title(axes[0], view.title)
     _legend(figure, keys)
     return figure
+
+
+def plot_file(source: FilePath | Sequence[FilePath], *, allow_vrt: bool = False, **options: Any) -> Figure:
+    """Draw a mask where a file has one band, else a grid: what ``gridr-numba preview`` does for SVG and PDF.
+
+    Parameters
+    ----------
+    source : path or pair of paths
+    allow_vrt : bool
+        As in `densify`.
+    **options
+        Of `plot_grid`; of a mask, those that `plot_mask` has.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    GridrValueError, GridrTypeError
+        For a wrong argument.
+    DatasetError
+        For a file that cannot be read.
+    """
+    if isinstance(source, str | PathLike):
+        with open_raster(source, "file", allow_vrt=allow_vrt) as file:
+            alone = len(file.dtypes) == 1
+        if alone:
+            parameters = list(signature(plot_mask).parameters)[1:]
+            of_a_grid = signature(plot_grid).parameters
+            for name, value in options.items():
+                if name not in parameters:
+                    checks.left_out(value, of_a_grid[name].default, name, "a grid")
+            taken = {name: value for name, value in options.items() if name in parameters}
+            return plot_mask(source, allow_vrt=allow_vrt, **taken | {"resolution": options.get("resolution") or 1})
+    return plot_grid(source, allow_vrt=allow_vrt, **options)
 
 
 def plot_images(

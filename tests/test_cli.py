@@ -389,7 +389,7 @@ JOB = ("densify", "grid.tif", "out.tif", "-r", "3", "4")
         (1, ("info", "missing.tif"), "there is no file"),
         (2, ("info", "rows.tif"), "must be a band of"),
         (2, ("preview", "grid.tif", "rows.tif"), "out: 'rows.tif' exists; --overwrite replaces it"),
-        (2, ("preview", "grid.tif"), "FILE [COLFILE] OUT.png are two or three files, not 1."),
+        (2, ("preview", "grid.tif"), "FILE [COLFILE] OUT are two or three files, not 1."),
         (2, ("preview", "grid.tif", "out.jpg"), "out: 'out.jpg' would hold a PNG, and the suffix .jpg says another"),
         (2, (*JOB, "--co", "COMPRES=LZW"), "does not support creation option COMPRES"),
         (2, (*JOB, "--driver", "COG", "--co", "OVERVIEWS=AUTO"), "OVERVIEWS is not taken; --overviews makes overviews"),

@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 import rasterio
 import shapely
+from click.testing import CliRunner
 
 import gridr_numba as gn
+from gridr_numba.cli import main
 from gridr_numba.types import VALID_COLOUR, Cause
 
 pytest.importorskip("matplotlib", reason="the extra plot is not installed")
@@ -182,6 +184,17 @@ def test_the_suffix_says_the_format_and_bits_repeat(files, tmp_path, suffix, beg
     with pytest.raises(gn.GridrValueError, match="exists"):
         plot.save(plot.plot_mask("valid.tif"), f"a.{suffix}")
     plot.save(plot.plot_mask("valid.tif"), f"a.{suffix}", overwrite=True)
+
+
+@pytest.mark.parametrize("file", ["grid.tif", "valid.tif"])
+def test_the_command_draws_vectors_too(files, tmp_path, file):
+    command = ["preview", file, "a.svg", "--invalid", "cloud.wkt"]
+    done = CliRunner().invoke(main, command, catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    assert (tmp_path / "a.svg").read_text().startswith("<?xml")
+    again = CliRunner().invoke(main, command, catch_exceptions=False)
+    assert again.exit_code == 2
+    assert "exists" in again.output
 
 
 def test_another_suffix_is_refused(files):

@@ -68,7 +68,7 @@ def info(grid: str, colgrid: str | None, as_json: bool, **options: Any) -> None:
 
 
 @main.command()
-@click.argument("paths", nargs=-1, required=True, metavar="FILE [COLFILE] OUT.png")
+@click.argument("paths", nargs=-1, required=True, metavar="FILE [COLFILE] OUT")
 @xy_option
 @displacement_option
 @grid_band_options
@@ -93,18 +93,30 @@ def preview(
 
     FILE holds a grid or a mask, or FILE the rows and COLFILE the columns of a grid. A grid is coloured by how far it
     bends the image; a mask by what is valid, and by cause where it holds causes. Title, scale and legend are in the
-    picture.
+    picture. OUT.png is painted; OUT.svg and OUT.pdf are drawn by matplotlib.
     """
-    from ..doors.preview import preview as draw
-
     if len(paths) not in (2, 3):
-        raise click.UsageError(f"FILE [COLFILE] OUT.png are two or three files, not {len(paths)}.")
+        raise click.UsageError(f"FILE [COLFILE] OUT are two or three files, not {len(paths)}.")
     options["geometry_crs"] = geometry_crs_of(options["geometry_crs"], valid_crs, invalid_crs)
     *files, out = paths
     source = tuple(files) if len(files) == 2 else files[0]
+    if Path(out).suffix.lower() in (".svg", ".pdf"):
+        _plot(source, out, **options)
+        return
+    from ..doors.preview import preview as draw
+
     legend = draw(source, out, **options)
     if not context.meta.get(QUIET):
         click.echo(in_options(legend))
+
+
+def _plot(source: Any, out: str, *, overwrite: bool, **options: Any) -> None:
+    """Draw by matplotlib, whose lines and letters are sharp at any size."""
+    try:
+        from ..plot import plot_file, save
+    except ImportError as error:
+        raise click.UsageError(f"OUT.svg and OUT.pdf need matplotlib, 'gridr_numba[plot]': {error}") from error
+    save(plot_file(source, **options), out, overwrite=overwrite)
 
 
 @main.command()
