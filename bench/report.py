@@ -40,6 +40,8 @@ def render(result: dict[str, Any]) -> str:
         _polygons(result["polygons"], judged=not result["quick"]) if result.get("polygons") else "",
         _in_memory(result["in_memory"], judged=not result["quick"]) if result.get("in_memory") else "",
         _grids(result["grids"], judged=not result["quick"]) if result.get("grids") else "",
+        _resampling(result["resampling"], judged=not result["quick"]) if result.get("resampling") else "",
+        _resample_files(result["resample_files"], judged=not result["quick"]) if result.get("resample_files") else "",
         _in_memory(result["lazy"], judged=not result["quick"], what=_LAZY) if result.get("lazy") else "",
         _stores(result["stores"], judged=not result["quick"]) if result.get("stores") else "",
         _startup(result["startup"]) if result["startup"] else "",
@@ -185,6 +187,39 @@ def _grids_row(entry: dict[str, Any], judged: bool) -> list[str]:
     if not judged or at_most is None:
         return [*row, _MISSING, _MISSING] if judged else row
     return [*row, f"at most {_seconds(at_most)}", _kept(seconds <= at_most)]
+
+
+def _resampling(entries: Sequence[dict[str, Any]], *, judged: bool) -> str:
+    header = ["Resampling, kernel and source table, uint16, turned by 5 degrees", "ns a pixel", "its time / 1 thread's"]
+    return _table([*header, "promised", "kept"] if judged else header, (_resampling_row(e, judged) for e in entries))
+
+
+def _resampling_row(entry: dict[str, Any], judged: bool) -> list[str]:
+    name = f"{entry['interpolation']}, {entry['case']}: {entry['contender']}"
+    row = [name, f"{entry['nanoseconds_a_pixel']:.2f}", _number(entry["ratio"])]
+    if not judged:
+        return row
+    if entry["at_least"] is not None:
+        return [*row, f"at least {entry['at_least']:.3g}", _kept(entry["ratio"] >= entry["at_least"])]
+    return [*row, *_promise(entry["ratio"], entry["at_most"])]
+
+
+def _resample_files(entries: Sequence[dict[str, Any]], *, judged: bool) -> str:
+    header = ["resample, 100 Mpx uint16, a source of 4 budgets", "time", "null chain", "ratio"]
+    header += ["bytes read of touched blocks", "memory in budgets"]
+    rows = (_resample_files_row(e, judged) for e in entries)
+    return _table([*header, "promised (time, bytes, memory)", "kept"] if judged else header, rows)
+
+
+def _resample_files_row(entry: dict[str, Any], judged: bool) -> list[str]:
+    found = entry["ratio"], entry["bytes_of_touched"], entry["memory_of_budget"]
+    name = f"{entry['interpolation']}, {entry['angle']} degrees, {entry['source']}"
+    row = [name, _seconds(entry["seconds"]), _seconds(entry["null"]), *(_number(each) for each in found)]
+    if not judged:
+        return row
+    most = entry["ratio_at_most"], entry["bytes_at_most"], entry["memory_at_most"]
+    said = ", ".join(_MISSING if each is None else f"{each:g}" for each in most)
+    return [*row, said, _kept(all(limit is None or value <= limit for value, limit in zip(found, most, strict=True)))]
 
 
 def _stores(entries: Sequence[dict[str, Any]], *, judged: bool) -> str:

@@ -41,13 +41,14 @@ MEMORY_AT_MOST = 1.2
 def measure(*, quick: bool, rounds: int) -> list[dict[str, Any]]:
     """Measure each angle and layout."""
     side, budget = (2000, 24 << 20) if quick else (10_000, DEFAULT_MEMORY_BUDGET)
+    layouts, angles, rounds = (("tiled",), (0, 45), 1) if quick else (("tiled", "striped"), _ANGLES, rounds)
     found = []
     with TemporaryDirectory(dir=_MEMORY_FILE_SYSTEM if _MEMORY_FILE_SYSTEM.is_dir() else None) as name:
         folder = Path(name)
         source_side = math.ceil(math.sqrt(4 * budget / 2))
-        for layout in ("tiled", "striped"):
+        for layout in layouts:
             _write_image(folder / "image.tif", source_side, tiled=layout == "tiled")
-            for angle in _ANGLES:
+            for angle in angles:
                 boxes = _write_grid(folder / "grid.tif", side, source_side, angle)
                 touched = _touched(folder / "image.tif", boxes)
                 kinds = ["null", "cubic", *(["nearest"] if angle == 0 else [])]

@@ -99,6 +99,8 @@ def measure(
         "polygons": [],
         "in_memory": [],
         "grids": [],
+        "resampling": [],
+        "resample_files": [],
         "lazy": [],
         "stores": [],
         "startup": None,
@@ -116,6 +118,9 @@ def measure(
             result["in_memory"] = _ask_module("bench.in_memory", *(["--quick"] if quick else []))
             _say("coarse grids")
             result["grids"] = _ask_module("bench.make_grid", *(["--quick"] if quick else []))
+            _say("resampling")
+            result["resampling"] = _ask_module("bench.resampling", *(["--quick"] if quick else []))
+            result["resample_files"] = _ask_module("bench.resample_files", *(["--quick"] if quick else []))
             if find_spec("dask") is not None and find_spec("xarray") is not None:
                 _say("windows when they are asked for, and lazy arrays")
                 result["lazy"] = _ask_module("bench.lazy", *(["--quick"] if quick else []))
