@@ -144,11 +144,12 @@ def cv2_remap(job: Job, kind: Interpolation, threads: int) -> Call:
     }
     image = np.ascontiguousarray(job.image.transpose(1, 2, 0))
     out = np.zeros((*job.shape, len(job.image)), job.image.dtype)
+    maps = np.zeros((2, *job.shape), np.float32)
 
     def call() -> NDArray[Any]:
         cv2.setNumThreads(threads)
-        rows, cols = build_grid((1, 1), job.nodes, None, (_RESOLUTION, _RESOLUTION), None).astype(np.float32)
-        cv2.remap(image, cols, rows, flags[kind.value], dst=out, borderMode=cv2.BORDER_REPLICATE)
+        build_grid((1, 1), job.nodes, None, (_RESOLUTION, _RESOLUTION), maps)
+        cv2.remap(image, maps[1], maps[0], flags[kind.value], dst=out, borderMode=cv2.BORDER_REPLICATE)
         return out.transpose(2, 0, 1)
 
     return call
