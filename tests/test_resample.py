@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 import gridr_numba as gn
 from gridr_numba.engine.dense import DenseOptions
-from gridr_numba.engine.resampling import SourceTable, resample_window, table_dtype, table_size
+from gridr_numba.engine.resampling import SourceTable, resample_window, table_dtype, table_size, taps_of
 from gridr_numba.kernels import bilinear
 from gridr_numba.kernels.resample import resample_piece
 from gridr_numba.types import IMAGE_DTYPES, Cause, Interpolation
@@ -134,6 +134,8 @@ def test_every_pixel_is_what_counts_makes_it(dtype, kind, raster, edge, seed, sh
     check_pixels(image, valid, nodes, kind, edge == "strict", result, causes)
 
 
+# Uncompiled, numpy says what becomes of infinities.
+@pytest.mark.filterwarnings("ignore:invalid value encountered:RuntimeWarning")
 @pytest.mark.parametrize("kind", KINDS)
 @given(scattered(), st.integers(0, 99), st.sampled_from(["float32", "float64"]))
 def test_reals_of_any_size(kind, raster, seed, dtype):
@@ -292,6 +294,17 @@ def test_a_window_of_the_source_is_enough(kind, strict, data):
     part = SourceTable.of(cut, valid[box[0], box[1]], (box[0].start, box[1].start), (40, 37), out=room)
     got = run(part)
     assert all(np.array_equal(a, b) for a, b in zip(got, expected, strict=True))
+
+
+@pytest.mark.parametrize("kind", list(Interpolation))
+@pytest.mark.parametrize(("start", "size"), [(0, 20), (0, 9), (5, 20), (11, 20)])
+def test_no_tap_is_read_beyond_the_table(kind, start, size):
+    """Positions are moved to the nearest that the table answers, of which all taps are read, whatever they weigh."""
+    table = SourceTable.of(noise("uint8", (1, 9, 9)), None, (start, start), (size, size))
+    source = table.source(taps_of(kind, np.dtype(np.float32)))
+    for axis, length in enumerate(table.shape[1:]):
+        low, high = source.reach[axis] - source.origin[axis]
+        assert 0 <= low - (kind.support - 1) < high + kind.support <= length - 1
 
 
 def test_a_window_that_is_not_enough_is_noticed():

@@ -190,7 +190,8 @@ class SourceTable:
         ):
             stop = start + length - 2 * PAD
             first = start - (PAD if start == 0 else 0)
-            last = stop + (PAD if stop == size else 0)
+            # One less: at the largest position, a whole one, all taps are read, and those that do not count weigh 0.
+            last = stop + (PAD - 1 if stop == size else 0)
             reach[axis] = first + support - 1, last - support
             answered[axis] = reach[axis]
             if taps.strict and taps.kind != NEAREST:
