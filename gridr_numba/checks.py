@@ -55,6 +55,16 @@ def boolean(value: object, name: str) -> bool:
     return bool(value)
 
 
+_SWITCHES = ("allow_vrt", "displacement", "overviews", "overwrite", "repair_geometry", "strict", "verify")
+
+
+def switches(given: Mapping[str, object]) -> None:
+    """Refuse a call with anything but True or False for what turns something on: 'no' would count as True."""
+    for name in _SWITCHES:
+        if name in given:
+            boolean(given[name], name)
+
+
 def _is_scalar_array(value: object) -> bool:
     return isinstance(value, np.ndarray) and value.ndim == 0
 

@@ -539,3 +539,36 @@ def test_cars_resample_makes_the_same_image():
     nodes = turned((5, 6), image.shape[1:], 5, 10.0)
     out = theirs.grid(image, np.ascontiguousarray(nodes[::-1]) + 0.5, 10, "bicubic", -9999.0)[:, :41, :51]
     np.testing.assert_allclose(gn.resample_array(image, nodes, 10).image, out, rtol=0, atol=1e-3)
+
+
+def test_nodata_of_nodes_is_compared_as_they_hold_it():
+    """float32 has no 0.1, but a nearest number."""
+    nodes = np.mgrid[:2, :3].astype(np.float32) + np.float32(1)
+    nodes[:, 0, 0] = 0.1
+    image = np.arange(35, dtype=np.uint8).reshape(5, 7)
+    made = gn.resample_array(image, nodes, 1, grid_nodata=0.1)
+    assert made.mask.tolist() == [[0, 1, 1], [1, 1, 1]]
+    assert gn.resample_array(image, nodes, 1, grid_nodata=1e300).mask.all()
+
+
+@pytest.mark.filterwarnings("error")
+def test_nodata_that_the_image_cannot_hold_is_no_pixels():
+    """float32 does not hold 1e300: it is the output's nodata alone."""
+    image, nodes = np.ones((3, 4), np.float32), np.mgrid[:2, :3] * 1.0
+    made = gn.resample_array(image, nodes, 1, nodata=1e300, dtype="float64")
+    assert made.mask.all()
+
+
+@pytest.mark.parametrize(
+    ("argument", "value", "other"),
+    [
+        ("mask_valid_value", 0, "mask"),
+        ("threshold", 0.5, "mask"),
+        ("source_mask_valid_value", 0, "source_mask"),
+    ],
+)
+def test_what_speaks_of_a_mask_needs_one(argument, value, other):
+    """As in `resample`."""
+    with pytest.raises(gn.GridrValueError, match=f"{argument} must not be given without {other}") as caught:
+        gn.resample_array(np.ones((3, 4)), np.mgrid[:2, :3] * 1.0, 1, **{argument: value})
+    assert caught.value.argument == argument

@@ -597,3 +597,35 @@ def test_windows_do_not_read_the_source_again_and_again(large, tmp_path, boxes, 
     assert report.source_bytes_read == read * 2 * 2
     # Half of the budget is more than a box and what it is made into take.
     assert max(box.shape[0] * box.shape[1] for box in boxes) * 2 * 8 < 1_500_000 / 2
+
+
+@pytest.mark.parametrize("name", ["allow_vrt", "displacement", "overviews", "overwrite", "repair_geometry", "strict"])
+def test_what_is_neither_true_nor_false_turns_nothing_on(image, grid, tmp_path, name):
+    """The text 'no' counts as True: with `overwrite` it replaced a file."""
+    out = tmp_path / "out.tif"
+    out.write_text("precious")
+    with pytest.raises(GridrTypeError, match=f"{name} must be True or False, not 'no'") as caught:
+        gn.resample(image, grid, out, **{"resolution": STEP, "nodata": 0, "overwrite": True, name: "no"})
+    assert caught.value.argument == name
+    with pytest.raises(GridrTypeError, match=f"{name} must be True or False, not 'no'"):
+        gn.densify(grid, out, **{"resolution": STEP, "overwrite": True, name: "no"})
+    assert out.read_text() == "precious"
+
+
+@pytest.mark.parametrize("name", ["overwrite", "verify", "strict", "allow_vrt"])
+def test_what_is_neither_true_nor_false_makes_no_grid(image, tmp_path, name):
+    """Of `warp` and `make_grid`."""
+    out = tmp_path / "out.tif"
+    out.write_text("precious")
+    for door in (gn.warp, gn.make_grid):
+        with pytest.raises(GridrTypeError, match=f"{name} must be True or False, not 'no'"):
+            door(image, out, **{"crs": "EPSG:32631", "overwrite": True, name: "no"})
+    assert out.read_text() == "precious"
+
+
+def test_a_refusal_says_the_interpolation_as_it_was_given(grid, tmp_path):
+    path = write(tmp_path / "colours.tif", picture("uint8"))
+    with rasterio.open(path, "r+") as dataset:
+        dataset.write_colormap(1, {value: (value, 0, 0, 255) for value in range(256)})
+    with pytest.raises(GridrValueError, match="has, not 'cubic': its values"):
+        gn.resample(path, grid, tmp_path / "out.tif", resolution=STEP, nodata=0)

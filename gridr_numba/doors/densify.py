@@ -335,6 +335,7 @@ def densify(
     with ExitStack() as stack:
         with stages("check"):
             warn = Warnings(logger)
+            checks.switches(given)
             arguments, options = DenseArguments.of(given), options_given(densify, given)
             dense = DenseInputs.opened(stack, arguments, warn)
             values, named = mask_values(mask_out_values), mask_out if out is None else out

@@ -266,7 +266,7 @@ def make_grid(
         _warn_of_void(grid, file, warn)
         checksums = Checksums() if verify else None
         budget = DEFAULT_MEMORY_BUDGET
-        production = Production([file], sought.inputs, overwrite, checksums, used, budget, bool(strict))
+        production = Production([file], sought.inputs, overwrite, checksums, used, budget, strict)
         production.run(partial(write_grid, file, grid, checksums), stages, warn)
     return _report(grid, sought.wanted, file, sought.model, stages, warn, verified=verify)
 
@@ -301,6 +301,7 @@ class SoughtGrid:
     @classmethod
     def of(cls, stack: ExitStack, given: TypingMapping[str, Any]) -> SoughtGrid:
         """Check the arguments of a call, by their names in `make_grid`, that say what to search."""
+        checks.switches(given)
         opened = _opened(stack, given["source"], given["like"], given["allow_vrt"])
         places = (given[name] for name in ("crs", "transform", "shape", "pixel_size", "bounds"))
         target = target_of(*opened, *places)

@@ -339,6 +339,7 @@ class Resampling:
         read : sequence of Path
             What it was made of.
         """
+        checks.switches(given)
         arguments = given if grid is None else {**given, "grid": grid, "like": None, "shape": None}
         if arguments["grid"] is None:
             raise GridrTypeError("grid must be a path or a pair of paths, not None", argument="grid")

@@ -159,6 +159,7 @@ def resample_array(
            [  4,   6,   7],
            [  8,  10, 255]], dtype=uint8)
     """
+    checks.switches({"displacement": displacement, "repair_geometry": repair_geometry})
     bands = _bands_of(image)
     table_valid, differing = source_validity(
         bands,
@@ -177,12 +178,10 @@ def resample_array(
     needed, relative = node_window(dense, node_resolution)
     order = 1 if checks.one_of(grid_order, "grid_order", ("row_col", "xy")) == "row_col" else -1
     offset = checks.real_pair(source_offset, "source_offset")
-    meanings = [
-        Meaning(axis, displacement=checks.boolean(displacement, "displacement"), source_offset=offset[axis])
-        for axis in (0, 1)
-    ]
+    meanings = [Meaning(axis, displacement=displacement, source_offset=offset[axis]) for axis in (0, 1)]
     coordinates = _coordinates(stored[::order], _nodata_values(grid_nodata), needed, node_resolution, meanings)
-    valid_nodes = _valid_nodes(mask, mask_valid_value, stored.shape[1:], needed)
+    least = checks.binary_threshold(threshold, "threshold")
+    valid_nodes = _valid_nodes(mask, mask_valid_value, threshold, stored.shape[1:], needed)
     values = mask_values(mask_out_values)
     origin = checks.real_pair(geometry_origin, "geometry_origin")
     full = grid_full_resolution_shape((stored.shape[1], stored.shape[2]), node_resolution)
@@ -192,7 +191,7 @@ def resample_array(
     )
     options = DenseOptions(
         node_resolution,
-        checks.binary_threshold(threshold, "threshold"),
+        least,
         threads=None if threads is None else checks.integer(threads, "threads", minimum=1),
     )
     kind = Interpolation[checks.one_of(interpolation, "interpolation", [each.value for each in Interpolation]).upper()]
@@ -240,6 +239,7 @@ def _source_mask(mask: object, valid_value: object, shape: tuple[int, ...]) -> N
     """Take the mask of an image as what is valid."""
     wanted = checks.integer(valid_value, "source_mask_valid_value", minimum=-(2**63))
     if mask is None:
+        checks.left_out(wanted, 1, "source_mask_valid_value", "source_mask")
         return None
     values = checks.array(mask, "source_mask", 2, "biu")
     if values.shape != shape:
@@ -276,6 +276,9 @@ def _coordinates(
 ) -> NDArray[np.float64]:
     """Return coordinates of some nodes, as a copy; void ones are NaN in both bands."""
     nodes = np.array(stored[(slice(None), *needed.to_slices())], dtype=np.float64, order="C")
+    if stored.dtype.kind == "f":  # as the nodes hold it: 0.1 is another number in float32
+        with np.errstate(over="ignore"):
+            nodata = [float(stored.dtype.type(value)) for value in nodata]
     void = np.array([[np.nan, *nodata]] * 2)
     void_nodes(nodes, void, (0, 0), np.empty(1, np.int64))
     for values, meaning in zip(nodes, meanings, strict=True):
@@ -284,10 +287,14 @@ def _coordinates(
     return nodes
 
 
-def _valid_nodes(mask: object, valid_value: object, shape: tuple[int, ...], needed: Window) -> NDArray[np.uint8]:
+def _valid_nodes(
+    mask: object, valid_value: object, threshold: object, shape: tuple[int, ...], needed: Window
+) -> NDArray[np.uint8]:
     """Take the coarse mask: 1 where some nodes are valid."""
     wanted = checks.integer(valid_value, "mask_valid_value", minimum=-(2**63))
     if mask is None:
+        checks.left_out(wanted, 1, "mask_valid_value", "mask")
+        checks.left_out(threshold, 1.0, "threshold", "mask")
         return NO_BYTES
     values = checks.array(mask, "mask", 2, "biu")
     if values.shape != shape:

@@ -99,7 +99,7 @@ def source_validity(
 
 def _holds(dtype: AnyDtype, number: float) -> bool:
     if dtype.kind == "f":
-        return not np.isnan(number)
+        return bool(np.isinf(number)) or abs(number) <= largest_float64_in(dtype)  # and no NaN
     limits = np.iinfo(dtype)
     return bool(limits.min <= number <= limits.max and number == np.floor(number))
 

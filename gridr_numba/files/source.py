@@ -76,7 +76,7 @@ class SourceImage:
             if each.colours and interpolation != "nearest":
                 raise GridrValueError(
                     f"interpolation must be 'nearest' for a band with a colour table, as band {index} of "
-                    f"{dataset.name!r} has, not {interpolation!r}: its values are no quantities",
+                    f"{dataset.name!r} has, not {str(interpolation)!r}: its values are no quantities",
                     argument="interpolation",
                 )
         tags = [dataset.nodatavals[index - 1] for index in indexes]
