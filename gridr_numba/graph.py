@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from operator import itemgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 import dask.array as da
 import numpy as np
@@ -17,27 +17,47 @@ from dask.layers import ArraySliceDep
 
 from .doors.densifier import Densifier
 from .doors.node_arrays import NodeArrays
+from .doors.resampler import Resampler
 from .errors import GridrValueError
 from .plan import node_window
 from .types import AnyArray, AnyDtype, Pair
 from .window import Window
 
-_BANDS = ("row", "col", "mask")
-
 Sizes = tuple[tuple[int, ...], ...]
+
+
+class _Part(NamedTuple):
+    """Of what a task makes, an array: its name in a Dataset, its type, and its bands where it has a dimension of them.
+
+    Without a type, it is not made.
+    """
+
+    name: str
+    dtype: AnyDtype | None
+    bands: int | None = None
 
 
 def arrays_of_files(densifier: Densifier, chunks: Sizes) -> dict[str, Any]:
     """Return what a densifier makes, by the names of a Dataset."""
-    return _arrays(_read, chunks, densifier, (), (densifier.dtype, densifier.mask_dtype))
+    return _arrays(_read, chunks, densifier, (), _coordinates_and_mask(densifier.dtype, densifier.mask_dtype))
+
+
+def arrays_of_images(resampler: Resampler, chunks: Sizes) -> dict[str, Any]:
+    """Return what a resampler makes, by the names of a Dataset; all bands are in one chunk."""
+    mask = _Part("mask", resampler.mask_dtype, resampler.mask_bands if resampler.mask_bands > 1 else None)
+    return _arrays(_resample, chunks, resampler, (), (_Part("image", resampler.dtype, len(resampler.numbers)), mask))
 
 
 def arrays_of_blocks(described: NodeArrays, chunks: Sizes, values: Sequence[Any]) -> dict[str, Any]:
     """Return what is made of arrays of nodes, in chunks of whole cells that are about as large as the first wanted."""
     extent = described.place.extent
     cells, blocks = _whole_cells(extent.window, extent.resolution, (chunks[0][0], chunks[1][0]))
-    dtypes = described.dtype, described.mask_out.dtype
-    return _arrays(_make, cells, described, [_node_blocks(each, blocks) for each in values], dtypes)
+    parts = _coordinates_and_mask(described.dtype, described.mask_out.dtype)
+    return _arrays(_make, cells, described, [_node_blocks(each, blocks) for each in values], parts)
+
+
+def _coordinates_and_mask(dtype: AnyDtype | None, mask_dtype: AnyDtype) -> tuple[_Part, ...]:
+    return _Part("row", dtype), _Part("col", dtype), _Part("mask", mask_dtype)
 
 
 # -- tasks --------------------------------------------------------------------------------------------------------
@@ -55,6 +75,11 @@ def _read(window: Window, densifier: Densifier) -> tuple[AnyArray | None, AnyArr
     """Make a chunk of what is in files."""
     coords, mask = densifier.read(window)
     return (None, None, mask) if coords is None else (coords[0], coords[1], mask)
+
+
+def _resample(window: Window, resampler: Resampler) -> tuple[AnyArray, AnyArray]:
+    """Make a chunk of an image in a file."""
+    return resampler.read(window)
 
 
 def _make(
@@ -76,7 +101,7 @@ def _arrays(
     chunks: Sizes,
     common: Any,
     blocks: Sequence[Any],
-    dtypes: tuple[AnyDtype | None, AnyDtype],
+    parts: Sequence[_Part],
 ) -> dict[str, Any]:
     """Return dask arrays of what a task makes: it takes a chunk's window, what all have in common, and its blocks."""
     token = tokenize(task.__name__, common, chunks, *blocks)
@@ -92,14 +117,16 @@ def _arrays(
         layers.update(each.dask.layers)
         dependencies.update(each.dask.dependencies)
     counts, arrays = {made: tuple(map(len, chunks))}, {}
-    for index, (band, dtype) in enumerate(zip(_BANDS, (dtypes[0], dtypes[0], dtypes[1]), strict=True)):
-        if dtype is None:
+    for index, part in enumerate(parts):
+        if part.dtype is None:
             continue
-        name = f"gridr-{band}-{token}"
-        layer = blockwise(itemgetter(index), name, "yx", made, "yx", numblocks=counts)
+        name = f"gridr-{part.name}-{token}"
+        dims, bands = ("yx", {}) if part.bands is None else ("byx", {"b": part.bands})
+        layer = blockwise(itemgetter(index), name, dims, made, "yx", numblocks=counts, new_axes=bands)
         # Of its own band alone: of which no other takes a part, dask makes one task of the two.
         graph = HighLevelGraph({**layers, name: layer}, {**dependencies, name: {made}})
-        arrays[band] = da.Array(graph, name, chunks, dtype=dtype)
+        sizes = chunks if part.bands is None else ((part.bands,), *chunks)
+        arrays[part.name] = da.Array(graph, name, sizes, dtype=part.dtype)
     return arrays
 
 

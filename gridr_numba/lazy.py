@@ -1,4 +1,4 @@
-"""Dense grids and masks as xarray Datasets, made chunk by chunk by dask, or at once of arrays in memory.
+"""Dense grids and masks, and resampled images, as xarray Datasets: made chunk by chunk by dask, or at once in memory.
 
 The extra ``dask`` is needed for what is lazy, ``xarray`` for arrays in memory. What a graph holds is small: a chunk's
 task is a function of this file, the slices of its chunk, and a reference to one task, which holds what all chunks have
@@ -18,6 +18,7 @@ import numpy as np
 
 from .doors.densifier import open_densifier
 from .doors.node_arrays import NodeArrays, array_raster
+from .doors.resampler import Resampler, open_resampler
 from .errors import GridrTypeError, GridrValueError
 from .files.crs import axis_attributes, grid_mapping_of
 from .georef import centres_along, is_turned
@@ -26,7 +27,7 @@ from .types import FilePath, Pair
 if TYPE_CHECKING:
     import xarray
 
-__all__ = ["densify_arrays", "densify_lazy"]
+__all__ = ["densify_arrays", "densify_lazy", "resample_lazy"]
 
 _SPATIAL_REF = "spatial_ref"
 
@@ -77,6 +78,86 @@ def densify_lazy(
     sizes = graph.chunk_sizes(chunks, densifier.shape, densifier.dtype or densifier.mask_dtype)
     arrays = graph.arrays_of_files(densifier, sizes)
     return _dataset(arrays, densifier.shape, densifier.crs, densifier.transform)
+
+
+def resample_lazy(
+    image: FilePath,
+    grid: FilePath | Sequence[FilePath],
+    *,
+    resolution: int | tuple[int, int] | None = None,
+    chunks: Any = 2048,
+    **options: Any,
+) -> xarray.Dataset:
+    """Describe an image resampled through a coarse grid, and its mask, of which dask makes the chunks asked for.
+
+    Not in GRIDR. Chunks have the bits of what `resample` writes (law 10; RASTERIO_RASTERIZE with law 7's exception),
+    whatever their shape and the scheduler. A task reads the part of the image that its chunk looks up. Inputs and
+    options are checked now, and files that have changed when a chunk is made are refused. Where tasks run, the files
+    must have the same paths.
+
+    Parameters
+    ----------
+    image : path
+        The source image.
+    grid : path or pair of paths
+        The coarse grid.
+    resolution : int or tuple of int, optional
+        Dense pixels a node along rows and columns.
+    chunks : int, tuple, dict or 'auto'
+        Rows and columns of a chunk, as dask has it; a dict is by the names ``y`` and ``x``. A chunk has all bands.
+    **options
+        Of `resample`: like, window, bands, interpolation, nodata, source_mask, source_mask_band,
+        source_mask_valid_value, band_validity, edge, mask, mask_out_values, mask_band, mask_valid_value, threshold,
+        valid, invalid, geometry_origin, geometry_crs, geometry_layer, rasterize_kwargs, repair_geometry, grid_order,
+        row_band, col_band, displacement, source_offset, grid_nodata, dtype, allow_vrt. `nodata` may be left out, since
+        there is a mask. `memory_budget` is a task's: half of it is for its part of the image, and a chunk that looks
+        up more is made piece by piece.
+
+    Returns
+    -------
+    xarray.Dataset
+        ``image``, with dimensions ``band``, ``y`` and ``x``, and ``mask``, with ``y`` and ``x``, and with
+        ``band_validity="each"`` and several bands ``band`` too. Their coordinates are the bands' numbers in the source,
+        and as `densify_lazy` has them. Attributes of ``image`` are what the bands say of their values, which are raw:
+        ``_FillValue``, ``scale_factor``, ``add_offset``, ``units``, ``long_name``.
+
+    Raises
+    ------
+    GridrValueError, GridrTypeError
+        For a wrong argument.
+    DtypeError
+        For an image or a `dtype` of 64-bit integers or complex numbers.
+    DatasetError
+        For a file that cannot be read, now; when a chunk is made, also for one that has changed.
+    MemoryError
+        When a chunk is made, if `memory_budget` is too small for what a few pixels of a cell of the grid look up.
+    ImportError
+        Without the extra ``dask``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import rasterio
+    >>> from gridr_numba.lazy import resample_lazy
+    >>> pixels = np.arange(35, dtype="uint8").reshape(5, 7)
+    >>> with rasterio.open("image.tif", "w", driver="GTiff", count=1, height=5, width=7, dtype="uint8") as image:
+    ...     image.write(pixels, 1)
+    >>> with rasterio.open("grid.tif", "w", driver="GTiff", count=2, height=2, width=3, dtype="float64") as grid:
+    ...     grid.write(np.mgrid[:2, :3] * 2.0 + 1.0)  # one row down and one column to the right
+    >>> lazy = resample_lazy("image.tif", "grid.tif", resolution=2, nodata=255, chunks=(2, 4))
+    >>> lazy["image"].dims, lazy["image"].chunks
+    (('band', 'y', 'x'), ((1,), (2, 1), (4, 1)))
+    >>> lazy["image"][0].values.tolist() == pixels[1:4, 1:6].tolist()
+    True
+    """
+    graph = _needed("dask", "dask", ".graph")
+    _needed("xarray", "dask")
+    resampler = open_resampler(image, grid, "resample_lazy", resolution=resolution, **options)
+    of_a_pixel = np.dtype((resampler.dtype, (len(resampler.numbers),)))
+    arrays = graph.arrays_of_images(resampler, graph.chunk_sizes(chunks, resampler.shape, of_a_pixel))
+    dataset = _dataset(arrays, resampler.shape, resampler.crs, resampler.transform)
+    dataset["image"].attrs.update(_band_attributes(resampler))
+    return dataset.assign_coords(band=np.array(resampler.numbers))
 
 
 def densify_arrays(
@@ -206,7 +287,8 @@ def _dataset(arrays: Mapping[str, Any], shape: Pair, crs: Any, transform: Any) -
     mapping = grid_mapping_of(crs, transform)
     if mapping:
         coords[_SPATIAL_REF] = ((), np.int64(0), mapping)
-    dataset = xr.Dataset({name: (("y", "x"), values) for name, values in arrays.items()}, coords)
+    dims = ("band", "y", "x")
+    dataset = xr.Dataset({name: (dims[-values.ndim :], values) for name, values in arrays.items()}, coords)
     for name in arrays if mapping else ():
         dataset[name].encoding["grid_mapping"] = _SPATIAL_REF
     return dataset
@@ -221,3 +303,23 @@ def _axes(shape: Pair, crs: Any, transform: Any) -> dict[str, Any]:
         name: (name, centres_along(transform, axis, 0, size), attributes)
         for axis, (name, size, attributes) in enumerate(about)
     }
+
+
+def _band_attributes(resampler: Resampler) -> dict[str, Any]:
+    """Return what bands say of their values, by the names of CF; where they differ, one each, as rioxarray has it."""
+    attributes: dict[str, Any] = {}
+    if resampler.nodata is not None:
+        attributes["_FillValue"] = resampler.dtype.type(resampler.nodata)
+
+    def add(name: str, name_of_several: str, values: Sequence[Any], default: object) -> None:
+        if len(set(values)) > 1:
+            attributes[name_of_several] = tuple("" if value is None else value for value in values)
+        elif values[0] != default:
+            attributes[name] = values[0]
+
+    traits = resampler.traits
+    add("scale_factor", "scales", [each.scale for each in traits], 1.0)
+    add("add_offset", "offsets", [each.offset for each in traits], 0.0)
+    add("units", "units", [each.units for each in traits], None)
+    add("long_name", "long_name", [each.description for each in traits], None)
+    return attributes

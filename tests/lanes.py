@@ -45,6 +45,7 @@ OTHERS = {
     "test_inputs",
     "test_layers",
     "test_lazy",
+    "test_lazy_resample",
     "test_make_grid_files",
     "test_packaging",
     "test_plan",

@@ -569,7 +569,7 @@ def test_a_file_that_changed_is_refused(folder, tmp_path, name, change):
         os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
     else:
         path.unlink()
-    reason = "cannot be read: No such file" if change == "gone" else "has changed since the densifier was opened"
+    reason = "cannot be read: No such file" if change == "gone" else "has changed since it was first opened"
     for each in (densifier, pickle.loads(travelled)):
         with pytest.raises(gn.DatasetError, match=f"{path.stem}: .*{name}.* {reason}") as caught:
             each.read((slice(1), slice(1)))

@@ -71,7 +71,7 @@ FILES = {
         {"in_arrays", "resample_array"},
         {"file_pool", "node_arrays"},
         {"densifier", "densify", "inspection", "make_grid", "preview", "resample"},
-        {"report_page", "warmup", "warp", "write_zarr"},
+        {"report_page", "resampler", "warmup", "warp", "write_zarr"},
     ],
     "cli": [{"messages"}, {"options"}, {"densify"}, {"make_grid"}, {"resample"}, {"commands"}],
     "demo": [{"job"}, {"checks"}, {"run"}],

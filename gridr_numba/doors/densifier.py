@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
-import pickle
-import threading
-import weakref
 from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import Any, Literal
@@ -22,7 +18,7 @@ from ..polygons.files import Polygons
 from ..types import AnyArray, AnyDtype, FilePath, GeometryCrs, Pair, WindowPairs
 from ..window import Window
 from .dense_inputs import DenseArguments, DenseInputs
-from .file_pool import FilePool, Recipe
+from .file_pool import OnDemand, Recipe
 from .in_arrays import made_outputs, make_window
 
 logger = logging.getLogger(__name__)
@@ -112,7 +108,7 @@ def open_densifier(
         return Densifier(Recipe.of(dense, given, outputs, used))
 
 
-class Densifier:
+class Densifier(OnDemand[Recipe]):
     """A dense grid and its mask that are made where they are asked for. `open_densifier` makes one.
 
     Threads may share it: each read has files of its own for as long as it takes. It can be pickled: paths, options,
@@ -140,45 +136,10 @@ class Densifier:
     ((21, 31), [0, 1])
     """
 
-    def __init__(self, recipe: Recipe | bytes) -> None:
-        self._given, self._loading = recipe, threading.Lock()
-        self._pool = FilePool()
-        # Not at a thread's exit: rasterio's own environment of that thread may be gone by then.
-        self._finalizer = weakref.finalize(self, self._pool.close)
-
-    @property
-    def _recipe(self) -> Recipe:
-        """What to make. Where it arrived pickled, it is unpickled when it is needed: a scheduler passes it on."""
-        with self._loading:
-            if isinstance(self._given, bytes):
-                self._given = pickle.loads(self._given)
-            recipe: Any = self._given
-        return recipe  # type: ignore[no-any-return]
-
-    @property
-    def shape(self) -> Pair:
-        """Rows and columns."""
-        return self._recipe.place.extent.window.shape
-
-    @property
-    def crs(self) -> Any:
-        """As rasterio has it; None where the inputs have none."""
-        return self._recipe.place.crs
-
-    @property
-    def transform(self) -> Any:
-        """From pixel corners to the map; None where the inputs have none."""
-        return self._recipe.place.transform
-
     @property
     def dtype(self) -> AnyDtype | None:
         """Of coordinates; None where only the mask is made."""
         return None if self._recipe.outputs.grid is None else self._recipe.outputs.grid.dtype
-
-    @property
-    def mask_dtype(self) -> AnyDtype:
-        """Of the mask."""
-        return self._recipe.mask_out.dtype
 
     def read(
         self, window: Any, out: tuple[AnyArray | None, AnyArray] | None = None
@@ -253,26 +214,9 @@ class Densifier:
                 write_places(job, places, coords, mask)
         return coords, mask
 
-    def close(self) -> None:
-        """Close all files; a read that is still under way closes its own. Nothing can be read afterwards."""
-        self._finalizer()
-
-    def __enter__(self) -> Densifier:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
     def __repr__(self) -> str:
         rows, cols = self.shape
         return f"<Densifier of {self._recipe.given.grid or self._recipe.given.mask!r}: {rows} x {cols} pixels>"
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return Densifier, (self._given if isinstance(self._given, bytes) else pickle.dumps(self._given),)
-
-    def __dask_tokenize__(self) -> tuple[str, str]:
-        """Say what it makes, so that lazy arrays of the same have the same name."""
-        return "gridr_numba.Densifier", hashlib.sha256(pickle.dumps(self._recipe)).hexdigest()
 
     def _arrays(self, shape: Pair, out: object) -> tuple[AnyArray, AnyArray]:
         """Return arrays for a window: the caller's, checked, or new ones; no bands where only the mask is made."""

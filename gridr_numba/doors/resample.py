@@ -19,7 +19,7 @@ from ..engine.resample_step import ImageOut, ResampleStep
 from ..engine.step import Target
 from ..engine.survey import NodeSurvey
 from ..errors import GridrTypeError, GridrValueError
-from ..files.bands import SinkBand
+from ..files.bands import Nowhere, SinkBand
 from ..files.inputs import HeldRaster, open_raster
 from ..files.outputs import Checksums, OutputFormat, check_space, warn_of_sidecars
 from ..files.source import SourceImage
@@ -341,21 +341,18 @@ class Resampling:
         """
         checks.switches(given)
         arguments = given if grid is None else {**given, "grid": grid, "like": None, "shape": None}
-        if arguments["grid"] is None:
-            raise GridrTypeError("grid must be a path or a pair of paths, not None", argument="grid")
-        how = Interpolation[
-            checks.one_of(given["interpolation"], "interpolation", [str(each) for each in Interpolation]).upper()
-        ]
-        source, paths = _source(stack, given, how)
+        refuse_no_grid(arguments["grid"])
+        source, files_of_source = open_source(stack, arguments)
         dense = DenseInputs.opened(stack, DenseArguments.of(arguments), warn)
-        inputs = list(dict.fromkeys([*paths, *dense.paths, *read]))
+        of_source = (Path(name) for names in files_of_source.values() for name in names)
+        inputs = list(dict.fromkeys([*of_source, *dense.paths, *read]))
         kind = Kind.of(
             "GTiff" if given["driver"] is None else given["driver"], given["creation_options"], given["overviews"]
         )
         maker = FileMaker.of(kind, dense.place, inputs, given["overwrite"], options_given(door, given))
-        mask_bands = len(source.indexes) if source.validity == "each" else 1
-        mask, mask_out = maker.mask(given["mask_out"], mask_values(given["mask_out_values"]), mask_bands)
-        out, image = _image_out(given, source, how, maker, mask_bands)
+        out = image_out(given, source, masked=given["mask_out"] is not None)
+        mask, mask_out = maker.mask(given["mask_out"], mask_values(given["mask_out_values"]), out.mask_bands)
+        out, image = _in_file(given["out"], out, source, maker)
         files = _distinct(mask, *grid_files, image)
         limits = _limits(given["threads"], given["memory_budget"])
         extent, rules = dense.place.extent, dense.rules(None)
@@ -414,48 +411,64 @@ class Resampling:
 _MASK_NAMES = Names(mask="source_mask", mask_band="source_mask_band", mask_valid_value="source_mask_valid_value")
 
 
-def _source(stack: ExitStack, given: Mapping[str, Any], how: Interpolation) -> tuple[SourceImage, list[Path]]:
-    """Open the image and its mask, and check what says which pixels of it are valid; return their files too."""
-    allow_vrt = given["allow_vrt"]
+def refuse_no_grid(grid: object) -> None:
+    """Refuse None, which other doors take for a mask alone."""
+    if grid is None:
+        raise GridrTypeError("grid must be a path or a pair of paths, not None", argument="grid")
+
+
+def open_source(stack: ExitStack, given: Mapping[str, Any]) -> tuple[SourceImage, dict[str, Sequence[str]]]:
+    """Open the image and its mask, and check what says which pixels of it are valid; return the files of each too."""
+    allow_vrt, how = given["allow_vrt"], _interpolation(given)
     opened = stack.enter_context(open_raster(given["image"], "image", allow_vrt=allow_vrt))
     image = SourceImage.of(opened, given["bands"], given["nodata"], given["band_validity"], how)
-    paths = [Path(name) for name in opened.files]
+    files = {"image": opened.files}
     value, band = given["source_mask_valid_value"], given["source_mask_band"]
     if given["source_mask"] is None:
         checks.left_out(band, 1, "source_mask_band", "source_mask")
         checks.left_out(value, 1, "source_mask_valid_value", "source_mask")
-        return image, paths
+        return image, files
     opened = stack.enter_context(open_raster(given["source_mask"], "source_mask", allow_vrt=allow_vrt))
     mask = MaskIn.of(opened, value, band, image.shape, "as image has", _MASK_NAMES)
     assert mask is not None  # there is a dataset
     refuse_scaling(mask.band)
-    paths += [Path(name) for name in opened.files]
-    return replace(image, mask=mask.band, mask_valid_value=mask.valid_value), paths
+    files["source_mask"] = opened.files
+    return replace(image, mask=mask.band, mask_valid_value=mask.valid_value), files
 
 
-def _image_out(
-    given: Mapping[str, Any], source: SourceImage, how: Interpolation, maker: FileMaker, mask_bands: int
-) -> tuple[ImageOut, OutputFormat]:
-    """Check the arguments that say what the image holds, and where; return it as what is computed and as a file."""
+def _interpolation(given: Mapping[str, Any]) -> Interpolation:
+    names = [str(each) for each in Interpolation]
+    return Interpolation[checks.one_of(given["interpolation"], "interpolation", names).upper()]
+
+
+def image_out(given: Mapping[str, Any], source: SourceImage, *, masked: bool) -> ImageOut:
+    """Check the arguments that say what the image holds, which is in no file yet; with a mask, nodata may be None."""
     edge = checks.one_of(given["edge"], "edge", ("clamp", "strict"))
     dtype = source.dtype if given["dtype"] is None else checks.image_dtype(given["dtype"], "dtype")
-    nodata = _nodata_out(given, source, dtype)
-    traits = source.traits
+    nodata = _nodata_out(given["nodata"], source, dtype, masked=masked)
+    target = Target(tuple(SinkBand(Nowhere(), number) for number in range(1, len(source.indexes) + 1)), dtype)
+    mask_bands = len(source.indexes) if source.validity == "each" else 1
+    return ImageOut(target, _interpolation(given), edge == "strict", nodata, mask_bands)
+
+
+def _in_file(path: FilePath, out: ImageOut, source: SourceImage, maker: FileMaker) -> tuple[ImageOut, OutputFormat]:
+    """Say in which file the image is to be; return that too."""
+    traits, dtype = source.traits, out.target.dtype
     layout = {
-        "nodata": nodata,
+        "nodata": out.nodata,
         "colours": traits[0].colours if len(traits) == 1 and dtype == source.dtype else {},
         "band_traits": traits,
-        "overviews": maker.kind.of_images(how),
+        "overviews": maker.kind.of_images(out.interpolation),
     }
-    file = maker.file(given["out"], "out", dtype, tuple(each.description or "" for each in traits), **layout)
+    file = maker.file(path, "out", dtype, tuple(each.description or "" for each in traits), **layout)
     bands = tuple(SinkBand(file, number, "out") for number in range(1, len(traits) + 1))
-    return ImageOut(Target(bands, dtype), how, edge == "strict", nodata, mask_bands), file
+    return replace(out, target=Target(bands, dtype)), file
 
 
-def _nodata_out(given: Mapping[str, Any], source: SourceImage, dtype: AnyDtype) -> float | None:
+def _nodata_out(given: object, source: SourceImage, dtype: AnyDtype, *, masked: bool) -> float | None:
     """Return what invalid pixels of the output hold: what is given, or else what the image's bands agree on."""
-    if given["nodata"] is not None:
-        return checks.fits(given["nodata"], dtype, "nodata")
+    if given is not None:
+        return checks.fits(given, dtype, "nodata")
     tags = {str(tag): tag for tag in source.nodata}
     tag = source.nodata[0]
     if len(tags) > 1:
@@ -463,7 +476,7 @@ def _nodata_out(given: Mapping[str, Any], source: SourceImage, dtype: AnyDtype) 
             f"nodata must be given where the image's bands have different ones: {', '.join(tags)}", argument="nodata"
         )
     if tag is None:
-        if given["mask_out"] is None:
+        if not masked:
             raise GridrValueError(
                 "nodata must be given where the image has none and no mask_out is written: invalid pixels could not be "
                 "told from valid ones",

@@ -134,15 +134,21 @@ class ResampleStep(DenseStep):
         The job's, which has one.
     image : SourceImage
     out : ImageOut
-    counts : Tally
+    counts : Tally, optional
         Counts pixels by cause.
-    survey : NodeSurvey
+    survey : NodeSurvey, optional
     """
 
     serpentine = True
 
     def __init__(
-        self, job: Job, grid: GridIn, image: SourceImage, out: ImageOut, counts: Tally, survey: NodeSurvey
+        self,
+        job: Job,
+        grid: GridIn,
+        image: SourceImage,
+        out: ImageOut,
+        counts: Tally | None = None,
+        survey: NodeSurvey | None = None,
     ) -> None:
         super().__init__(job, counts, survey)
         self.use, self.counts = SourceUse(), ResampleCounts()
@@ -157,14 +163,15 @@ class ResampleStep(DenseStep):
         self._part_causes = WindowBuffer(out.mask_bands, np.uint8)
         self._part_pixels = WindowBuffer(len(out.target.bands), out.target.dtype)
         # What is next: with the whole source in memory, and with one thread, nothing is read ahead.
-        self._whole = self._table_bytes(image.shape) <= job.limits.bounds.buffer_bytes // _WHOLE_SHARE
+        # Until room is made for windows of a plan: one window alone may take as much.
+        self._room = job.limits.bounds.buffer_bytes // _WHOLE_SHARE
+        self._whole = self._table_bytes(image.shape) <= self._room
         self._ahead = None if self._whole or usable_threads(job.limits.threads) == 1 else Ahead()
         self._tables = [WindowBuffer(1, table_dtype(image.dtype)) for _ in range(1 if self._ahead is None else 2)]
         self.threads_with_files = len(self._tables)
         self._next: Piece | None = None
         self._next_nodes = WindowReader(grid.bands, np.float64)
         self._held: SourceTable | None = None
-        self._room = self._table_bytes(image.shape)
         self.aspects = (None,) if self._whole else (None, (1, 1), (4, 1), (1, 4))
 
     # -- memory and windows ---------------------------------------------------------------------------------------
