@@ -164,6 +164,67 @@ def test_a_page_names_tests_that_exist(page):
         assert f"def {name}(" in functions, name
 
 
+TUTORIALS = sorted(path.stem for path in (ROOT / "docs/tutorials").glob("*.md") if path.stem != "index")
+
+
+@pytest.mark.parametrize("name", TUTORIALS)
+def test_a_tutorial_is_listed_and_checks_its_result(name):
+    assert f"\n{name}\n" in (ROOT / "docs/tutorials/index.md").read_text()
+    cells = re.findall(
+        r"^```\{code-cell\} python\n(.*?)^```", (ROOT / f"docs/tutorials/{name}.md").read_text(), re.M | re.S
+    )
+    assert any(re.search(r"^ *assert ", cell, re.M) for cell in cells)
+
+
+def test_tutorials_go_the_ways_that_users_go():
+    text = "".join((ROOT / f"docs/tutorials/{name}.md").read_text() for name in TUTORIALS)
+    for name in (
+        "warp",
+        "make_grid",
+        "resample",
+        "densify",
+        "open_densifier",
+        "write_zarr",
+        "densify_lazy",
+        "plot_images",
+    ):
+        assert f"{name}(" in text, name
+    start = (ROOT / "docs/start.md").read_text()
+    assert "gridr-numba warp " in start
+    assert ".html" in start
+
+
+def test_the_values_in_the_reference_are_printed(capsys):
+    """The cell of the reference that goes through all public names takes each kind of enumeration."""
+    cell = re.findall(
+        r"^```\{code-cell\} python\n(.*?)^```", (ROOT / "docs/reference/api.md").read_text(), re.M | re.S
+    )[-1]
+    exec(re.sub(r"^:tags:.*", "", cell), {})
+    printed = capsys.readouterr().out
+    assert "SOURCE_INVALID = 32" in printed
+    assert "LANCZOS3 = 'lanczos3'" in printed
+
+
+def anchors(path):
+    """Return the headings of a page as GitHub and the site name them in links."""
+    titles = re.findall(r"^#{1,6} +(.*)", re.sub(r"^```.*?^```", "", path.read_text(), flags=re.M | re.S), re.M)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_links_lead_to_files_and_headings_that_exist(page):
+    for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
+        if re.match(r"\w+:", link):
+            continue
+        file, _, anchor = link.partition("#")
+        leads = (page.parent / file).resolve() if file else page
+        assert leads.exists(), link
+        assert not anchor or anchor in anchors(leads), link
+
+
 def section(heading):
     """Return the text of a section of CONTRIBUTING.md."""
     text = (ROOT / "CONTRIBUTING.md").read_text()

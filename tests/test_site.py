@@ -6,6 +6,7 @@ import os
 import re
 import time
 from html.parser import HTMLParser
+from inspect import isfunction
 from pathlib import Path
 
 import browser
@@ -72,6 +73,15 @@ def test_every_public_name_is_in_the_reference():
     text = (SITE / "reference/api.html").read_text()
     for name in set(gridr_numba.__all__) - {"__version__"}:
         assert f'id="gridr_numba.{name}"' in text, name
+
+
+@pytest.mark.parametrize("name", ["lazy", "plot"])
+def test_every_function_of_a_module_is_in_the_reference(name):
+    text = (SITE / "reference/api.html").read_text()
+    module = pytest.importorskip(f"gridr_numba.{name}")
+    for each in vars(module).values():
+        if isfunction(each) and each.__module__ == module.__name__ and not each.__name__.startswith("_"):
+            assert f'id="{module.__name__}.{each.__name__}"' in text, each.__name__
 
 
 def test_every_command_and_option_is_in_the_reference():
