@@ -168,7 +168,7 @@ def _job(case: Case, files: OpenFiles, *, windows: int = 24 << 20, budget: int =
         job.MaskRules.of(0.999, None, None, names),
         job.Outputs(
             job.GridOut.of(files.grid_out, None, 1, 2, extent.full_shape, names),
-            job.MaskOut.of(files.mask_out, np.uint8, (1, 0), extent.full_shape),
+            job.MaskOut.of(files.mask_out, np.uint8, (1, 0), extent.full_shape, names),
         ),
         job.Limits(2 if case.whole_blocks else 1, None, bounds),
     )
