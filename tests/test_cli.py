@@ -24,6 +24,7 @@ import rasterio
 import shapely
 from affine import Affine
 from click.testing import CliRunner
+from command_line import run
 from numba.core.caching import NullCache
 
 import gridr_numba as gn
@@ -56,14 +57,6 @@ COMMAND = (
 def _kernels():
     """Compile first, since that is said on stderr."""
     warm_up()
-
-
-def run(*arguments):
-    try:
-        runner = CliRunner(mix_stderr=False)  # before click 8.2
-    except TypeError:
-        runner = CliRunner()
-    return runner.invoke(main, [str(argument) for argument in arguments], prog_name="gridr-numba")
 
 
 def good(*arguments):

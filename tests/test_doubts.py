@@ -9,10 +9,9 @@ import numpy as np
 import pytest
 import shapely
 from affine import Affine
-from click.testing import CliRunner
+from command_line import run
 
 import gridr_numba as gn
-from gridr_numba.cli import main
 from gridr_numba.types import Cause
 
 STEP = (4, 6)
@@ -20,10 +19,6 @@ PLACE = {"crs": "EPSG:32631", "transform": Affine(60, 0, 500000, 0, -40, 4800000
 NODES = np.stack(np.meshgrid(np.arange(9) * 4.0, np.arange(8) * 6.0, indexing="ij"))
 DENSE = gn.dense_transform(PLACE["transform"], STEP)
 FULL = gn.grid_full_resolution_shape(NODES.shape[1:], STEP)
-
-
-def run(*arguments):
-    return CliRunner().invoke(main, [str(argument) for argument in arguments], prog_name="gridr-numba")
 
 
 @pytest.fixture
@@ -162,7 +157,7 @@ def test_options_of_the_command_line_that_cannot_have_an_effect(grid, tmp_path, 
     """There what is written counts, also where it is the default."""
     done = run("densify", grid, tmp_path / "out.tif", "-r", 4, 6, *given)
     assert done.exit_code == 2
-    assert message in done.output
+    assert message in done.stderr
     assert not (tmp_path / "out.tif").exists()
 
 
