@@ -125,8 +125,11 @@ def test_without_dask_it_is_said_what_to_install(folder, monkeypatch):
 # -- stores of zarr's ---------------------------------------------------------------------------------------------
 
 
-def test_a_store_of_zarrs_own_is_written_in_place(folder):
-    store = zarr.storage.MemoryStore()
+@pytest.mark.parametrize("kind", ["local", "memory"])
+def test_a_store_of_zarrs_own_is_written_in_place(folder, tmp_path, kind):
+    if tuple(map(int, dask.__version__.split(".")[:2])) < (2024, 12):
+        pytest.skip("with this dask, what is written to a store of zarr's own does not arrive, and an error says so")
+    store = zarr.storage.MemoryStore() if kind == "memory" else zarr.storage.LocalStore(tmp_path / "own.zarr")
     write(folder, store)
     group = zarr.open_group(store, mode="r")
     grid, mask = files_of(folder)
