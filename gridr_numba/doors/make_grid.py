@@ -299,13 +299,16 @@ class SoughtGrid:
     inputs: list[Path]
 
     @classmethod
-    def of(cls, stack: ExitStack, given: TypingMapping[str, Any]) -> SoughtGrid:
-        """Check the arguments of a call, by their names in `make_grid`, that say what to search."""
+    def of(cls, stack: ExitStack, given: TypingMapping[str, Any], called: str = "source") -> SoughtGrid:
+        """Check the arguments of a call, by their names in `make_grid`, that say what to search.
+
+        `called` is what the caller's own argument for the source is called.
+        """
         checks.switches(given)
-        opened = _opened(stack, given["source"], given["like"], given["allow_vrt"])
+        opened = _opened(stack, given["source"], given["like"], given["allow_vrt"], called)
         places = (given[name] for name in ("crs", "transform", "shape", "pixel_size", "bounds"))
-        target = target_of(*opened, *places)
-        mapping, model = _mapping(given["source"], opened[0], target, given["model"], given["height"], stack)
+        target = target_of(*opened, *places, called=called)
+        mapping, model = _mapping(given["source"], opened[0], target, given["model"], given["height"], stack, called)
         rules = (given[name] for name in ("tolerance", "step", "check", "unreachable", "dtype"))
         wanted = _wanted(target.shape, *rules)
         most = checks.integer(given["max_evaluations"], "max_evaluations", minimum=1)
@@ -330,7 +333,7 @@ class SoughtGrid:
 
 
 def _opened(
-    stack: ExitStack, source: object, like: object, allow_vrt: bool
+    stack: ExitStack, source: object, like: object, allow_vrt: bool, called: str
 ) -> tuple[OpenRaster | None, OpenRaster | None]:
     def opened(value: object, name: str) -> OpenRaster | None:
         if value is None or callable(value):
@@ -338,12 +341,12 @@ def _opened(
         return stack.enter_context(open_raster(value, name, allow_vrt=allow_vrt))
 
     if source is None:
-        raise GridrTypeError("source must be a path or a callable, not None", argument="source")
-    return opened(source, "source"), opened(like, "like")
+        raise GridrTypeError(f"{called} must be a path or a callable, not None", argument=called)
+    return opened(source, called), opened(like, "like")
 
 
 def _mapping(
-    source: Any, opened: Any, target: TargetRaster, model: object, height: object, stack: ExitStack
+    source: Any, opened: Any, target: TargetRaster, model: object, height: object, stack: ExitStack, called: str
 ) -> tuple[Mapping, str]:
     if model not in MODELS:
         raise GridrValueError(f"model must be one of {', '.join(MODELS)}, not {model!r}", argument="model")
@@ -356,7 +359,7 @@ def _mapping(
         if model != "auto":
             raise GridrValueError(f"model must be 'auto' with a callable source, not {model!r}", argument="model")
         return _Called(source), "callable"
-    return model_of(opened, target, str(model), height, stack)
+    return model_of(opened, target, str(model), height, stack, called)
 
 
 @dataclass(frozen=True)

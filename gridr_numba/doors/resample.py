@@ -25,7 +25,17 @@ from ..files.outputs import Checksums, OutputFormat, check_space, warn_of_sideca
 from ..files.source import SourceImage
 from ..kernels.jit import usable_threads
 from ..polygons.files import Polygons
-from ..types import DEFAULT_MEMORY_BUDGET, AnyDtype, Cause, FilePath, Interpolation, Pair, Progress, WindowPairs
+from ..types import (
+    DEFAULT_MEMORY_BUDGET,
+    AnyDtype,
+    Cause,
+    FilePath,
+    GeometryCrs,
+    Interpolation,
+    Pair,
+    Progress,
+    WindowPairs,
+)
 from .dense_inputs import DenseArguments, DenseInputs
 from .options_tag import options_given
 from .output_files import FileMaker, Kind, mask_values
@@ -167,7 +177,7 @@ def resample(
     valid: Polygons | None = None,
     invalid: Polygons | None = None,
     geometry_origin: tuple[float, float] = (0.0, 0.0),
-    geometry_crs: Any = None,
+    geometry_crs: GeometryCrs = None,
     geometry_layer: str | tuple[str | None, str | None] | None = None,
     rasterize_kwargs: dict[str, Any] | None = None,
     repair_geometry: bool = False,

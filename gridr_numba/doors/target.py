@@ -20,9 +20,9 @@ from ..types import Pair
 
 
 def target_of(
-    source: Any, like: Any, crs: Any, transform: Any, shape: Any, pixel_size: Any, bounds: Any
+    source: Any, like: Any, crs: Any, transform: Any, shape: Any, pixel_size: Any, bounds: Any, *, called: str
 ) -> TargetRaster:
-    """Take the target in one of the three ways in which it may be said."""
+    """Take the target in one of the three ways in which it may be said; errors name the source as it is called."""
     ways = {
         "like": like is not None,
         "transform and shape": transform is not None or shape is not None,
@@ -53,15 +53,15 @@ def target_of(
         if missing:
             raise GridrValueError(f"{missing} must be given: transform and shape go together", argument=missing)
         return TargetRaster(_crs(crs), _affine(transform), checks.integer_pair(shape, "shape", minimum=1))
-    return _default_target(source, _crs(crs), pixel_size, bounds)
+    return _default_target(source, _crs(crs), pixel_size, bounds, called)
 
 
-def _default_target(source: Any, crs: CRS, pixel_size: Any, bounds: Any) -> TargetRaster:
+def _default_target(source: Any, crs: CRS, pixel_size: Any, bounds: Any, called: str) -> TargetRaster:
     """Take what is not said from what GDAL proposes for the source."""
     size = None if pixel_size is None else _sizes(pixel_size)
     edges = None if bounds is None else _bounds(bounds)
     if size is None or edges is None:
-        transform, shape = _proposed(source, crs, size)
+        transform, shape = _proposed(source, crs, size, called)
         if edges is None:
             return TargetRaster(crs, transform, shape)
         size = (transform.a, -transform.e)
@@ -71,7 +71,7 @@ def _default_target(source: Any, crs: CRS, pixel_size: Any, bounds: Any) -> Targ
     return TargetRaster(crs, rasterio.Affine(x, 0.0, left, 0.0, -y, top), (rows, cols))
 
 
-def _proposed(source: Any, crs: CRS, size: tuple[float, float] | None) -> tuple[rasterio.Affine, Pair]:
+def _proposed(source: Any, crs: CRS, size: tuple[float, float] | None, called: str) -> tuple[rasterio.Affine, Pair]:
     """Return GDAL's transform and shape for a source in another CRS, and pixels of this size, if it is said."""
     height, width = source.shape
     points, points_crs = source.gcps
@@ -79,15 +79,15 @@ def _proposed(source: Any, crs: CRS, size: tuple[float, float] | None) -> tuple[
     if source.crs is not None and not source.transform.is_identity:
         place, its_crs = dict(zip(("left", "bottom", "right", "top"), source.bounds, strict=True)), source.crs
     elif source.rpcs is not None:
-        check_solvable(source, "rpc")
+        check_solvable(source, "rpc", called)
         place, its_crs = {"rpcs": source.rpcs}, CRS.from_epsg(4326)
     elif points:
-        check_solvable(source, "gcps")
+        check_solvable(source, "gcps", called)
         place, its_crs = {"gcps": points}, points_crs
     else:
         raise GridrValueError(
-            f"source must have a CRS and a transform, RPCs or ground control points, and {source.name!r} has none",
-            argument="source",
+            f"{called} must have a CRS and a transform, RPCs or ground control points, and {source.name!r} has none",
+            argument=called,
         )
     try:
         transform, its_width, its_height = calculate_default_transform(
@@ -95,9 +95,9 @@ def _proposed(source: Any, crs: CRS, size: tuple[float, float] | None) -> tuple[
         )
     except gdal_errors() as error:
         raise DatasetError(
-            f"source: GDAL proposes no target for {source.name!r}: {reason_of(error)}; transform and shape, or "
+            f"{called}: GDAL proposes no target for {source.name!r}: {reason_of(error)}; transform and shape, or "
             "pixel_size and bounds, say one",
-            argument="source",
+            argument=called,
         ) from error
     return transform, (its_height, its_width)
 

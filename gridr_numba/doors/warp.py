@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack
 from typing import Any, Literal
 
 from numpy.typing import DTypeLike
 
 from ..engine.job import Warnings
-from ..errors import GridrError
 from ..files.geotiff import GeoTiff, gtiff_options, held_geotiff
 from ..files.outputs import destination
 from ..polygons.files import Polygons
-from ..types import DEFAULT_MEMORY_BUDGET, FilePath, Pair, Progress, WindowPairs
+from ..types import DEFAULT_MEMORY_BUDGET, CrsLike, FilePath, GeometryCrs, Pair, Progress, WindowPairs
 from .make_grid import SoughtGrid, write_grid
 from .options_tag import options_given
 from .resample import ResampleReport, Resampling
@@ -29,7 +28,7 @@ def warp(
     out: FilePath,
     *,
     like: FilePath | None = None,
-    crs: Any = None,
+    crs: CrsLike | None = None,
     transform: Sequence[float] | None = None,
     shape: Pair | None = None,
     pixel_size: float | tuple[float, float] | None = None,
@@ -60,7 +59,7 @@ def warp(
     valid: Polygons | None = None,
     invalid: Polygons | None = None,
     geometry_origin: tuple[float, float] = (0.0, 0.0),
-    geometry_crs: Any = None,
+    geometry_crs: GeometryCrs = None,
     geometry_layer: str | tuple[str | None, str | None] | None = None,
     rasterize_kwargs: dict[str, Any] | None = None,
     repair_geometry: bool = False,
@@ -134,9 +133,9 @@ def warp(
     """
     given, stages, warn = locals(), Stages(), Warnings(logger)
     with ExitStack() as stack:
-        with stages("check"), _source_is_image():
-            sought = SoughtGrid.of(stack, {**given, "source": image, "dtype": "float64"})
-        with stages("search and check"), _source_is_image():
+        with stages("check"):
+            sought = SoughtGrid.of(stack, {**given, "source": image, "dtype": "float64"}, called="image")
+        with stages("search and check"):
             grid = sought.found(warn)
         with stages("check"):
             layout = sought.layout(grid, options_given(warp, given))
@@ -153,14 +152,3 @@ def warp(
 
         made.run(stages, first=write_kept)
     return made.report(stages)
-
-
-@contextmanager
-def _source_is_image() -> Iterator[None]:
-    """Name the image as it is named here, where `make_grid` calls it the source."""
-    try:
-        yield
-    except GridrError as error:
-        if error.argument != "source":
-            raise
-        raise type(error)(str(error).replace("source", "image", 1), argument="image") from error

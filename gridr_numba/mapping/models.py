@@ -155,27 +155,30 @@ class Controlled:
     ----------
     transformer : rasterio.transform.GCPTransformer
         One thread at a time asks it.
+    called : str
+        What the caller's argument for the image is called.
     """
 
     ground: Reprojection
     transformer: GCPTransformer
+    called: str
     lock: Lock = field(default_factory=Lock)
 
     def __call__(self, rows: Floats, cols: Floats) -> tuple[Floats, Floats]:
         """Map."""
         xs, ys = self.ground(rows, cols)
-        with self.lock, _mapped_by_points():  # `positive` is the operation that leaves fractions as they are
+        with self.lock, _mapped_by_points(self.called):  # `positive` is the operation that leaves fractions as they are
             corners = self.transformer.rowcol(xs.ravel(), ys.ravel(), op=np.positive)
         return tuple(from_corners(np.reshape(each, xs.shape)) for each in corners)  # type: ignore[return-value]
 
 
 @contextmanager
-def _mapped_by_points() -> Iterator[None]:
+def _mapped_by_points(called: str) -> Iterator[None]:
     try:
         yield
     except gdal_errors() as error:
         raise DatasetError(
-            f"source: GDAL finds no mapping through its ground control points: {reason_of(error)}", argument="source"
+            f"{called}: GDAL finds no mapping through its ground control points: {reason_of(error)}", argument=called
         ) from error
 
 
@@ -190,8 +193,8 @@ def around(longitudes: Floats, middle: float, turn: float) -> Floats:
 _IN_A_LINE = 1e-9
 
 
-def check_solvable(source: Any, name: str) -> None:
-    """Refuse ground control points and RPCs of which no mapping can be made.
+def check_solvable(source: Any, name: str, called: str) -> None:
+    """Refuse ground control points and RPCs of which no mapping can be made. The argument is called so.
 
     Raises
     ------
@@ -203,9 +206,9 @@ def check_solvable(source: Any, name: str) -> None:
         for terms, of in ((source.rpcs.line_den_coeff, "line"), (source.rpcs.samp_den_coeff, "sample")):
             if not (np.isfinite(terms).all() and terms[0]):
                 raise DatasetError(
-                    f"source: the RPCs of {source.name!r} cannot be right: the denominator of the {of} is zero in the "
-                    f"middle of their domain, its first coefficient being {terms[0]:g}",
-                    argument="source",
+                    f"{called}: the RPCs of {source.name!r} cannot be right: the denominator of the {of} is zero in "
+                    f"the middle of their domain, its first coefficient being {terms[0]:g}",
+                    argument=called,
                 )
     if name in ("gcps", "tps"):
         points, _ = source.gcps
@@ -214,14 +217,16 @@ def check_solvable(source: Any, name: str) -> None:
             spread = np.linalg.svd(apart, compute_uv=False) if np.isfinite(apart).all() else np.zeros(2)
             if len(points) < 3 or not spread[1] > _IN_A_LINE * spread[0]:
                 raise DatasetError(
-                    f"source: the {len(points)} ground control points of {source.name!r} lie in one line, or one "
+                    f"{called}: the {len(points)} ground control points of {source.name!r} lie in one line, or one "
                     f"point, of the {where}: they do not say where the rest lies",
-                    argument="source",
+                    argument=called,
                 )
 
 
-def model_of(source: Any, target: TargetRaster, model: str, height: object, stack: ExitStack) -> tuple[Mapping, str]:
-    """Return the mapping from a target to an open source, and the model's name.
+def model_of(
+    source: Any, target: TargetRaster, model: str, height: object, stack: ExitStack, called: str = "source"
+) -> tuple[Mapping, str]:
+    """Return the mapping from a target to an open source, and the model's name; errors name the source as it is called.
 
     'auto' takes a CRS with a transform that is not the identity, then RPCs, then ground control points. What the model
     keeps open is closed with the stack.
@@ -243,8 +248,8 @@ def model_of(source: Any, target: TargetRaster, model: str, height: object, stac
             "tps": "ground control points",
             None: "a CRS and a transform, RPCs or ground control points",
         }[name]
-        raise GridrValueError(f"source must have {needed}, and {source.name!r} has none", argument="source")
-    check_solvable(source, name)
+        raise GridrValueError(f"{called} must have {needed}, and {source.name!r} has none", argument=called)
+    check_solvable(source, name, called)
     if height is not None and name != "rpc":
         raise GridrValueError(
             f"height must be given for an image with RPCs alone, and this one is mapped by its {name}; not {height!r}",
@@ -263,9 +268,9 @@ def model_of(source: Any, target: TargetRaster, model: str, height: object, stac
         raise GridrValueError(
             f"model must be 'gcps' with rasterio {rasterio.__version__}, whose splines come with 1.4", argument="model"
         )
-    with _mapped_by_points():
+    with _mapped_by_points(called):
         transformer = stack.enter_context(GCPTransformer(points, **({"tps": True} if name == "tps" else {})))
-    return Controlled(Reprojection.of(target, points_crs), transformer), name
+    return Controlled(Reprojection.of(target, points_crs), transformer, called), name
 
 
 def _height(height: object, rpcs: Any) -> float:
