@@ -52,7 +52,7 @@ def arrays_of_blocks(described: NodeArrays, chunks: Sizes, values: Sequence[Any]
     """Return what is made of arrays of nodes, in chunks of whole cells that are about as large as the first wanted."""
     extent = described.place.extent
     cells, blocks = _whole_cells(extent.window, extent.resolution, (chunks[0][0], chunks[1][0]))
-    parts = _coordinates_and_mask(described.dtype, described.mask_out.dtype)
+    parts = _coordinates_and_mask(described.dtype, described.outputs.mask.dtype)
     return _arrays(_make, cells, described, [_node_blocks(each, blocks) for each in values], parts)
 
 

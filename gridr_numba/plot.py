@@ -36,7 +36,9 @@ from .doors.inspection import inspect_grid
 from .doors.paint import Bools, Floats, round_step, straight_part
 from .doors.placement import resolution_for
 from .doors.view import DEFAULT_SIZE, View, ViewBands, coordinates_of, image_values, invalid_parts, size_of, stretch
+from .engine.job import GridIn
 from .errors import GridrTypeError, GridrValueError
+from .files.bands import SourceBand
 from .files.inputs import OpenRaster, open_raster
 from .files.outputs import destination
 from .files.whole_file import whole_file
@@ -136,8 +138,8 @@ def plot_grid(
         frame = view.frame(rr_rc, checks.real_pair(geometry_origin, "geometry_origin"))
         sets = pixel_polygons(valid, invalid, frame, crs=geometry_crs, layer=geometry_layer)
         step = _step(view.shape, longest)
-        _draw_grid(axes[0], view, step, rr_rc, top)
-        keys = [] if view.mask is None else _draw_mask(axes[0], view, step, rr_rc, mask_valid_value, over=True)
+        _draw_grid(axes[0], view.grid, step, rr_rc, top)
+        keys = [] if view.mask is None else _draw_mask(axes[0], view.mask, step, rr_rc, mask_valid_value, over=True)
     keys += _draw_polygons(axes[0], sets, frame.origin_row_col)
     _title(axes[0], view.title)
     _legend(figure, keys)
@@ -192,7 +194,7 @@ def plot_mask(
             raise GridrValueError(f"mask must have one band, and {view.files[0].name!r} has more", argument="mask")
         frame = view.frame(rr_rc, checks.real_pair(geometry_origin, "geometry_origin"))
         sets = pixel_polygons(valid, invalid, frame, crs=geometry_crs, layer=geometry_layer)
-        keys = _draw_mask(axes[0], view, _step(view.shape, longest), rr_rc, mask_valid_value, over=False)
+        keys = _draw_mask(axes[0], view.mask, _step(view.shape, longest), rr_rc, mask_valid_value, over=False)
     keys += _draw_polygons(axes[0], sets, frame.origin_row_col)
     _title(axes[0], view.title)
     _legend(figure, keys)
@@ -292,8 +294,10 @@ def plot_images(
             _title(ax, f"{word}: {Path(image.name).name}, {image.shape[0]} x {image.shape[1]}")
         if mask is not None:
             view = View.opened(stack, mask, None, ViewBands(), allow_vrt=allow_vrt)
+            if view.mask is None:
+                raise GridrValueError(f"mask must have one band, and {mask!r} has more", argument="mask")
             checks.dataset_shape(view.files[0], "mask", images[1].shape, "as after has")
-            keys = _draw_mask(axes[1], view, steps[1], (1, 1), mask_valid_value, over=True)
+            keys = _draw_mask(axes[1], view.mask, steps[1], (1, 1), mask_valid_value, over=True)
     _legend(figure, keys)
     return figure
 
@@ -411,11 +415,13 @@ class _Side:
         view = View.opened(stack, source, over_it, self.bands, allow_vrt=True)
         step = _step(view.shape, longest)
         if view.grid is not None:
-            _draw_grid(ax, view, step, self.resolution, None, self.first)
+            _draw_grid(ax, view.grid, step, self.resolution, None, self.first)
         if view.mask is None:
             return view.title, []
         over = view.grid is not None
-        return view.title, _draw_mask(ax, view, step, self.resolution, self.valid_value, over=over, first=self.first)
+        return view.title, _draw_mask(
+            ax, view.mask, step, self.resolution, self.valid_value, over=over, first=self.first
+        )
 
 
 def _bands_of(options: Mapping[str, Any]) -> ViewBands:
@@ -425,9 +431,8 @@ def _bands_of(options: Mapping[str, Any]) -> ViewBands:
 
 def _polygons_of(report: DensifyReport) -> tuple[Sequence[PolygonSet | None], tuple[float, float]]:
     """Read the polygons that were given as files."""
-    options, made = report.options, report.grid or report.mask
+    options, made = report.options, next(name for name in (report.grid, report.mask) if name is not None)
     row, col = options.get("geometry_origin", (0.0, 0.0))
-    assert made is not None
     with open_raster(made, "report", allow_vrt=False) as dense:
         (row_start, row_stop), (col_start, col_stop) = report.window
         whole = None if dense.transform.is_identity else shifted_transform(dense.transform, -row_start, -col_start)
@@ -498,10 +503,11 @@ def _rgba(where: Bools, colour: Colour, weight: float) -> Floats:
 # -- a grid -------------------------------------------------------------------------------------------------------
 
 
-def _draw_grid(ax: Axes, view: View, step: int, resolution: Pair, largest: float | None, first: Pair = (0, 0)) -> None:
+def _draw_grid(
+    ax: Axes, grid: GridIn, step: int, resolution: Pair, largest: float | None, first: Pair = (0, 0)
+) -> None:
     """Draw how far a mapping is from a straight-line one, its source rows and columns, and its folds."""
-    assert view.grid is not None
-    rows, cols = coordinates_of(view.grid, step, (resolution[0] * step, resolution[1] * step))
+    rows, cols = coordinates_of(grid, step, (resolution[0] * step, resolution[1] * step))
     extent = _extent(rows.shape, step, resolution, first)
     straight, away = straight_part(rows, cols)
     known = np.isfinite(away)
@@ -583,12 +589,11 @@ def _draw_axes_of_the_source(ax: Axes, straight: Floats, extent: tuple[float, fl
 
 
 def _draw_mask(
-    ax: Axes, view: View, step: int, resolution: Pair, valid_value: int, *, over: bool, first: Pair = (0, 0)
+    ax: Axes, mask: SourceBand, step: int, resolution: Pair, valid_value: int, *, over: bool, first: Pair = (0, 0)
 ) -> list[Artist]:
     """Draw a mask, alone or over a grid; return its legend."""
-    assert view.mask is not None
-    parts, share = invalid_parts(view.mask, step, valid_value)
-    shape = tuple(-(-size // step) for size in view.mask.dataset.shape)
+    parts, share = invalid_parts(mask, step, valid_value)
+    shape = tuple(-(-size // step) for size in mask.dataset.shape)
     extent = _extent((shape[0], shape[1]), step, resolution, first)
     keys: list[Artist] = []
     if not over:

@@ -146,6 +146,10 @@ def test_before_and_after_have_the_same_stretch(tmp_path, monkeypatch):
     assert right[3, 4, 3] == 0
     assert right[..., 3].sum() == after[0].size - 1
     assert np.array_equal(images(figure.axes[1])[1][..., 3] > 0, mask == 0)
+    with rasterio.open("three.tif", "w", driver="GTiff", height=30, width=20, count=3, dtype="uint8") as dataset:
+        dataset.write(np.stack([mask, mask, mask]))
+    with pytest.raises(gn.GridrValueError, match="mask must have one band"):
+        plot.plot_images("a.tif", "b.tif", mask="three.tif")
     grey = images(plot.plot_images("a.tif", "b.tif", bands=2).axes[0])[0]
     assert np.array_equal(grey[..., 0], grey[..., 2])
     with pytest.raises(gn.GridrValueError, match="bands must be one band or three"):

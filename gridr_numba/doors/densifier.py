@@ -19,7 +19,7 @@ from ..types import AnyArray, AnyDtype, FilePath, GeometryCrs, Pair, WindowPairs
 from ..window import Window
 from .dense_inputs import DenseArguments, DenseInputs
 from .file_pool import OnDemand, Recipe
-from .in_arrays import made_outputs, make_window
+from .in_arrays import ArraysOut, make_window
 
 logger = logging.getLogger(__name__)
 
@@ -104,7 +104,7 @@ def open_densifier(
     used = None if threads is None else checks.integer(threads, "threads", minimum=1)
     with ExitStack() as stack:
         dense = DenseInputs.opened(stack, given, Warnings(logger))
-        outputs = made_outputs(dense.inputs.grid, dtype, mask_out_values)
+        outputs = ArraysOut.of(dense.inputs.grid, dtype, mask_out_values)
         return Densifier(Recipe.of(dense, given, outputs, used))
 
 

@@ -20,11 +20,9 @@ from ..engine.step import DenseStep
 from ..errors import GridrValueError
 from ..files.bands import SinkBand
 from ..files.outputs import (
-    Checksums,
     OutputFormat,
-    check_space,
-    warn_of_sidecars,
 )
+from ..files.zarr import ZarrOptions
 from ..kernels.jit import usable_threads
 from ..polygons.files import Polygons
 from ..types import DEFAULT_MEMORY_BUDGET, AnyDtype, Cause, FilePath, GeometryCrs, Pair, Progress, WindowPairs
@@ -344,13 +342,10 @@ def densify(
             files = _Files.of(dense.inputs.grid, out, mask_out, dtype, values, maker)
             outputs, limits = Outputs(files.grid_out, files.mask_out), file_limits(threads, memory_budget)
             job = job_of("densify", dense.place.extent, dense.inputs, dense.rules(files.grid_out), outputs, limits)
-            counts, checksums = Tally(0 if grid is None else 2), Checksums() if verify else None
-            watch = None if checksums is None else checksums.watch
-            services = Services(warn, counts, dense.survey(), watch, checks.progress(progress))
-            check_space(files.all)
-            warn_of_sidecars(files.all, dense.paths, warn)
-            used, budget = usable_threads(limits.threads), limits.bounds.memory_budget
-            production = Production(files.all, dense.paths, overwrite, checksums, used, budget, strict)
+            counts, told = Tally(0 if grid is None else 2), checks.progress(progress)
+            how = {"overwrite": overwrite, "verify": verify, "strict": strict}
+            production = Production.of(files.all, dense.paths, limits, warn, **how)
+            services = Services(warn, counts, dense.survey(), production.watch, told)
         production.run(partial(run_windows, DenseStep(job, counts, services.survey), limits, services), stages, warn)
     about = {"verified": verify, "inputs": arguments.files, "options": options}
     return _report(job, counts, warn, files, stages, **about)
@@ -389,7 +384,7 @@ class _Files:
             )
         grid_dtype = None if grid_in is None else coordinate_type(dtype, grid_in)
         if maker.kind.zarr is not None:
-            return cls._of_store(out, mask_out, grid_dtype, values, maker)
+            return cls._of_store(out, mask_out, maker.kind.zarr, grid_dtype, values, maker)
         mask_file, mask_target = maker.mask(mask_out, values)
         grid_file, grid_target = None, None
         if grid_dtype is not None:
@@ -403,7 +398,13 @@ class _Files:
 
     @classmethod
     def _of_store(
-        cls, out: object, mask_out: object, grid_dtype: AnyDtype | None, values: Pair | None, maker: FileMaker
+        cls,
+        out: object,
+        mask_out: object,
+        options: ZarrOptions,
+        grid_dtype: AnyDtype | None,
+        values: Pair | None,
+        maker: FileMaker,
     ) -> _Files:
         if out is not None and mask_out is not None:
             raise GridrValueError(
@@ -411,7 +412,7 @@ class _Files:
                 argument="mask_out",
             )
         path, name = (mask_out, "mask_out") if out is None else (out, "out")
-        store, mask_target, grid_target = maker.store(path, name, values, grid_dtype)
+        store, mask_target, grid_target = maker.store(path, name, options, values, grid_dtype)
         return cls(store, None if out is None else store, mask_target, grid_target)
 
 

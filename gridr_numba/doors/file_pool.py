@@ -15,12 +15,12 @@ from typing import Any, Generic, NamedTuple, Protocol, Self, TypeVar
 
 from rasterio.env import env_ctx_if_needed
 
-from ..engine.job import MaskOut, MaskRules, Outputs
+from ..engine.job import MaskRules
 from ..errors import DatasetError, GridrValueError
 from ..polygons.mask import PolygonMask
 from ..types import AnyDtype, Pair
 from .dense_inputs import DenseArguments, DenseInputs, rasters_of
-from .in_arrays import job_in_arrays
+from .in_arrays import ArraysOut, job_in_arrays
 from .placement import Placement, Sources
 
 
@@ -32,12 +32,12 @@ class Recipe:
     place: Placement
     polygons: PolygonMask | None
     rules: MaskRules
-    outputs: Outputs
+    outputs: ArraysOut
     stamps: tuple[Stamp, ...]
     threads: int | None
 
     @classmethod
-    def of(cls, dense: DenseInputs, given: DenseArguments, outputs: Outputs, threads: int | None) -> Recipe:
+    def of(cls, dense: DenseInputs, given: DenseArguments, outputs: ArraysOut, threads: int | None) -> Recipe:
         """Take what was checked, and look at the files that reads will need."""
         rasters = {"grid": dense.sources.rows, "grid[1]": dense.sources.cols, "mask": dense.sources.mask}
         stamps = [
@@ -48,12 +48,6 @@ class Recipe:
         ]
         rules, polygons = dense.rules(outputs.grid), dense.inputs.polygons
         return cls(_of_rasters(given), dense.place, polygons, rules, outputs, tuple(stamps), threads)
-
-    @property
-    def mask_out(self) -> MaskOut:
-        """The mask, which is always made."""
-        assert self.outputs.mask is not None
-        return self.outputs.mask
 
     def opened(self) -> Opened:
         """Open the files that are read, for one read at a time."""
@@ -113,8 +107,8 @@ class AnyRecipe(Protocol):
         """Which raster is made."""
 
     @property
-    def mask_out(self) -> MaskOut:
-        """Its mask."""
+    def outputs(self) -> ArraysOut:
+        """What is made beside an image, if one is: its mask, and coordinates."""
 
     @property
     def stamps(self) -> tuple[Stamp, ...]:
@@ -206,7 +200,7 @@ class OnDemand(Generic[RecipeT]):
     @property
     def mask_dtype(self) -> AnyDtype:
         """Of the mask."""
-        return self._recipe.mask_out.dtype
+        return self._recipe.outputs.mask.dtype
 
     def close(self) -> None:
         """Close all files; a read that is still under way closes its own. Nothing can be read afterwards."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import DTypeLike
 
@@ -18,21 +20,29 @@ from .output_files import mask_type, mask_values
 _UNBOUNDED = Limits(None, None, Bounds(0))
 
 
-def made_outputs(grid_in: GridIn | None, dtype: DTypeLike | None, mask_out_values: object) -> Outputs:
-    """Check what is to be made in arrays: a mask always, a grid of a grid."""
-    grid_out, values = None, mask_values(mask_out_values)
-    if grid_in is not None:
-        made = coordinate_type(dtype, grid_in)
-        grid_out = GridOut((SinkBand(_NOWHERE, 1), SinkBand(_NOWHERE, 2)), (made, made))
-    return Outputs(grid_out, MaskOut(SinkBand(_NOWHERE, 3), mask_type(values), values))
+@dataclass(frozen=True)
+class ArraysOut:
+    """What is made in arrays: a mask always, coordinates of a grid."""
+
+    mask: MaskOut
+    grid: GridOut | None
+
+    @classmethod
+    def of(cls, grid_in: GridIn | None, dtype: DTypeLike | None, mask_out_values: object) -> ArraysOut:
+        """Check what is to be made."""
+        grid_out, values = None, mask_values(mask_out_values)
+        if grid_in is not None:
+            made = coordinate_type(dtype, grid_in)
+            grid_out = GridOut((SinkBand(_NOWHERE, 1), SinkBand(_NOWHERE, 2)), (made, made))
+        return cls(MaskOut(SinkBand(_NOWHERE, 3), mask_type(values), values), grid_out)
 
 
 _NOWHERE = Nowhere()
 
 
-def job_in_arrays(extent: Extent, inputs: Inputs, rules: MaskRules, outputs: Outputs) -> Job:
+def job_in_arrays(extent: Extent, inputs: Inputs, rules: MaskRules, outputs: ArraysOut) -> Job:
     """Put together what makes windows in arrays."""
-    return job_of("read", extent, inputs, rules, outputs, _UNBOUNDED)
+    return job_of("read", extent, inputs, rules, Outputs(outputs.grid, outputs.mask), _UNBOUNDED)
 
 
 def make_window(job: Job, window: Window, coords: AnyArray, mask: AnyArray, threads: int | None) -> None:

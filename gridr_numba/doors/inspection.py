@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ..engine.job import GridIn
+from ..engine.job import GridIn, Inputs
 from ..engine.survey import NodeSurvey
 from ..files.bands import WindowReader
 from ..files.inputs import open_grid, open_raster
@@ -174,8 +174,8 @@ def inspect_grid(
         rows, cols = open_grid(stack, grid, allow_vrt=allow_vrt)
         image = None if source is None else stack.enter_context(open_raster(source, "source", allow_vrt=allow_vrt))
         sources = Sources(rows, cols, None, image=image)
-        grid_in = sources.grid_in(grid_order, row_band, col_band, grid_nodata, displacement, (0.0, 0.0))
-        assert grid_in is not None
+        as_given = grid_order, row_band, col_band, grid_nodata, displacement, (0.0, 0.0)
+        grid_in = Inputs(sources.grid_in(*as_given)).given_grid
         step = resolution_for(displacement, resolution)
         survey = sources.survey(step)
         scan = _Scan(grid_in, survey, step or (1, 1))

@@ -27,13 +27,10 @@ from ..files.outputs import (
     Checksums,
     OutputFormat,
     RasterLayout,
-    check_space,
     check_suffix,
     destination,
-    warn_of_sidecars,
 )
 from ..georef import coarse_transform, pixel_area
-from ..kernels.jit import usable_threads
 from ..mapping.grid import Grid, Wanted, make, pixels_of
 from ..mapping.models import MODELS, TargetRaster, model_of
 from ..mapping.search import Mapping
@@ -43,6 +40,7 @@ from ..types import DEFAULT_MEMORY_BUDGET, CrsLike, Pair, Progress
 from ..window import Window
 from .grid_tag import GRID_TAG, GridTag
 from .options_tag import options_given
+from .placement import file_limits
 from .production import Production
 from .reports import Report, span, versions
 from .stages import Stages
@@ -253,7 +251,7 @@ def make_grid(
     with ExitStack() as stack:
         with stages("check"):
             sought = SoughtGrid.of(stack, given)
-            used = usable_threads(None if threads is None else checks.integer(threads, "threads", minimum=1))
+            limits = file_limits(threads, DEFAULT_MEMORY_BUDGET)
             path = destination(out, "out", sought.inputs, overwrite=overwrite)
             check_suffix(path, "out", "GTiff")
             options = gtiff_options(creation_options, sought.wanted.dtype)
@@ -261,13 +259,10 @@ def make_grid(
         with stages("search and check"), progress_of(told, sought.wanted.pixels) as tell:
             grid = sought.found(warn, tell)
         file = GeoTiff("out", path, sought.layout(grid, options_given(make_grid, given)), options)
-        check_space([file])
-        warn_of_sidecars([file], sought.inputs, warn)
+        how = {"overwrite": overwrite, "verify": verify, "strict": strict}
+        production = Production.of([file], sought.inputs, limits, warn, **how)
         _warn_of_void(grid, file, warn)
-        checksums = Checksums() if verify else None
-        budget = DEFAULT_MEMORY_BUDGET
-        production = Production([file], sought.inputs, overwrite, checksums, used, budget, strict)
-        production.run(partial(write_grid, file, grid, checksums), stages, warn)
+        production.run(partial(write_grid, file, grid, production.checksums), stages, warn)
     return _report(grid, sought.wanted, file, sought.model, stages, warn, verified=verify)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import rasterio
 
 from .. import checks
-from ..engine.job import Inputs, MaskOut, MaskRules, Names, Outputs, Warnings
+from ..engine.job import Inputs, MaskRules, Names, Warnings
 from ..errors import GridrValueError
 from ..files.arrays import ArrayRaster
 from ..files.bands import SourceBand
@@ -21,8 +21,8 @@ from ..files.inputs import open_raster
 from ..georef import lattice_transform, pixel_to_map
 from ..types import AnyArray, AnyDtype, Pair
 from ..window import Window
-from .dense_inputs import DenseArguments, DenseInputs
-from .in_arrays import job_in_arrays, made_outputs, make_window
+from .dense_inputs import DenseArguments, DenseInputs, coordinate_type
+from .in_arrays import ArraysOut, job_in_arrays, make_window
 from .placement import Placement, Sources
 
 logger = logging.getLogger(__name__)
@@ -45,12 +45,16 @@ _EVEN = 0.01
 
 @dataclass(frozen=True)
 class NodeArrays:
-    """What to make of coarse arrays, checked; of what is to be computed only types are known."""
+    """What to make of coarse arrays, checked; of what is to be computed only types are known.
+
+    `dtype` is that of coordinates.
+    """
 
     place: Placement
     inputs: Inputs
     rules: MaskRules
-    outputs: Outputs
+    outputs: ArraysOut
+    dtype: AnyDtype
 
     @classmethod
     def of(
@@ -68,20 +72,10 @@ class NodeArrays:
             image = None if source is None else stack.enter_context(open_raster(source, "source"))
             sources = Sources(row, col, mask, image=image, names=_NAMES)
             dense = DenseInputs.of(sources, DenseArguments.of(options), Warnings(logger))
-            outputs = made_outputs(dense.inputs.grid, given.get("dtype"), given.get("mask_out_values", (1, 0)))
-            return cls(dense.place, dense.inputs, dense.rules(outputs.grid), outputs)
-
-    @property
-    def dtype(self) -> AnyDtype:
-        """Of coordinates."""
-        assert self.outputs.grid is not None
-        return self.outputs.grid.dtype
-
-    @property
-    def mask_out(self) -> MaskOut:
-        """The mask, which is always made."""
-        assert self.outputs.mask is not None
-        return self.outputs.mask
+            grid = dense.inputs.given_grid
+            dtype = coordinate_type(given.get("dtype"), grid)
+            outputs = ArraysOut.of(grid, dtype, given.get("mask_out_values", (1, 0)))
+            return cls(dense.place, dense.inputs, dense.rules(outputs.grid), outputs, dtype)
 
     def make(
         self,
@@ -102,7 +96,7 @@ class NodeArrays:
             mask_in = replace(mask_in, band=_holding(mask_in.band, mask, first_row_col))
         inputs = replace(self.inputs, grid=grid, mask=mask_in)
         coords = np.empty((2, *window.shape), self.dtype)
-        codes = np.empty(window.shape, self.mask_out.dtype)
+        codes = np.empty(window.shape, self.outputs.mask.dtype)
         job = job_in_arrays(self.place.extent, inputs, self.rules, self.outputs)
         make_window(job, window, coords, codes, threads)
         return coords, codes

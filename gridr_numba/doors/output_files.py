@@ -159,12 +159,11 @@ class FileMaker:
         return file, MaskOut(SinkBand(file, 1, "mask_out"), layout.dtype, values)
 
     def store(
-        self, value: object, name: str, values: Pair | None, grid_dtype: AnyDtype | None
+        self, value: object, name: str, options: ZarrOptions, values: Pair | None, grid_dtype: AnyDtype | None
     ) -> tuple[ZarrStore, MaskOut, GridOut | None]:
         """Check a store's destination; describe it, and what a job writes to it: mask, and grid where it has a type."""
         path = store_destination(value, name, self.inputs, overwrite=self.overwrite)
-        assert self.kind.zarr is not None
-        store = ZarrStore(name, path, self.store_layouts(values, grid_dtype), self.kind.zarr)
+        store = ZarrStore(name, path, self.store_layouts(values, grid_dtype), options)
         *bands, band = (SinkBand(store, number, name) for number in range(1, len(store.dtypes) + 1))
         grid = None if grid_dtype is None else GridOut((bands[0], bands[1]), (grid_dtype, grid_dtype))
         return store, MaskOut(band, mask_type(values), values), grid

@@ -6,10 +6,20 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..engine.job import Warnings
+from ..engine.job import Limits, Warnings
 from ..errors import StrictError
+from ..files.bands import Watch
 from ..files.gdal import block_cache
-from ..files.outputs import Checksums, OutputFormat, partial_files, publish, publishing
+from ..files.outputs import (
+    Checksums,
+    OutputFormat,
+    check_space,
+    partial_files,
+    publish,
+    publishing,
+    warn_of_sidecars,
+)
+from ..kernels.jit import usable_threads
 from .stages import Stages
 
 
@@ -41,6 +51,29 @@ class Production:
     threads: int
     memory_budget: int
     strict: bool = False
+
+    @classmethod
+    def of(
+        cls,
+        files: Sequence[OutputFormat],
+        inputs: Sequence[Path],
+        limits: Limits,
+        warn: Warnings,
+        *,
+        overwrite: bool,
+        verify: bool,
+        strict: bool,
+    ) -> Production:
+        """Find out whether there is room for the files, and warn of what lies beside them and speaks of others."""
+        check_space(files)
+        warn_of_sidecars(files, inputs, warn)
+        checksums, used = Checksums() if verify else None, usable_threads(limits.threads)
+        return cls(files, inputs, overwrite, checksums, used, limits.bounds.memory_budget, strict)
+
+    @property
+    def watch(self) -> Watch | None:
+        """Told of each window as its file gets it; None where nothing is read back."""
+        return None if self.checksums is None else self.checksums.watch
 
     def run(self, write: Callable[[], None], stages: Stages, warn: Warnings) -> None:
         """Have the files written, verify them, and put them in their places."""

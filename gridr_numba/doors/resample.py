@@ -21,7 +21,7 @@ from ..engine.survey import NodeSurvey
 from ..errors import GridrTypeError, GridrValueError
 from ..files.bands import Nowhere, SinkBand
 from ..files.inputs import HeldRaster, open_raster
-from ..files.outputs import Checksums, OutputFormat, check_space, warn_of_sidecars
+from ..files.outputs import OutputFormat
 from ..files.source import SourceImage
 from ..kernels.jit import usable_threads
 from ..polygons.files import Polygons
@@ -367,16 +367,11 @@ class Resampling:
         limits = _limits(given["threads"], given["memory_budget"])
         extent, rules = dense.place.extent, dense.rules(None)
         job = job_of(door.__name__, extent, dense.inputs, rules, Outputs(None, mask_out), limits)
-        counts, checksums = Tally(0), Checksums() if given["verify"] else None
-        survey = NodeSurvey(extent.resolution, source.shape)
-        watch = None if checksums is None else checksums.watch
-        services = Services(warn, counts, survey, watch, checks.progress(given["progress"]))
-        check_space(files)
-        warn_of_sidecars(files, inputs, warn)
-        used, budget = usable_threads(limits.threads), limits.bounds.memory_budget
-        production = Production(files, inputs, given["overwrite"], checksums, used, budget, given["strict"])
-        assert dense.inputs.grid is not None  # it was given
-        step = ResampleStep(job, dense.inputs.grid, source, out, counts, survey)
+        progress, how = checks.progress(given["progress"]), ("overwrite", "verify", "strict")
+        production = Production.of(files, inputs, limits, warn, **{name: given[name] for name in how})
+        counts, survey = Tally(0), NodeSurvey(extent.resolution, source.shape)
+        services = Services(warn, counts, survey, production.watch, progress)
+        step = ResampleStep(job, source, out, counts, survey)
         return cls(dense, source, step, limits, services, counts, production, image, mask)
 
     def run(self, stages: Stages, *, first: Callable[[], None] = lambda: None) -> None:
@@ -414,7 +409,7 @@ class Resampling:
             versions=versions(),
             verified=self.production.checksums is not None,
             warnings=tuple(self.services.warn.messages),
-            applied={} if self.dense.inputs.grid is None else self.dense.inputs.grid.applied,
+            applied=self.dense.inputs.given_grid.applied,
         )
 
 
@@ -434,15 +429,16 @@ def open_source(stack: ExitStack, given: Mapping[str, Any]) -> tuple[SourceImage
     image = SourceImage.of(opened, given["bands"], given["nodata"], given["band_validity"], how)
     files = {"image": opened.files}
     value, band = given["source_mask_valid_value"], given["source_mask_band"]
-    if given["source_mask"] is None:
+    if given["source_mask"] is not None:
+        opened = stack.enter_context(open_raster(given["source_mask"], "source_mask", allow_vrt=allow_vrt))
+        files["source_mask"] = opened.files
+    mask_file = None if given["source_mask"] is None else opened
+    mask = MaskIn.of(mask_file, value, band, image.shape, "as image has", _MASK_NAMES)
+    if mask is None:
         checks.left_out(band, 1, "source_mask_band", "source_mask")
         checks.left_out(value, 1, "source_mask_valid_value", "source_mask")
         return image, files
-    opened = stack.enter_context(open_raster(given["source_mask"], "source_mask", allow_vrt=allow_vrt))
-    mask = MaskIn.of(opened, value, band, image.shape, "as image has", _MASK_NAMES)
-    assert mask is not None  # there is a dataset
     refuse_scaling(mask.band)
-    files["source_mask"] = opened.files
     return replace(image, mask=mask.band, mask_valid_value=mask.valid_value), files
 
 

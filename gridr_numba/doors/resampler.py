@@ -11,17 +11,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..engine.job import Job, Limits, MaskOut, Warnings
+from ..engine.job import Limits, Warnings
 from ..engine.resample_step import ImageOut, ResampleStep
 from ..errors import GridrTypeError
 from ..files.bands import BandTraits
-from ..files.source import SourceImage
 from ..plan import WindowPlan
 from ..types import AnyArray, AnyDtype, FilePath
 from ..window import Window
 from .dense_inputs import DenseArguments, DenseInputs
 from .file_pool import OnDemand, Opened, Recipe, Stamp, absolute
-from .in_arrays import made_outputs
+from .in_arrays import ArraysOut
 from .placement import Placement, file_limits
 from .resample import image_out, open_source, refuse_no_grid, resample
 
@@ -48,7 +47,7 @@ def open_resampler(image: FilePath, grid: FilePath | Sequence[FilePath], door: s
         source, files = open_source(stack, given)
         arguments = DenseArguments.of(given)
         dense = DenseInputs.opened(stack, arguments, Warnings(logger))
-        outputs = made_outputs(None, None, given["mask_out_values"])
+        outputs = ArraysOut.of(None, None, given["mask_out_values"])
         out = image_out(given, source, masked=True)
         limits = file_limits(1, given["memory_budget"])
         recipe = Recipe.of(dense, arguments, outputs, 1)
@@ -98,9 +97,9 @@ class ImageRecipe:
         return self.dense.place
 
     @property
-    def mask_out(self) -> MaskOut:
+    def outputs(self) -> ArraysOut:
         """Its mask."""
-        return self.dense.mask_out
+        return self.dense.outputs
 
     @property
     def stamps(self) -> tuple[Stamp, ...]:
@@ -153,10 +152,5 @@ class Resampler(OnDemand[ImageRecipe]):
         dense = window.moved(start.row_start, start.col_start)
         piece = WindowPlan(dense, recipe.place.extent.resolution, dense.shape).piece(0, 0)
         with self._pool.job(recipe) as (job, source):
-            _step(job, source, recipe.out).run(piece, [codes, pixels], 1)
+            ResampleStep(job, source, recipe.out).run(piece, [codes, pixels], 1)
         return pixels, codes if self.mask_bands > 1 else codes[0]
-
-
-def _step(job: Job, source: SourceImage, out: ImageOut) -> ResampleStep:
-    assert job.inputs.grid is not None  # it was given
-    return ResampleStep(job, job.inputs.grid, source, out)

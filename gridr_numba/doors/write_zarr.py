@@ -125,7 +125,7 @@ def _write_folder(
         raise GridrValueError(f"store must be a path whose name ends in .zarr, not {value!r}", argument="store")
     recipe, maker = densifier._recipe, _maker(densifier, options, overwrite=overwrite)
     path = os.path.abspath(local_path(value, "store"))  # workers start from folders of their own
-    folder = maker.store(path, "store", recipe.mask_out.values, densifier.dtype)[0]
+    folder = maker.store(path, "store", options, recipe.outputs.mask.values, densifier.dtype)[0]
     check_space([folder])
 
     def write() -> None:
@@ -143,7 +143,7 @@ def _write_store(
     if overwrite:
         raise GridrValueError("overwrite is for folders: a store of zarr's must be empty", argument="overwrite")
     maker = _maker(densifier, options, overwrite=False)
-    layouts = maker.store_layouts(densifier._recipe.mask_out.values, densifier.dtype)
+    layouts = maker.store_layouts(densifier._recipe.outputs.mask.values, densifier.dtype)
     if holds_something(store):
         raise GridrValueError(f"store must be empty, and {store!r} holds something", argument="store")
     arrays = create_arrays(store, layouts, options)

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from .. import checks
-from ..errors import GridrValueError
+from ..errors import GridrTypeError, GridrValueError
 from ..files.bands import BandSink, BandSource, Dataset, SinkBand, SourceBand, Watch, scaling_of
 from ..kernels.bilinear import void_nodes
 from ..plan import Bounds, grid_full_resolution_shape
@@ -199,6 +199,13 @@ class Inputs:
     grid: GridIn | None = None
     mask: MaskIn | None = None
     polygons: PolygonMask | None = None
+
+    @property
+    def given_grid(self) -> GridIn:
+        """The grid, where there must be one."""
+        if self.grid is None:
+            raise GridrTypeError("grid must be given, and is None", argument="grid")
+        return self.grid
 
     @property
     def bands(self) -> tuple[SourceBand, ...]:

@@ -21,7 +21,7 @@ from .background import Ahead
 from .codes import write_codes
 from .counts import Tally
 from .dense import NO_GRID
-from .job import GridIn, Job
+from .job import Job
 from .memory import in_mb
 from .resampling import ResampleCounts, SourceTable, resample_window, source_validity, table_dtype, table_size
 from .source_box import blocks_in, corner_coordinates, corner_pixels, source_box, united, widest_cell
@@ -129,9 +129,7 @@ class ResampleStep(DenseStep):
     Parameters
     ----------
     job : Job
-        Without a grid to be written.
-    grid : GridIn
-        The job's, which has one.
+        With a grid to read, and without one to be written.
     image : SourceImage
     out : ImageOut
     counts : Tally, optional
@@ -144,7 +142,6 @@ class ResampleStep(DenseStep):
     def __init__(
         self,
         job: Job,
-        grid: GridIn,
         image: SourceImage,
         out: ImageOut,
         counts: Tally | None = None,
@@ -152,7 +149,7 @@ class ResampleStep(DenseStep):
     ) -> None:
         super().__init__(job, counts, survey)
         self.use, self.counts = SourceUse(), ResampleCounts()
-        self._grid, self._image, self.out, self._threads = grid, image, out, job.limits.threads
+        self._grid, self._image, self.out, self._threads = job.inputs.given_grid, image, out, job.limits.threads
         masks = []
         if self._mask_out is not None:
             sink = self._mask_out.band
@@ -170,7 +167,7 @@ class ResampleStep(DenseStep):
         self._tables = [WindowBuffer(1, table_dtype(image.dtype)) for _ in range(1 if self._ahead is None else 2)]
         self.threads_with_files = len(self._tables)
         self._next: Piece | None = None
-        self._next_nodes = WindowReader(grid.bands, np.float64)
+        self._next_nodes = WindowReader(self._grid.bands, np.float64)
         self._held: SourceTable | None = None
         self.aspects = (None,) if self._whole else (None, (1, 1), (4, 1), (1, 4))
 
