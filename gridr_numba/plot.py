@@ -10,8 +10,7 @@ in lightness, too.
 
 from __future__ import annotations
 
-import textwrap
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from inspect import signature
@@ -22,23 +21,26 @@ from typing import Any, Literal
 import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
-from matplotlib.cm import ScalarMappable
-from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
-from matplotlib.layout_engine import ConstrainedLayoutEngine
-from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
-from matplotlib.patheffects import withStroke
 
 from . import checks
 from .doors.densify import DensifyReport
 from .doors.inspection import inspect_grid
-from .doors.paint import Bools, Floats, round_step, straight_part
+from .doors.paint import Floats
 from .doors.placement import resolution_for
-from .doors.view import DEFAULT_SIZE, View, ViewBands, coordinates_of, image_values, invalid_parts, size_of, stretch
-from .engine.job import GridIn
+from .doors.view import DEFAULT_SIZE, View, ViewBands, image_values, size_of, stretch
+from .drawing import (
+    draw_grid,
+    draw_mask,
+    draw_polygons,
+    extent_of,
+    new_figure,
+    step_of,
+    write_legend,
+    write_title,
+    write_words,
+)
 from .errors import GridrTypeError, GridrValueError
-from .files.bands import SourceBand
 from .files.inputs import OpenRaster, open_raster
 from .files.outputs import destination
 from .files.whole_file import whole_file
@@ -46,18 +48,7 @@ from .georef import shifted_transform
 from .polygons.files import Polygons, pixel_polygons
 from .polygons.projection import PixelFrame
 from .polygons.sets import PolygonSet
-from .types import VALID_COLOUR, Colour, FilePath, GeometryCrs, Pair
-
-_MAP = "viridis"
-_VALID_LINE, _INVALID_LINE = "white", "#e128c8"
-_ALARM = "#d1495b"
-_INCHES = 6.4
-# Words below a picture, in letters a line.
-_LETTERS = 92
-# A picture has at most so many lines a direction.
-_LINES_AT_MOST = 12
-# Coordinates are rounded to this much; what is left of a straight mapping is less.
-_SOURCE_PIXELS_AT_LEAST = 1e-4
+from .types import FilePath, GeometryCrs, Pair
 
 
 def plot_grid(
@@ -129,7 +120,7 @@ def plot_grid(
     top = None if largest is None else checks.number(largest, "largest")
     if top is not None and not 0 < top < np.inf:
         raise GridrValueError(f"largest must be positive and finite, not {largest!r}", argument="largest")
-    figure, axes = _figure(1)
+    figure, axes = new_figure(1)
     with ExitStack() as stack:
         bands = ViewBands(grid_order, row_band, col_band, displacement, mask_band, mask_valid_value)
         view = View.opened(stack, grid, mask, bands, allow_vrt=allow_vrt)
@@ -137,16 +128,16 @@ def plot_grid(
             raise GridrValueError(f"grid must have two bands, and {view.files[0].name!r} has one", argument="grid")
         frame = view.frame(rr_rc, checks.real_pair(geometry_origin, "geometry_origin"))
         sets = pixel_polygons(valid, invalid, frame, crs=geometry_crs, layer=geometry_layer)
-        step = _step(view.shape, longest)
-        _draw_grid(axes[0], view.grid, step, rr_rc, top)
-        keys = [] if view.mask is None else _draw_mask(axes[0], view.mask, step, rr_rc, mask_valid_value, over=True)
-    keys += _draw_polygons(axes[0], sets, frame.origin_row_col)
-    _title(axes[0], view.title)
-    _legend(figure, keys)
+        step = step_of(view.shape, longest)
+        draw_grid(axes[0], view.grid, step, rr_rc, top)
+        keys = [] if view.mask is None else draw_mask(axes[0], view.mask, step, rr_rc, mask_valid_value, over=True)
+    keys += draw_polygons(axes[0], sets, frame.origin_row_col)
+    write_title(axes[0], view.title)
+    write_legend(figure, keys)
     if findings:
         how: dict[str, Any] = {"grid_order": grid_order, "row_band": row_band, "col_band": col_band}
         how |= {"displacement": displacement, "allow_vrt": allow_vrt}
-        _words(figure, inspect_grid(grid, resolution=known, source=source, **how).warnings)
+        write_words(figure, inspect_grid(grid, resolution=known, source=source, **how).warnings)
     return figure
 
 
@@ -187,17 +178,17 @@ def plot_mask(
         For a file that cannot be read.
     """
     rr_rc, longest = checks.one_or_two_resolutions(resolution, "resolution"), size_of(size)
-    figure, axes = _figure(1)
+    figure, axes = new_figure(1)
     with ExitStack() as stack:
         view = View.opened(stack, mask, None, ViewBands(mask_band=mask_band), allow_vrt=allow_vrt)
         if view.mask is None:
             raise GridrValueError(f"mask must have one band, and {view.files[0].name!r} has more", argument="mask")
         frame = view.frame(rr_rc, checks.real_pair(geometry_origin, "geometry_origin"))
         sets = pixel_polygons(valid, invalid, frame, crs=geometry_crs, layer=geometry_layer)
-        keys = _draw_mask(axes[0], view.mask, _step(view.shape, longest), rr_rc, mask_valid_value, over=False)
-    keys += _draw_polygons(axes[0], sets, frame.origin_row_col)
-    _title(axes[0], view.title)
-    _legend(figure, keys)
+        keys = draw_mask(axes[0], view.mask, step_of(view.shape, longest), rr_rc, mask_valid_value, over=False)
+    keys += draw_polygons(axes[0], sets, frame.origin_row_col)
+    write_title(axes[0], view.title)
+    write_legend(figure, keys)
     return figure
 
 
@@ -278,27 +269,27 @@ def plot_images(
         For a file that cannot be read.
     """
     longest = size_of(size)
-    figure, axes = _figure(2)
+    figure, axes = new_figure(2)
     with ExitStack() as stack:
         images = [
             stack.enter_context(open_raster(path, name, allow_vrt=allow_vrt))
             for path, name in ((before, "before"), (after, "after"))
         ]
         chosen = _bands(bands, images[0], images[1])
-        steps = [_step(image.shape, longest) for image in images]
+        steps = [step_of(image.shape, longest) for image in images]
         values = [image_values(image, chosen, step) for image, step in zip(images, steps, strict=True)]
         keys: list[Artist] = []
         limits = [stretch(band) for band in values[0]]
         for ax, image, step, pixels, word in zip(axes, images, steps, values, ("before", "after"), strict=True):
-            ax.imshow(_shown(pixels, limits), extent=_extent(pixels.shape[1:], step, (1, 1)), interpolation="nearest")
-            _title(ax, f"{word}: {Path(image.name).name}, {image.shape[0]} x {image.shape[1]}")
+            ax.imshow(_shown(pixels, limits), extent=extent_of(pixels.shape[1:], step, (1, 1)), interpolation="nearest")
+            write_title(ax, f"{word}: {Path(image.name).name}, {image.shape[0]} x {image.shape[1]}")
         if mask is not None:
             view = View.opened(stack, mask, None, ViewBands(), allow_vrt=allow_vrt)
             if view.mask is None:
                 raise GridrValueError(f"mask must have one band, and {mask!r} has more", argument="mask")
             checks.dataset_shape(view.files[0], "mask", images[1].shape, "as after has")
-            keys = _draw_mask(axes[1], view.mask, steps[1], (1, 1), mask_valid_value, over=True)
-    _legend(figure, keys)
+            keys = draw_mask(axes[1], view.mask, steps[1], (1, 1), mask_valid_value, over=True)
+    write_legend(figure, keys)
     return figure
 
 
@@ -347,18 +338,18 @@ def overview(report: DensifyReport, *, size: int = DEFAULT_SIZE) -> Figure:
         (1, 1),
         (row_start, col_start),
     )
-    figure, axes = _figure(2)
+    figure, axes = new_figure(2)
     keys: dict[str, Artist] = {}
     for ax, side, word in zip(axes, (came_in, came_out), ("In", "Out"), strict=True):
         with ExitStack() as stack:
             title, drawn = side.draw(stack, ax, longest)
-        _title(ax, f"{word}: {title}")
+        write_title(ax, f"{word}: {title}")
         ax.set(xlim=(col_start - 0.5, col_stop - 0.5), ylim=(row_stop - 0.5, row_start - 0.5))
         keys.update({str(key.get_label()): key for key in drawn})
     sets, origin = _polygons_of(report)
-    edges = _draw_polygons(axes[0], sets, origin)
-    _legend(figure, [*keys.values(), *edges])
-    _words(figure, report.warnings)
+    edges = draw_polygons(axes[0], sets, origin)
+    write_legend(figure, [*keys.values(), *edges])
+    write_words(figure, report.warnings)
     return figure
 
 
@@ -413,13 +404,13 @@ class _Side:
         grid = None if self.grid is None else self.grid[0] if len(self.grid) == 1 else self.grid
         source, over_it = (mask, None) if grid is None else (grid, mask)
         view = View.opened(stack, source, over_it, self.bands, allow_vrt=True)
-        step = _step(view.shape, longest)
+        step = step_of(view.shape, longest)
         if view.grid is not None:
-            _draw_grid(ax, view.grid, step, self.resolution, None, self.first)
+            draw_grid(ax, view.grid, step, self.resolution, None, self.first)
         if view.mask is None:
             return view.title, []
         over = view.grid is not None
-        return view.title, _draw_mask(
+        return view.title, draw_mask(
             ax, view.mask, step, self.resolution, self.valid_value, over=over, first=self.first
         )
 
@@ -440,186 +431,6 @@ def _polygons_of(report: DensifyReport) -> tuple[Sequence[PolygonSet | None], tu
     valid, invalid = report.inputs.get("valid"), report.inputs.get("invalid")
     how: dict[str, Any] = {"crs": options.get("geometry_crs"), "layer": options.get("geometry_layer")}
     return pixel_polygons(valid, invalid, frame, **how, repair=bool(options.get("repair_geometry"))), (row, col)
-
-
-# -- a figure -----------------------------------------------------------------------------------------------------
-
-
-def _figure(pictures: int) -> tuple[Figure, list[Axes]]:
-    figure = Figure(figsize=(_INCHES * pictures, _INCHES), layout=ConstrainedLayoutEngine(h_pad=0.1, w_pad=0.1))
-    axes = list(figure.subplots(1, pictures, squeeze=False)[0])
-    for ax in axes:
-        ax.set_xlabel("column")
-        ax.set_ylabel("row")
-        ax.tick_params(labelsize="small")
-        ax.locator_params(nbins=6)
-    return figure, axes
-
-
-def _step(shape: Pair, longest: int) -> int:
-    return -(-max(shape) // longest)
-
-
-def _extent(shape: Pair, step: int, resolution: Pair, first: Pair = (0, 0)) -> tuple[float, float, float, float]:
-    """Return left, right, bottom and top of a picture whose pixels are centred on every so manieth node."""
-    (rr, rc), (rows, cols) = resolution, shape
-    down, across = step * rr, step * rc
-    left, top = first[1] - across / 2, first[0] - down / 2
-    return left, left + cols * across, top + rows * down, top
-
-
-def _title(ax: Axes, text: str) -> None:
-    ax.set_title("\n".join(textwrap.wrap(text, 60)), fontsize="medium")
-
-
-def _legend(figure: Figure, keys: Sequence[Artist]) -> None:
-    if keys:
-        figure.legend(handles=list(keys), loc="outside lower center", ncols=2, fontsize="small", frameon=False)
-
-
-def _words(figure: Figure, sentences: Iterable[str]) -> None:
-    """Write findings below all."""
-    lines = [line for text in sentences for line in textwrap.wrap(f"! {text}", _LETTERS, subsequent_indent="   ")]
-    if lines:
-        figure.supxlabel("\n".join(lines), fontsize="small", color=_ALARM, ha="left", x=0.02)
-        figure.set_figheight(figure.get_figheight() + 0.17 * len(lines))
-
-
-def _patch(colour: Any, label: str) -> Artist:
-    return Patch(facecolor=colour, edgecolor="black", linewidth=0.6, label=label)
-
-
-def _line(colour: Any, label: str) -> Artist:
-    around = [withStroke(linewidth=3.5, foreground="black")]
-    return Line2D([], [], color=colour, linewidth=2.0, label=label, path_effects=around)
-
-
-def _rgba(where: Bools, colour: Colour, weight: float) -> Floats:
-    picture = np.zeros((*where.shape, 4))
-    picture[where] = (*(level / 255 for level in colour), weight)
-    return picture
-
-
-# -- a grid -------------------------------------------------------------------------------------------------------
-
-
-def _draw_grid(
-    ax: Axes, grid: GridIn, step: int, resolution: Pair, largest: float | None, first: Pair = (0, 0)
-) -> None:
-    """Draw how far a mapping is from a straight-line one, its source rows and columns, and its folds."""
-    rows, cols = coordinates_of(grid, step, (resolution[0] * step, resolution[1] * step))
-    extent = _extent(rows.shape, step, resolution, first)
-    straight, away = straight_part(rows, cols)
-    known = np.isfinite(away)
-    top = float(away[known].max()) if known.any() else 0.0
-    top = top if top >= _SOURCE_PIXELS_AT_LEAST else 0.0
-    norm = Normalize(0.0, largest or top or 1.0)
-    ax.imshow(away, extent=extent, cmap=_MAP, norm=norm, interpolation="nearest")
-    bar = ax.figure.colorbar(
-        ScalarMappable(norm, _MAP), ax=ax, shrink=0.8, extend="max" if largest and top > largest else "neither"
-    )
-    bar.set_label("source pixels from a straight-line mapping", fontsize="small")
-    if min(rows.shape) < 2 or not known.any():
-        return
-    _draw_lines(ax, (rows, cols), extent)
-    _draw_folds(ax, rows, cols, extent)
-    _draw_axes_of_the_source(ax, straight, extent)
-
-
-def _draw_lines(ax: Axes, bands: Sequence[Floats], extent: tuple[float, float, float, float]) -> None:
-    """Draw every so manieth source row, solid, and column, dashed, with their numbers."""
-    spans = [float(np.nanmax(band) - np.nanmin(band)) for band in bands]
-    spacing = round_step(max(spans), _LINES_AT_MOST)
-    for band, dashes in zip(bands, ("solid", "dashed"), strict=True):
-        low, high = np.nanmin(band), np.nanmax(band)
-        levels = np.arange(np.ceil(low / spacing), np.floor(high / spacing) + 1) * spacing
-        if len(levels):
-            style: dict[str, Any] = {"linewidths": 0.7, "linestyles": dashes, "colors": "white"}
-            drawn = ax.contour(band, levels, extent=_centres(extent, band.shape), **style)
-            drawn.set_path_effects([withStroke(linewidth=1.5, foreground="black", alpha=0.35)])
-            for number in ax.clabel(drawn, fontsize="x-small", fmt="%g"):
-                number.set_path_effects([withStroke(linewidth=1.5, foreground="black")])
-
-
-def _centres(extent: tuple[float, float, float, float], shape: Pair) -> tuple[float, float, float, float]:
-    """Return the extent of a picture's pixels' centres, from the first to the last."""
-    left, right, bottom, top = extent
-    half_col, half_row = (right - left) / shape[1] / 2, (bottom - top) / shape[0] / 2
-    return left + half_col, right - half_col, top + half_row, bottom - half_row
-
-
-def _draw_folds(ax: Axes, rows: Floats, cols: Floats, extent: tuple[float, float, float, float]) -> None:
-    """Outline the cells whose orientation is not that of most."""
-    down = [np.diff(band, axis=0)[:, :-1] for band in (rows, cols)]
-    across = [np.diff(band, axis=1)[:-1] for band in (rows, cols)]
-    turn = np.sign(down[0] * across[1] - down[1] * across[0])
-    usual = np.sign(np.nansum(turn))
-    folded = np.isfinite(turn) & (turn != usual) & (turn != 0)
-    if folded.any():
-        left, right, top, bottom = _centres(extent, rows.shape)
-        ax.imshow(
-            _rgba(folded, (209, 73, 91), 0.85), extent=(left, right, bottom, top), interpolation="nearest", zorder=3
-        )
-        ax.plot([], [], "s", color=_ALARM, label=f"folded, {folded.sum():,} cells drawn")
-        ax.legend(loc="upper right", fontsize="small")
-
-
-def _draw_axes_of_the_source(ax: Axes, straight: Floats, extent: tuple[float, float, float, float]) -> None:
-    """Draw arrows to where source rows and source columns grow; in red where the source is mirrored."""
-    left, right, bottom, top = extent
-    half = np.array([(bottom - top) / 2, (right - left) / 2])
-    jacobian = straight[:, 1:] / half  # (row, column) of the source by (row, column) of the picture
-    turned = float(np.linalg.det(jacobian))
-    if not np.isfinite(turned) or turned == 0:
-        return
-    towards = np.linalg.inv(jacobian)
-    length = 0.16 * float(half.min()) * 2
-    middle = ((left + right) / 2, (bottom + top) / 2)
-    colour = _ALARM if turned < 0 else "black"
-    for axis, name in ((0, "rows"), (1, "columns")):
-        down, across = towards[:, axis] / np.hypot(*towards[:, axis]) * length
-        end, beyond = ((middle[0] + part * across, middle[1] + part * down) for part in (1.0, 1.25))
-        arrow = {"arrowstyle": "-|>", "color": colour, "linewidth": 1.6, "shrinkA": 0, "shrinkB": 0}
-        box = {"boxstyle": "round,pad=0.15", "facecolor": "white", "edgecolor": "none", "alpha": 0.8}
-        ax.annotate("", end, middle, arrowprops=arrow, zorder=5)
-        ax.annotate(name, beyond, color=colour, fontsize="small", ha="center", va="center", bbox=box, zorder=6)
-
-
-# -- a mask, polygons ---------------------------------------------------------------------------------------------
-
-
-def _draw_mask(
-    ax: Axes, mask: SourceBand, step: int, resolution: Pair, valid_value: int, *, over: bool, first: Pair = (0, 0)
-) -> list[Artist]:
-    """Draw a mask, alone or over a grid; return its legend."""
-    parts, share = invalid_parts(mask, step, valid_value)
-    shape = tuple(-(-size // step) for size in mask.dataset.shape)
-    extent = _extent((shape[0], shape[1]), step, resolution, first)
-    keys: list[Artist] = []
-    if not over:
-        everywhere = np.ones(shape, dtype=bool)
-        ax.imshow(_rgba(everywhere, VALID_COLOUR, 1.0), extent=extent, interpolation="nearest")
-        keys.append(_patch([level / 255 for level in VALID_COLOUR], f"valid, {share:.3g} %"))
-    for where, colour, _, label in parts:
-        ax.imshow(_rgba(where, colour, 0.85 if over else 1.0), extent=extent, interpolation="nearest", zorder=2)
-        keys.append(_patch([level / 255 for level in colour], f"{label}, {100 * where.mean():.3g} %"))
-    return keys
-
-
-def _draw_polygons(ax: Axes, sets: Sequence[PolygonSet | None], origin: tuple[float, float]) -> list[Artist]:
-    """Draw the edges of both sets of polygons; return their legend."""
-    limits = ax.get_xlim(), ax.get_ylim()
-    keys: list[Artist] = []
-    tolerance = abs(limits[0][1] - limits[0][0]) / 4000
-    for polygons, colour, name in zip(sets, (_VALID_LINE, _INVALID_LINE), ("valid", "invalid"), strict=True):
-        if polygons is None:
-            continue
-        xs, ys = polygons.outline(tolerance)
-        around = [withStroke(linewidth=2.2, foreground="black")]
-        ax.plot(xs - origin[1], ys - origin[0], color=colour, linewidth=1.1, path_effects=around, zorder=4)
-        keys.append(_line(colour, f"edge of {name} polygons"))
-    ax.set(xlim=limits[0], ylim=limits[1])
-    return keys
 
 
 # -- images -------------------------------------------------------------------------------------------------------
