@@ -51,11 +51,6 @@ def new_figure(pictures: int) -> tuple[Figure, list[Axes]]:
     return figure, axes
 
 
-def step_of(shape: Pair, longest: int) -> int:
-    """Return each how manieth row and column is drawn."""
-    return -(-max(shape) // longest)
-
-
 def extent_of(shape: Pair, step: int, resolution: Pair, first: Pair = (0, 0)) -> tuple[float, float, float, float]:
     """Return left, right, bottom and top of a picture whose pixels are centred on every so manieth node."""
     (rr, rc), (rows, cols) = resolution, shape

@@ -28,14 +28,13 @@ from .doors.densify import DensifyReport
 from .doors.inspection import inspect_grid
 from .doors.paint import Floats
 from .doors.placement import resolution_for
-from .doors.view import DEFAULT_SIZE, View, ViewBands, image_values, size_of, stretch
+from .doors.view import DEFAULT_SIZE, View, ViewBands, image_values, shown, size_of, step_of, stretch
 from .drawing import (
     draw_grid,
     draw_mask,
     draw_polygons,
     extent_of,
     new_figure,
-    step_of,
     write_legend,
     write_title,
     write_words,
@@ -281,7 +280,9 @@ def plot_images(
         keys: list[Artist] = []
         limits = [stretch(band) for band in values[0]]
         for ax, image, step, pixels, word in zip(axes, images, steps, values, ("before", "after"), strict=True):
-            ax.imshow(_shown(pixels, limits), extent=extent_of(pixels.shape[1:], step, (1, 1)), interpolation="nearest")
+            ax.imshow(
+                _picture(pixels, limits), extent=extent_of(pixels.shape[1:], step, (1, 1)), interpolation="nearest"
+            )
             write_title(ax, f"{word}: {Path(image.name).name}, {image.shape[0]} x {image.shape[1]}")
         if mask is not None:
             view = View.opened(stack, mask, None, ViewBands(), allow_vrt=allow_vrt)
@@ -449,8 +450,8 @@ def _bands(value: object, before: OpenRaster, after: OpenRaster) -> list[int]:
     return [int(number) for number in numbers]
 
 
-def _shown(values: Floats, limits: Sequence[tuple[float, float]]) -> Floats:
+def _picture(values: Floats, limits: Sequence[tuple[float, float]]) -> Floats:
     """Return a picture (rows, columns, 4) of one band or three; invisible where a band has no value."""
-    shown = [np.clip((band - low) / (high - low), 0.0, 1.0) for band, (low, high) in zip(values, limits, strict=True)]
+    levels = [shown(band, limit) for band, limit in zip(values, limits, strict=True)]
     known = np.isfinite(values).all(axis=0)
-    return np.dstack([*(shown * (3 if len(shown) == 1 else 1)), known.astype(np.float64)])
+    return np.dstack([*(levels * (3 if len(levels) == 1 else 1)), known.astype(np.float64)])

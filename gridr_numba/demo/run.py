@@ -15,7 +15,7 @@ import shapely
 import shapely.geometry
 
 from ..doors.paint import CLOUD, LINE, LOST, OUTSIDE, blend, coloured, displacement, every, lines, write_png
-from ..doors.view import image_values, stretch
+from ..doors.view import image_values, shown, step_of, stretch
 from .checks import (
     SAMPLES,
     Check,
@@ -98,11 +98,10 @@ def write_images(job: DemoJob, directory: Path) -> str:
     pictures, limits = [], None
     for name in (IMAGE_FILE, RESAMPLED_FILE):
         with rasterio.open(directory / name) as image:
-            step = -(-max(image.shape) // _PICTURE_ROWS)
+            step = step_of(image.shape, _PICTURE_ROWS)
             values = image_values(image, [1], step)[0]
         limits = stretch(values) if limits is None else limits
-        grey = 255 * np.clip((values - limits[0]) / (limits[1] - limits[0]), 0, 1)
-        picture = np.repeat(grey[..., np.newaxis], 3, axis=2)
+        picture = np.repeat(255 * shown(values, limits)[..., np.newaxis], 3, axis=2)
         picture[np.isnan(values)] = OUTSIDE
         pictures.append(picture)
     rows, gap = max(len(picture) for picture in pictures), 24

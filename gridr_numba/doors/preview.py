@@ -28,7 +28,18 @@ from ..window import Window
 from .legend import Bar, Key, framed
 from .paint import LINE, LOST, Floats, blend, coloured, edges, lines, png_of, round_step, straight_part, write_png
 from .placement import resolution_for
-from .view import DEFAULT_SIZE, View, ViewBands, coordinates_of, image_values, invalid_parts, size_of, stretch
+from .view import (
+    DEFAULT_SIZE,
+    View,
+    ViewBands,
+    coordinates_of,
+    image_values,
+    invalid_parts,
+    shown,
+    size_of,
+    step_of,
+    stretch,
+)
 
 # A picture has at most so many steps of colour, and so many lines a direction, or neither can be told apart.
 _STEPS_AT_MOST, _LINES_AT_MOST = 30, 16
@@ -146,8 +157,8 @@ def picture_of_image(file: FilePath) -> tuple[bytes, str]:
         values = image_values(image, bands, step)
         title = f"Image {Path(image.name).name}: {image.shape[0]} x {image.shape[1]} pixels"
     limits = [stretch(band) for band in values]
-    shown = [np.clip((band - low) / (high - low), 0, 1) for band, (low, high) in zip(values, limits, strict=True)]
-    picture = 255 * np.dstack(shown * (3 // len(bands)))
+    levels = [shown(band, limit) for band, limit in zip(values, limits, strict=True)]
+    picture = 255 * np.dstack(levels * (3 // len(bands)))
     lost = ~np.isfinite(values).all(axis=0)
     picture[lost] = LOST
     said = ", ".join(f"{low:g} to {high:g}" for low, high in limits)
@@ -161,7 +172,7 @@ def picture_of_image(file: FilePath) -> tuple[bytes, str]:
 
 def _scale(shape: Pair, longest: int) -> tuple[int, int]:
     """Return each how manieth pixel is drawn, and as how many along both sides."""
-    return -(-max(shape) // longest), max(1, longest // max(shape))
+    return step_of(shape, longest), max(1, longest // max(shape))
 
 
 @dataclass

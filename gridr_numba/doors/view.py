@@ -30,6 +30,11 @@ DEFAULT_SIZE = 1000
 _SMALLEST, _LARGEST = 16, 10_000
 
 
+def step_of(shape: Pair, longest: int) -> int:
+    """Return each how manieth row and column is drawn."""
+    return -(-max(shape) // longest)
+
+
 def size_of(value: object) -> int:
     """Check how long the longer side of a picture may be."""
     return checks.integer(value, "size", minimum=_SMALLEST, maximum=_LARGEST)
@@ -177,3 +182,9 @@ def stretch(band: Floats) -> tuple[float, float]:
         return 0.0, 1.0
     low, high = np.percentile(known, (_DARKEST, _LIGHTEST))
     return float(low), float(high) if high > low else float(low) + 1.0
+
+
+def shown(band: Floats, limits: tuple[float, float]) -> Floats:
+    """Return values from 0, black, to 1, white."""
+    low, high = limits
+    return np.clip((band - low) / (high - low), 0.0, 1.0)
