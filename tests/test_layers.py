@@ -55,7 +55,7 @@ FILES = {
         {"projected"},
         {"files"},
     ],
-    "mapping": [{"points", "search"}, {"models", "grid"}],
+    "mapping": [{"search"}, {"models", "grid"}],
     "engine": [
         {"background", "codes", "coordinates", "counts", "memory", "progress", "source_box", "survey"},
         {"dense"},
