@@ -124,7 +124,8 @@ class FilePool:
     A process that was forked leaves its parent's alone: the two would share the place in a file.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, owner: str) -> None:
+        self._owner = owner
         self._closed = False
         self._free: dict[int, deque[Opened]] = {}
 
@@ -132,7 +133,7 @@ class FilePool:
     def job(self, recipe: AnyRecipe) -> Iterator[Any]:
         """Lend what makes windows, whose files are as they were."""
         if self._closed:
-            raise GridrValueError("the densifier is closed")
+            raise GridrValueError(f"the {self._owner} is closed")
         for stamp in recipe.stamps:
             stamp.check()
         free = self._free.setdefault(os.getpid(), deque())
@@ -169,7 +170,7 @@ class OnDemand(Generic[RecipeT]):
 
     def __init__(self, recipe: RecipeT | bytes) -> None:
         self._given, self._loading = recipe, threading.Lock()
-        self._pool = FilePool()
+        self._pool = FilePool(type(self).__name__.lower())
         # Not at a thread's exit: rasterio's own environment of that thread may be gone by then.
         self._finalizer = weakref.finalize(self, self._pool.close)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from collections.abc import Mapping as TypingMapping
@@ -17,7 +16,7 @@ import numpy as np
 import rasterio
 from numpy.typing import DTypeLike
 
-from .. import __version__, checks
+from .. import checks
 from ..engine.job import Warnings
 from ..engine.progress import progress_of
 from ..errors import GridrTypeError, GridrValueError
@@ -39,7 +38,7 @@ from ..polygons.sets import any_hull_meets
 from ..types import DEFAULT_MEMORY_BUDGET, CrsLike, Pair, Progress
 from ..window import Window
 from .grid_tag import GRID_TAG, GridTag
-from .options_tag import options_given
+from .options_tag import options_given, tags_of_making
 from .placement import file_limits
 from .production import Production
 from .reports import Report, span, versions
@@ -319,12 +318,7 @@ class SoughtGrid:
 
     def layout(self, grid: Grid, options: TypingMapping[str, Any]) -> RasterLayout:
         """Return what a file of the grid holds, that was made with some options."""
-        how_made = {
-            "GRIDR_NUMBA_VERSION": __version__,
-            "GRIDR_NUMBA_INPUTS": " ".join(each.name for each in self.inputs),
-            "GRIDR_NUMBA_OPTIONS": json.dumps(options),
-        }
-        return _layout(grid, self.target, self.model, how_made)
+        return _layout(grid, self.target, self.model, tags_of_making(self.inputs, options))
 
 
 def _opened(

@@ -1,8 +1,9 @@
-"""The tag that says with which options an output was made."""
+"""The tags that say of what and how an output was made."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import json
+from collections.abc import Callable, Iterable, Mapping
 from inspect import signature
 from numbers import Real
 from os import PathLike
@@ -10,6 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from .. import __version__
+
+
+def tags_of_making(inputs: Iterable[Path], options: Mapping[str, Any] | None = None) -> dict[str, str]:
+    """Return the tags of what is made of some files, with options if they are known."""
+    tags = {"GRIDR_NUMBA_VERSION": __version__, "GRIDR_NUMBA_INPUTS": " ".join(path.name for path in inputs)}
+    return tags if options is None else {**tags, "GRIDR_NUMBA_OPTIONS": json.dumps(options)}
+
 
 # What is said elsewhere in the files, or does not bear on their pixels.
 _NOT_OPTIONS = frozenset(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import __version__, checks
+from .. import checks
 from ..engine.codes import value_colours, value_tags
 from ..engine.job import GridOut, MaskOut
 from ..errors import GridrValueError
@@ -20,6 +19,7 @@ from ..files.geotiff import GeoTiff, gtiff_options
 from ..files.outputs import OutputFormat, RasterLayout, check_suffix, destination
 from ..files.zarr import ZarrOptions, ZarrStore, is_store_name, store_destination
 from ..types import AnyDtype, Cause, Interpolation, Pair, Validity
+from .options_tag import tags_of_making
 from .placement import Placement
 
 #: `mask_out_values` for a mask that holds a bit for every cause that applies.
@@ -138,8 +138,7 @@ class FileMaker:
         options: Mapping[str, Any],
     ) -> FileMaker:
         """Tag what a door makes with how it was called."""
-        tags = {**tags_of(place, inputs), "GRIDR_NUMBA_OPTIONS": json.dumps(options)}
-        return cls(kind, place, tags, inputs, overwrite)
+        return cls(kind, place, tags_of(place, inputs, options), inputs, overwrite)
 
     def file(self, value: object, name: str, dtype: AnyDtype, bands: tuple[str, ...], **more: Any) -> OutputFormat:
         """Check a destination, and describe what will be there: an argument of this name."""
@@ -192,13 +191,10 @@ def _unused(dtype: AnyDtype, values: Pair | None) -> int:
     return next(value for value in (largest, largest - 1, largest - 2) if value not in (values or ()))
 
 
-def tags_of(place: Placement, inputs: Sequence[Path]) -> dict[str, str]:
-    """Return the tags of what is made of some files."""
-    return {
-        "GRIDR_NUMBA_VERSION": __version__,
-        "GRIDR_NUMBA_RESOLUTION": f"{place.extent.resolution[0]} {place.extent.resolution[1]}",
-        "GRIDR_NUMBA_INPUTS": " ".join(path.name for path in inputs),
-    }
+def tags_of(place: Placement, inputs: Sequence[Path], options: Mapping[str, Any] | None = None) -> dict[str, str]:
+    """Return the tags of a dense raster that is made of some files, with options if they are known."""
+    rows, cols = place.extent.resolution
+    return {"GRIDR_NUMBA_RESOLUTION": f"{rows} {cols}", **tags_of_making(inputs, options)}
 
 
 def mask_type(values: Pair | None) -> AnyDtype:
