@@ -21,7 +21,16 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from .errors import DtypeError, GridrTypeError, GridrValueError
-from .types import IMAGE_DTYPES, AnyArray, AnyDtype, GridRasterizeAlg, RasterizeOptions, ShapelyPredicate, Validity
+from .types import (
+    IMAGE_DTYPES,
+    AnyArray,
+    AnyDtype,
+    GridRasterizeAlg,
+    Interpolation,
+    RasterizeOptions,
+    ShapelyPredicate,
+    Validity,
+)
 
 EnumT = TypeVar("EnumT", bound=IntEnum)
 
@@ -166,6 +175,11 @@ def one_of(value: object, name: str, choices: Sequence[str]) -> str:
     if not isinstance(value, str) or value not in choices:
         raise GridrValueError(f"{name} must be one of {', '.join(map(repr, choices))}, not {value!r}", argument=name)
     return value
+
+
+def interpolation(value: object, name: str) -> Interpolation:
+    """Take the name of an interpolation."""
+    return Interpolation[one_of(value, name, [each.value for each in Interpolation]).upper()]
 
 
 def image_dtype(value: DTypeLike | None, name: str) -> AnyDtype:

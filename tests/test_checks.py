@@ -66,6 +66,7 @@ WRONG = {
     "strip_size": [{"value": -1}],
     "progress": [{"value": 3}],
     "one_of": [{"value": "c", "choices": ("a", "b")}, {"value": 1, "choices": ("a",)}],
+    "interpolation": [{"value": "best"}, {"value": 1}, {"value": "CUBIC"}],
     "image_dtype": [{"value": "int64"}, {"value": "complex64"}, {"value": None}, {"value": "x"}],
     "rasterize_options": [{"value": 1}, {"value": {"x": 1}}, {"value": {"alg": 99}}, {"value": {"kwargs_alg": 1}}],
     "used_rasterize_options": [{"value": 1}, {"value": {"alg": 1, "kwargs_alg": {"shapely_predicate": 1}}}],

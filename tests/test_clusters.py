@@ -117,22 +117,21 @@ def test_a_task_takes_less_than_six_chunks_of_memory(scene):
     pytest.importorskip("zarr", minversion="3.0.8")
     code = """
 import resource, sys, pathlib
+import dask
 import gridr_numba as gn
-from gridr_numba.doors.write_zarr import ShardWriter, _maker
-from gridr_numba.files.zarr import ZarrOptions
+dask.config.set(num_workers=1)
 folder = pathlib.Path(sys.argv[1])
 def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-with gn.open_densifier(folder / 'grid.tif', mask=folder / 'mask.tif', resolution=40) as made:
-    options = ZarrOptions.of({'shard': 1024, 'chunk': 512})
-    store = _maker(made, options, overwrite=False).store(folder / 'out.zarr', 'store', (1, 0), made.dtype)[0]
-    store.create()
-    writer = ShardWriter(made, tuple(store.arrays), 'x', True)
-    writer.write((slice(0, 64), slice(0, 64)))
-    before = peak()
-    for start in (0, 1024, 0):
-        writer.write((slice(start, start + 1024), slice(1024, 2048)))
-    print((peak() - before) / (1024 * 1024 * 17))
+def write(name, rows):
+    options = {'shard': 1024, 'chunk': 512}
+    grid, mask, window = folder / 'grid.tif', folder / 'mask.tif', (rows, (0, 1023))
+    with gn.open_densifier(grid, mask=mask, resolution=40, window=window) as made:
+        gn.write_zarr(made, folder / name, zarr_options=options)
+write('first.zarr', (0, 63))
+before = peak()
+write('second.zarr', (0, 2047))
+print((peak() - before) / (1024 * 1024 * 17))
 """
     done = subprocess.run([sys.executable, "-W", "ignore", "-c", code, str(scene)], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]

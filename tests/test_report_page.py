@@ -89,6 +89,15 @@ def test_a_mask_alone_and_a_coarse_grid_have_pages_too(files):
     assert "coarse.tif" in words
 
 
+def test_a_store_has_a_page_without_a_picture(files):
+    pytest.importorskip("zarr", minversion="3.0.8", reason="Zarr stores need zarr 3")
+    report = gn.densify("g<&>.tif", "out.zarr", resolution=5)
+    text = page_of(report)
+    assert "<img" not in text
+    assert "out.zarr" in text
+    assert f"{report.valid_pixels:,}" in text
+
+
 def test_the_command_line_writes_pages_by_the_suffix(files):
     done = CliRunner().invoke(
         main, ["densify", "g<&>.tif", "o.tif", "-r", "5", "--report", "r.html"], catch_exceptions=False

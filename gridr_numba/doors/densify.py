@@ -25,13 +25,13 @@ from ..files.outputs import (
 from ..files.zarr import ZarrOptions
 from ..kernels.jit import usable_threads
 from ..polygons.files import Polygons
-from ..types import DEFAULT_MEMORY_BUDGET, AnyDtype, Cause, FilePath, GeometryCrs, Pair, Progress, WindowPairs
+from ..types import DEFAULT_MEMORY_BUDGET, AnyDtype, FilePath, GeometryCrs, Pair, Progress, WindowPairs
 from .dense_inputs import DenseArguments, DenseInputs, coordinate_type
 from .options_tag import options_given
 from .output_files import FileMaker, Kind, mask_values
 from .placement import file_limits
 from .production import Production
-from .reports import Report, applied_texts, span, versions
+from .reports import Report, invalid_lines, made_lines, span, time_line, versions
 from .stages import Stages
 
 logger = logging.getLogger(__name__)
@@ -112,21 +112,14 @@ class DensifyReport(Report):
 
     def _lines(self) -> Iterator[tuple[str, str]]:
         """Yield what each line is about, and what it says."""
-        how = "verified" if self.verified else "not verified"
-        for name, path in (("grid", self.grid), ("mask", self.mask)):
-            if path is not None:
-                yield name, f"{path}, {how}"
-        if self.applied:
-            yield "applied", ", ".join(applied_texts(self.applied))
+        yield from made_lines({"grid": self.grid, "mask": self.mask}, self.applied, verified=self.verified)
         rows, cols = self.shape
         share = 100 * self.valid_pixels / (rows * cols)
         yield "pixels", f"{rows} x {cols}, {self.valid_pixels:,} valid ({share:.1f} %)"
-        labels = {cause.key: cause.label for cause in Cause}
-        if causes := [f"{labels[key]} {count:,}" for key, count in self.invalid_pixels.items() if count]:
-            yield "invalid", ", ".join(causes)
+        yield from invalid_lines(self.invalid_pixels)
         if self.source_rows is not None and self.source_cols is not None:
             yield "source", f"rows {span(self.source_rows)}, columns {span(self.source_cols)}"
-        yield "time", f"{sum(self.seconds.values()):.2f} s, {self.mpx_per_second:.1f} Mpx/s, {self.threads} threads"
+        yield time_line(self.seconds, self.mpx_per_second, self.threads)
 
 
 # Longer than a screen, and half of it parameters: each is checked once, in the order in which the checks need them.

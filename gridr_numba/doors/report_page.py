@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from html import escape
 from typing import Any
 
+from ..files.zarr import is_store_name
 from ..types import VALID_COLOUR, Cause, Colour
 from .preview import picture_of, picture_of_image
 from .reports import Report
@@ -29,15 +30,12 @@ td { overflow-wrap: anywhere }
 def page_of(report: Report) -> str:
     """Return a report as a page of HTML, with a picture of the files that were made."""
     plain = report.to_dict()
-    picture, said = _picture(plain)
     plain_name = plain.get("grid") or plain.get("image") or plain.get("mask")
     title = f"{type(report).__name__.removesuffix('Report')}: {plain_name}"
-    data = b64encode(picture).decode("ascii")
-    image = f'<p><img src="data:image/png;base64,{data}" alt="{escape(said)}"></p>'
     parts = [
         _table(report.lines()),
         *_warnings(report.warnings),
-        image,
+        *_image(plain),
         *_causes(plain),
         *_section("Inputs", {name: ", ".join(paths) for name, paths in plain.get("inputs", {}).items()}),
         *_section("Options", plain.get("options", {})),
@@ -52,6 +50,14 @@ def page_of(report: Report) -> str:
         f"<body><main><h1>{escape(title)}</h1>\n{chr(10).join(parts)}\n</main>"
         f"<footer>gridr_numba {version}</footer></body></html>\n"
     )
+
+
+def _image(plain: Mapping[str, Any]) -> Iterator[str]:
+    """Yield a picture of what was made, but for Zarr stores, which are not drawn."""
+    if not any(is_store_name(plain.get(name)) for name in ("grid", "mask")):
+        picture, said = _picture(plain)
+        data = b64encode(picture).decode("ascii")
+        yield f'<p><img src="data:image/png;base64,{data}" alt="{escape(said)}"></p>'
 
 
 def _picture(plain: Mapping[str, Any]) -> tuple[bytes, str]:

@@ -13,6 +13,7 @@ import numpy as np
 import rasterio
 
 from .. import __version__
+from ..types import Cause
 
 
 class Report(ABC):
@@ -58,6 +59,29 @@ def applied_texts(applied: Mapping[str, Any]) -> Iterator[str]:
     for name, value in applied.items():
         words = name.replace("_", " ")
         yield words if value is True else f"{words} {value[0]:.10g} {value[1]:.10g}"
+
+
+def made_lines(
+    files: Mapping[str, str | None], applied: Mapping[str, Any], *, verified: bool
+) -> Iterator[tuple[str, str]]:
+    """Yield lines of what was made, and of what was applied to the grid's stored values."""
+    for name, path in files.items():
+        if path is not None:
+            yield name, f"{path}, {'verified' if verified else 'not verified'}"
+    if applied:
+        yield "applied", ", ".join(applied_texts(applied))
+
+
+def invalid_lines(invalid_pixels: Mapping[str, int]) -> Iterator[tuple[str, str]]:
+    """Yield a line of the causes that there are, if any."""
+    labels = {cause.key: cause.label for cause in Cause}
+    if causes := [f"{labels[key]} {count:,}" for key, count in invalid_pixels.items() if count]:
+        yield "invalid", ", ".join(causes)
+
+
+def time_line(seconds: Mapping[str, float], mpx_per_second: float, threads: int) -> tuple[str, str]:
+    """Return a line of how long it took."""
+    return "time", f"{sum(seconds.values()):.2f} s, {mpx_per_second:.1f} Mpx/s, {threads} threads"
 
 
 def span(pair: Sequence[float]) -> str:

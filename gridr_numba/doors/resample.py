@@ -28,10 +28,8 @@ from ..polygons.files import Polygons
 from ..types import (
     DEFAULT_MEMORY_BUDGET,
     AnyDtype,
-    Cause,
     FilePath,
     GeometryCrs,
-    Interpolation,
     Pair,
     Progress,
     WindowPairs,
@@ -41,7 +39,7 @@ from .options_tag import options_given
 from .output_files import FileMaker, Kind, mask_values
 from .placement import file_limits
 from .production import Production
-from .reports import Report, applied_texts, span, versions
+from .reports import Report, invalid_lines, made_lines, span, time_line, versions
 from .stages import Stages
 
 logger = logging.getLogger(__name__)
@@ -129,26 +127,19 @@ class ResampleReport(Report):
     _brief: ClassVar = ("image", "mask", "pixels")
 
     def _lines(self) -> Iterator[tuple[str, str]]:
-        how = "verified" if self.verified else "not verified"
-        for name, path in (("image", self.image), ("mask", self.mask)):
-            if path is not None:
-                yield name, f"{path}, {how}"
-        if self.applied:
-            yield "applied", ", ".join(applied_texts(self.applied))
+        yield from made_lines({"image": self.image, "mask": self.mask}, self.applied, verified=self.verified)
         rows, cols = self.shape
         counted = self.valid_pixels + sum(self.invalid_pixels.values())
         share = 100 * self.valid_pixels / counted
         yield "pixels", f"{rows} x {cols}, {self.valid_pixels:,} valid ({share:.1f} %), {self.interpolation}"
-        labels = {cause.key: cause.label for cause in Cause}
-        if causes := [f"{labels[key]} {count:,}" for key, count in self.invalid_pixels.items() if count]:
-            yield "invalid", ", ".join(causes)
+        yield from invalid_lines(self.invalid_pixels)
         counts = {"clipped": self.clipped, "equal to nodata": self.equal_to_nodata, "overflown": self.overflown}
         if values := [f"{name} {count:,}" for name, count in counts.items() if count]:
             yield "values", ", ".join(values)
         if self.source_rows is not None and self.source_cols is not None:
             read = f"{self.source_bytes_read / 1e6:.1f} MB read of {self.source_bytes / 1e6:.1f} MB"
             yield "source", f"rows {span(self.source_rows)}, columns {span(self.source_cols)}, {read}"
-        yield "time", f"{sum(self.seconds.values()):.2f} s, {self.mpx_per_second:.1f} Mpx/s, {self.threads} threads"
+        yield time_line(self.seconds, self.mpx_per_second, self.threads)
 
 
 # Longer than a screen: half of it are parameters, each of which is checked once.
@@ -424,7 +415,7 @@ def refuse_no_grid(grid: object) -> None:
 
 def open_source(stack: ExitStack, given: Mapping[str, Any]) -> tuple[SourceImage, dict[str, Sequence[str]]]:
     """Open the image and its mask, and check what says which pixels of it are valid; return the files of each too."""
-    allow_vrt, how = given["allow_vrt"], _interpolation(given)
+    allow_vrt, how = given["allow_vrt"], checks.interpolation(given["interpolation"], "interpolation")
     opened = stack.enter_context(open_raster(given["image"], "image", allow_vrt=allow_vrt))
     image = SourceImage.of(opened, given["bands"], given["nodata"], given["band_validity"], how)
     files = {"image": opened.files}
@@ -442,11 +433,6 @@ def open_source(stack: ExitStack, given: Mapping[str, Any]) -> tuple[SourceImage
     return replace(image, mask=mask.band, mask_valid_value=mask.valid_value), files
 
 
-def _interpolation(given: Mapping[str, Any]) -> Interpolation:
-    names = [str(each) for each in Interpolation]
-    return Interpolation[checks.one_of(given["interpolation"], "interpolation", names).upper()]
-
-
 def image_out(given: Mapping[str, Any], source: SourceImage, *, masked: bool) -> ImageOut:
     """Check the arguments that say what the image holds, which is in no file yet; with a mask, nodata may be None."""
     edge = checks.one_of(given["edge"], "edge", ("clamp", "strict"))
@@ -454,7 +440,8 @@ def image_out(given: Mapping[str, Any], source: SourceImage, *, masked: bool) ->
     nodata = _nodata_out(given["nodata"], source, dtype, masked=masked)
     target = Target(tuple(SinkBand(Nowhere(), number) for number in range(1, len(source.indexes) + 1)), dtype)
     mask_bands = len(source.indexes) if source.validity == "each" else 1
-    return ImageOut(target, _interpolation(given), edge == "strict", nodata, mask_bands)
+    how = checks.interpolation(given["interpolation"], "interpolation")
+    return ImageOut(target, how, edge == "strict", nodata, mask_bands)
 
 
 def _in_file(path: FilePath, out: ImageOut, source: SourceImage, maker: FileMaker) -> tuple[ImageOut, OutputFormat]:

@@ -15,12 +15,13 @@ from ..engine.coordinates import Meaning
 from ..engine.dense import NO_BYTES, DenseOptions
 from ..engine.resampling import ResampleCounts, SourceTable, resample_window, source_validity
 from ..errors import GridrValueError
+from ..files.source import BAND_VALIDITIES
 from ..kernels.bilinear import void_nodes
 from ..plan import grid_full_resolution_shape, node_window
 from ..polygons.files import Polygons, pixel_polygons
 from ..polygons.mask import Lattice, PolygonMask
 from ..polygons.projection import PixelFrame
-from ..types import AnyArray, Interpolation, Pair, WindowPairs
+from ..types import AnyArray, Pair, WindowPairs
 from ..window import Window
 from .output_files import mask_type, mask_values
 
@@ -165,7 +166,7 @@ def resample_array(
         bands,
         [_number_or_none(nodata, "nodata")] * len(bands),
         _source_mask(source_mask, source_mask_valid_value, bands.shape[1:]),
-        all_bands=checks.one_of(band_validity, "band_validity", ("any", "all", "each")) == "all",
+        all_bands=checks.one_of(band_validity, "band_validity", BAND_VALIDITIES) == "all",
     )
     held = bands.dtype if dtype is None else checks.image_dtype(dtype, "dtype")
     if nodata is not None:
@@ -194,7 +195,7 @@ def resample_array(
         least,
         threads=None if threads is None else checks.integer(threads, "threads", minimum=1),
     )
-    kind = Interpolation[checks.one_of(interpolation, "interpolation", [each.value for each in Interpolation]).upper()]
+    kind = checks.interpolation(interpolation, "interpolation")
     strict = checks.one_of(edge, "edge", ("clamp", "strict")) == "strict"
 
     causes = np.empty((len(bands) if band_validity == "each" else 1, *dense.shape), np.uint8)
@@ -241,12 +242,15 @@ def _source_mask(mask: object, valid_value: object, shape: tuple[int, ...]) -> N
     if mask is None:
         checks.left_out(wanted, 1, "source_mask_valid_value", "source_mask")
         return None
-    values = checks.array(mask, "source_mask", 2, "biu")
+    return _where(mask, "source_mask", wanted, shape, "the image's")
+
+
+def _where(mask: object, name: str, value: int, shape: tuple[int, ...], whose: str) -> NDArray[np.bool_]:
+    """Take a mask, as where it has a value."""
+    values = checks.array(mask, name, 2, "biu")
     if values.shape != shape:
-        raise GridrValueError(
-            f"source_mask must have the image's {shape} rows and columns, not {values.shape}", argument="source_mask"
-        )
-    found: NDArray[np.bool_] = values == wanted
+        raise GridrValueError(f"{name} must have {whose} {shape} rows and columns, not {values.shape}", argument=name)
+    found: NDArray[np.bool_] = values == value
     return found
 
 
@@ -296,12 +300,8 @@ def _valid_nodes(
         checks.left_out(wanted, 1, "mask_valid_value", "mask")
         checks.left_out(threshold, 1.0, "threshold", "mask")
         return NO_BYTES
-    values = checks.array(mask, "mask", 2, "biu")
-    if values.shape != shape:
-        raise GridrValueError(
-            f"mask must have the nodes' {shape} rows and columns, not {values.shape}", argument="mask"
-        )
-    return np.ascontiguousarray(values[needed.to_slices()] == wanted).view(np.uint8)
+    where = _where(mask, "mask", wanted, shape, "the nodes'")
+    return np.ascontiguousarray(where[needed.to_slices()]).view(np.uint8)
 
 
 def _codes(causes: NDArray[np.uint8], values: Pair | None) -> AnyArray:
