@@ -14,6 +14,8 @@ from lanes import KERNELS
 # Python's own defaults, whatever the caller of pytest has set. In this process, pyproject.toml's filters hold anyway.
 os.environ.pop("PYTHONWARNINGS", None)
 
+pytest.register_assert_rewrite("command_line")
+
 _common = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow, HealthCheck.data_too_large]}
 settings.register_profile("default", max_examples=60, **_common)
 settings.register_profile("ci", max_examples=60, derandomize=True, **_common)

@@ -1,115 +1,35 @@
-"""Any window, and scattered places, of a dense raster: as the whole has them (laws 2, 4, 6 and 10)."""
+"""Any window of a dense raster, as the whole has it (laws 4, 6 and 10)."""
 
 from __future__ import annotations
 
 import gc
-import math
-import os
-import pickle
-import subprocess
-import sys
-import threading
 import tracemalloc
-from fractions import Fraction
 
+import grids
+import images
 import numpy as np
 import pytest
 import rasterio
 import shapely
+from densifiers import CASES, made, opened, options_of, same
+from grids import RESOLUTION, TRANSFORM, write
 from hypothesis import given
 from hypothesis import strategies as st
-from oracles import contributing, ulp
 from rasterio.windows import Window as RasterioWindow
 from strategies import windows_in
 
 import gridr_numba as gn
 
-NODES, RESOLUTION, SHAPE = (9, 11), (5, 7), (41, 71)
-TRANSFORM = rasterio.Affine(50.0, 0.0, 4e5, 0.0, -50.0, 5e6)
-RASTERIZE = {"alg": gn.GridRasterizeAlg.RASTERIO_RASTERIZE}
-
-
-def write(path, bands, **profile):
-    count, height, width = bands.shape
-    profile = {"driver": "GTiff", "dtype": bands.dtype, "crs": "EPSG:32631", "transform": TRANSFORM, **profile}
-    with rasterio.open(path, "w", count=count, height=height, width=width, **profile) as dataset:
-        dataset.write(bands)
-    return path
-
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("densifier")
-    random = np.random.default_rng(11)
-    nodes = random.normal(500.0, 200.0, (2, *NODES))
-    nodes[0, 1, 2] = -9999.0
-    nodes[1, 6, 7] = np.nan
-    write(folder / "grid.tif", nodes, nodata=-9999.0)
-    write(folder / "narrow.tif", nodes.astype(np.float32), nodata=-9999.0)
-    write(folder / "rows.tif", nodes[:1])
-    write(folder / "cols.tif", nodes[1:])
-    write(folder / "mask.tif", (random.random((1, *NODES)) < 0.8).astype(np.uint8))
-    write(folder / "image.tif", np.zeros((1, 600, 500), np.uint8), transform=rasterio.Affine.identity(), crs=None)
-    return folder
-
-
-def clouds():
-    random = np.random.default_rng(5)
-    places = random.uniform((0, 0), SHAPE[::-1], (12, 2))
-    return [shapely.Point(x, y).buffer(r) for (x, y), r in zip(places, random.uniform(1, 6, 12), strict=True)]
-
-
-def options_of(folder, **more):
-    """Name what the cases below are asked for: every way in which a pixel can be invalid."""
-    everything = {
-        "resolution": RESOLUTION,
-        "mask": folder / "mask.tif",
-        "valid": shapely.box(2, 2.5, 66, 38),
-        "invalid": clouds(),
-        "geometry_origin": (0.25, -0.5),
-    }
-    return {**everything, **more}
-
-
-CASES = {
-    "everything": {},
-    "float32": {"dtype": "float32"},
-    "causes": {"mask_out_values": "causes"},
-    "wide codes": {"mask_out_values": (7, -300)},
-    "filled": {"fill": -1.0},
-    "contains": {"rasterize_kwargs": {"kwargs_alg": {"shapely_predicate": 2}}},
-    "half": {"threshold": 0.5},
-    "displacement": {"displacement": True, "source_offset": (0.5, 0.25)},
-    "a part": {"window": ((3, 33), (10, 64))},
-}
-
-
-def made(folder, tmp_path, grid="grid.tif", **options):
-    """Return what `densify` makes of it: coordinates and mask."""
-    path = None if grid is None else folder / grid
-    out = None if grid is None else tmp_path / "dense.tif"
-    gn.densify(path, out, mask_out=tmp_path / "dense_mask.tif", overwrite=True, **options)
-    with rasterio.open(tmp_path / "dense_mask.tif") as dataset:
-        mask = dataset.read(1)
-    if grid is None:
-        return None, mask
-    with rasterio.open(tmp_path / "dense.tif") as dataset:
-        return dataset.read(), mask
-
-
-def same(one, other):
-    return one.dtype == other.dtype and one.shape == other.shape and one.tobytes() == other.tobytes()
-
-
-# -- windows ----------------------------------------------------------------------------------------------------------
+    return grids.make(tmp_path_factory.mktemp("densifier"))
 
 
 @pytest.fixture(scope="module", params=CASES)
 def case(request, folder, tmp_path_factory):
-    options = options_of(folder, **CASES[request.param])
-    coords, mask = made(folder, tmp_path_factory.mktemp("whole"), **options)
-    with gn.open_densifier(folder / "grid.tif", **options) as densifier:
-        yield densifier, coords, mask
+    with opened(folder, tmp_path_factory.mktemp("whole"), **CASES[request.param]) as case:
+        yield case
 
 
 @given(st.data())
@@ -173,7 +93,8 @@ def test_only_a_mask(folder, tmp_path):
 
 
 def test_two_files_and_a_source(folder, tmp_path):
-    options = {"resolution": RESOLUTION, "source": folder / "image.tif", "mask_out_values": "causes"}
+    source = images.write(tmp_path / "image.tif", np.zeros((600, 500), np.uint8))
+    options = {"resolution": RESOLUTION, "source": source, "mask_out_values": "causes"}
     gn.densify((folder / "rows.tif", folder / "cols.tif"), tmp_path / "a.tif", mask_out=tmp_path / "b.tif", **options)
     with gn.open_densifier((folder / "rows.tif", folder / "cols.tif"), **options) as densifier:
         coords, mask = densifier.read((slice(3, 40), slice(1, 70)))
@@ -306,333 +227,3 @@ def test_wrong_options_are_refused_when_it_is_opened(folder, options, argument):
     with pytest.raises(gn.GridrError) as caught:
         gn.open_densifier(folder / "grid.tif", **options)
     assert caught.value.argument == argument
-
-
-# -- places -----------------------------------------------------------------------------------------------------------
-
-
-def test_at_pixels_it_is_what_is_read(case):
-    densifier, coords, mask = case
-    rows, cols = (each.ravel() for each in np.indices(densifier.shape))
-    order = np.random.default_rng(2).permutation(len(rows))
-    for kind in (np.int64, np.float64):
-        some, codes = densifier.at(rows[order].astype(kind), cols[order].astype(kind))
-        assert same(some, coords[:, rows[order], cols[order]])
-        assert same(codes, mask[rows[order], cols[order]])
-
-
-def exact_at(nodes, valid, row, col, resolution):
-    """Return the exact bilinear values (None where a contributing node is void) and the exact weight of valid nodes."""
-    where = [position / step for position, step in zip((row, col), resolution, strict=True)]
-    weights = {}
-    for r in {math.floor(where[0]), math.ceil(where[0])}:
-        for c in {math.floor(where[1]), math.ceil(where[1])}:
-            weight = (1 - abs(where[0] - r)) * (1 - abs(where[1] - c))
-            if weight:
-                weights[r, c] = weight
-    void = any(not np.isfinite(nodes[:, r, c]).all() or nodes[0, r, c] == -9999 for r, c in weights)
-    values = None if void else [sum(Fraction(float(band[node])) * w for node, w in weights.items()) for band in nodes]
-    return values, sum(w for node, w in weights.items() if valid[node]), [nodes[:, r, c] for r, c in weights]
-
-
-def test_the_oracle_is_that_of_pixels():
-    nodes = np.zeros((2, 3, 3))
-    for i, j in np.ndindex(5, 7):
-        valid = np.random.default_rng(i + 7 * j).random((3, 3)) < 0.5
-        weight = exact_at(nodes, valid, Fraction(i), Fraction(j), (2, 3))[1]
-        assert weight == sum(w for node, w in contributing(i, j, (2, 3)).items() if valid[node])
-
-
-@pytest.mark.parametrize("threshold", [0.0, 0.25, 0.3, 0.5, 0.999, 1.0])
-@pytest.mark.parametrize("window", [None, ((3, 33), (10, 64))])
-@given(data=st.data())
-def test_between_pixels_it_is_exact(folder, threshold, window, data):
-    with rasterio.open(folder / "grid.tif") as dataset:
-        nodes = dataset.read()
-    with rasterio.open(folder / "mask.tif") as dataset:
-        valid = dataset.read(1) == 1
-    first = (0, 0) if window is None else (3, 10)
-    options = {"mask": folder / "mask.tif", "threshold": threshold, "window": window, "mask_out_values": "causes"}
-    with gn.open_densifier(folder / "grid.tif", resolution=RESOLUTION, **options) as densifier:
-        positions = [
-            data.draw(
-                st.lists(
-                    st.one_of(
-                        st.floats(0, size - 1),
-                        st.integers(0, 4 * (size - 1)).map(lambda n: n / 4),
-                        st.sampled_from([5e-324, 1e-17, float(np.nextafter(5.0, 0)), float(np.nextafter(7.0, 9)), 3.5]),
-                    ),
-                    min_size=6,
-                    max_size=6,
-                )
-            )
-            for size in densifier.shape
-        ]
-        coords, causes = densifier.at(*positions)
-    for index, (row, col) in enumerate(zip(*positions, strict=True)):
-        place = Fraction(row) + first[0], Fraction(col) + first[1]
-        values, weight, corners = exact_at(nodes, valid, *place, RESOLUTION)
-        assert bool(causes[index] & gn.Cause.RASTER_MASK) == (weight < Fraction(str(threshold)))
-        assert bool(causes[index] & gn.Cause.NODE) == (values is None)
-        if values is None:
-            assert np.isnan(coords[:, index]).all()
-            continue
-        for band, value in enumerate(values):
-            most = max(abs(corner[band]) for corner in corners)
-            assert abs(Fraction(float(coords[band, index])) - value) <= 4 * ulp(most)
-
-
-@pytest.mark.parametrize("predicate", gn.ShapelyPredicate)
-@given(data=st.data())
-def test_between_pixels_polygons_are_asked_about_the_point(folder, predicate, data):
-    origin = (0.25, -3.5)
-    polygons = [shapely.box(1, 2, 9.5, 11), shapely.Polygon([(0, 0), (33, 4), (7, 30)]), *clouds()]
-    rasterize = {"kwargs_alg": {"shapely_predicate": predicate}}
-    ask = {1: shapely.covers, 2: shapely.contains, 3: shapely.intersects}[int(predicate)]
-    options = {
-        "invalid": polygons,
-        "geometry_origin": origin,
-        "rasterize_kwargs": rasterize,
-        "window": ((2, 40), (5, 70)),
-    }
-    with gn.open_densifier(
-        folder / "grid.tif", resolution=RESOLUTION, **options, mask_out_values="causes"
-    ) as densifier:
-        rows, cols = (
-            data.draw(st.lists(st.integers(0, 8 * (size - 1)).map(lambda n: n / 8), min_size=9, max_size=9))
-            for size in densifier.shape
-        )
-        _, causes = densifier.at(rows, cols)
-    for row, col, cause in zip(rows, cols, causes, strict=True):
-        point = shapely.Point(col + 5 + origin[1], row + 2 + origin[0])
-        assert bool(cause & gn.Cause.INSIDE_INVALID) == any(ask(polygon, point) for polygon in polygons)
-
-
-def test_gdal_burns_pixels_alone(folder, tmp_path):
-    options = options_of(folder, rasterize_kwargs=RASTERIZE, geometry_origin=(0.013, 0.017))
-    _, mask = made(folder, tmp_path, **options)
-    with gn.open_densifier(folder / "grid.tif", **options) as densifier:
-        assert same(densifier.read((slice(7, 33), slice(3, 70)))[1], mask[7:33, 3:70])
-        rows, cols = (each.ravel() for each in np.indices(SHAPE))
-        assert same(densifier.at(rows, cols)[1], mask.ravel())
-        with pytest.raises(gn.GridrValueError, match="cols must hold integers with RASTERIO_RASTERIZE") as caught:
-            densifier.at([1.0], [0.5])
-    assert caught.value.argument == "cols"
-    with gn.open_densifier(folder / "grid.tif", resolution=RESOLUTION, rasterize_kwargs=RASTERIZE) as densifier:
-        densifier.at([1.0], [0.5])  # there is nothing to burn
-
-
-def test_the_last_node_may_be_asked_of_and_nothing_beyond(folder):
-    with gn.open_densifier(folder / "grid.tif", resolution=RESOLUTION) as densifier:
-        coords, _ = densifier.at([0, 40], [0, 70])
-        assert np.isfinite(coords).all()
-        assert densifier.at([], [])[0].shape == (2, 0)
-        assert densifier.at(3, 4.5)[1].shape == (1,)
-        for rows, cols, argument in (
-            ([0, 40.001], [0, 0], "rows"),
-            ([-0.1], [0], "rows"),
-            ([0], [71], "cols"),
-            ([0], [math.nan], "cols"),
-            ([0], [math.inf], "cols"),
-            ([0, 1], [0], "cols"),
-        ):
-            with pytest.raises(gn.GridrValueError) as caught:
-                densifier.at(rows, cols)
-            assert caught.value.argument == argument
-        for wrong in ("a", None, [[1, 2]], [1, [2]], [True]):
-            with pytest.raises(gn.GridrTypeError, match="rows must be numbers, in one dimension") as caught:
-                densifier.at(wrong, [0])
-            assert caught.value.argument == "rows"
-
-
-# -- threads, processes, files ----------------------------------------------------------------------------------------
-
-
-def test_threads_share_one(case):
-    densifier, coords, mask = case
-    height, width = densifier.shape
-    failed = []
-
-    def work(seed):
-        random = np.random.default_rng(seed)
-        for _ in range(40):
-            i, j = int(random.integers(height)), int(random.integers(width))
-            some, codes = densifier.read((slice(i, height), slice(j, width)))
-            if not (same(some, coords[:, i:, j:]) and same(codes, mask[i:, j:])):
-                failed.append((i, j))
-            if densifier.at([i], [j])[1][0] != mask[i, j]:
-                failed.append((i, j))
-
-    threads = [threading.Thread(target=work, args=(seed,)) for seed in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert not failed
-
-
-def open_files(folder):
-    """Return how many files of a folder this process has open."""
-    links = [f"/proc/self/fd/{each}" for each in os.listdir("/proc/self/fd")]
-    return sum(os.path.realpath(link).startswith(str(folder)) for link in links if os.path.lexists(link))
-
-
-def test_threads_that_end_leave_nothing_unraisable_and_close_closes_all(folder, monkeypatch):
-    unraisable = []
-    monkeypatch.setattr(sys, "unraisablehook", unraisable.append)
-    monkeypatch.setattr(threading, "excepthook", unraisable.append)
-    before = open_files(folder)
-    densifier = gn.open_densifier(folder / "grid.tif", **options_of(folder))
-    barrier = threading.Barrier(3)
-
-    def work():
-        barrier.wait()
-        densifier.read((slice(None), slice(None)))
-
-    for _ in range(5):
-        threads = [threading.Thread(target=work) for _ in range(3)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        gc.collect()
-    assert before + 2 <= open_files(folder) <= before + 2 * 3
-    densifier.close()
-    assert open_files(folder) == before
-    densifier.close()
-    for call in (lambda: densifier.read((slice(1), slice(1))), lambda: densifier.at([0], [0])):
-        with pytest.raises(gn.GridrValueError, match="the densifier is closed"):
-            call()
-    densifier = None
-    gc.collect()
-    assert not unraisable
-
-
-def test_one_that_is_forgotten_closes_its_files(folder):
-    before = open_files(folder)
-    densifier = gn.open_densifier(folder / "grid.tif", **options_of(folder))
-    thread = threading.Thread(target=lambda: densifier.read((slice(1), slice(1))))
-    thread.start()
-    thread.join()
-    assert open_files(folder) > before
-    densifier, thread = None, None
-    gc.collect()
-    assert open_files(folder) == before
-
-
-def test_it_travels(case, monkeypatch, tmp_path):
-    densifier, coords, mask = case
-    monkeypatch.chdir(tmp_path)
-    with pickle.loads(pickle.dumps(densifier)) as other:
-        some, codes = other.read((slice(None), slice(None)))
-        assert (other.shape, other.crs, other.transform) == (densifier.shape, densifier.crs, densifier.transform)
-    assert same(some, coords)
-    assert same(codes, mask)
-
-
-def test_paths_may_be_relative(folder, monkeypatch, tmp_path):
-    monkeypatch.chdir(folder)
-    densifier = gn.open_densifier(("rows.tif", "cols.tif"), resolution=RESOLUTION, mask="mask.tif")
-    expected = densifier.read((slice(None), slice(None)))
-    travelled = pickle.dumps(densifier)
-    densifier.close()
-    monkeypatch.chdir(tmp_path)
-    with pickle.loads(travelled) as other:
-        assert same(other.read((slice(None), slice(None)))[0], expected[0])
-
-
-def test_polygon_files_are_read_once(folder, tmp_path):
-    path = tmp_path / "clouds.wkt"
-    path.write_text(shapely.MultiPolygon(shapely.union_all(clouds()).geoms).wkt)
-    densifier = gn.open_densifier(folder / "grid.tif", resolution=RESOLUTION, invalid=path)
-    expected = densifier.read((slice(None), slice(None)))[1]
-    path.unlink()
-    with pickle.loads(pickle.dumps(densifier)) as other:
-        assert same(other.read((slice(None), slice(None)))[1], expected)
-    densifier.close()
-
-
-@pytest.mark.parametrize("name", ["grid.tif", "mask.tif"])
-@pytest.mark.parametrize("change", ["touched", "longer", "gone"])
-def test_a_file_that_changed_is_refused(folder, tmp_path, name, change):
-    for each in ("grid.tif", "mask.tif"):
-        (tmp_path / each).write_bytes((folder / each).read_bytes())
-    path = tmp_path / name
-    densifier = gn.open_densifier(tmp_path / "grid.tif", resolution=RESOLUTION, mask=tmp_path / "mask.tif")
-    travelled = pickle.dumps(densifier)
-    densifier.read((slice(1), slice(1)))
-    status = path.stat()
-    if change == "touched":
-        os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns + 1))
-    elif change == "longer":
-        path.write_bytes(path.read_bytes() + b"0")
-        os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
-    else:
-        path.unlink()
-    reason = "cannot be read: No such file" if change == "gone" else "has changed since it was first opened"
-    for each in (densifier, pickle.loads(travelled)):
-        with pytest.raises(gn.DatasetError, match=f"{path.stem}: .*{name}.* {reason}") as caught:
-            each.read((slice(1), slice(1)))
-        assert caught.value.argument == path.stem
-        each.close()
-
-
-FORK = """
-import os, sys, threading, numpy as np, shapely
-import gridr_numba as gn
-clouds = [shapely.Point(*place).buffer(3) for place in np.random.default_rng(1).uniform(0, 40, (20, 2))]
-d = gn.open_densifier(sys.argv[1], resolution=(5, 7), mask=sys.argv[2], invalid=clouds)
-whole = slice(None), slice(None)
-expected = d.read(whole)
-thread = threading.Thread(target=d.read, args=(whole,)); thread.start(); thread.join()
-child = os.fork()
-if child == 0:
-    import gc
-    got = d.read(whole)
-    fine = all(a.tobytes() == b.tobytes() for a, b in zip(got, expected))
-    d.close(); gc.collect()
-    sys.exit(0 if fine else 1)
-_, status = os.waitpid(child, 0)
-again = d.read(whole)
-assert all(a.tobytes() == b.tobytes() for a, b in zip(again, expected))
-sys.exit(os.waitstatus_to_exitcode(status))
-"""
-
-
-def test_a_fork_after_use_reads_on(folder):
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", FORK, str(folder / "grid.tif"), str(folder / "mask.tif")],
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stderr == ""
-
-
-def test_reads_start_no_threading_layer(folder):
-    code = (
-        "import sys, numba, gridr_numba as gn\n"
-        "d = gn.open_densifier(sys.argv[1], resolution=(300, 300))\n"
-        "d.read((slice(None), slice(None)))\n"
-        "try: print(numba.threading_layer())\n"
-        "except ValueError: print('none')\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", code, str(folder / "grid.tif")],
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert done.stdout.strip() == "none", done.stderr
-
-
-def test_more_threads_change_nothing(folder):
-    window = slice(100, 1300), slice(50, 1200)
-    options = {"resolution": (173, 150), "invalid": shapely.Point(700, 700).buffer(300)}
-    with (
-        gn.open_densifier(folder / "grid.tif", **options) as one,
-        gn.open_densifier(folder / "grid.tif", threads=None, **options) as all_of_them,
-    ):
-        for a, b in zip(one.read(window), all_of_them.read(window), strict=True):
-            assert same(a, b)

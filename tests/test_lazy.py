@@ -8,10 +8,11 @@ import subprocess
 import sys
 import time
 
+import grids
 import numpy as np
 import pytest
 import rasterio
-import shapely
+from grids import NODES, RESOLUTION, SHAPE, TRANSFORM, clouds, write
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -23,34 +24,10 @@ xr = pytest.importorskip("xarray")
 
 from gridr_numba.lazy import densify_arrays, densify_lazy  # noqa: E402
 
-NODES, RESOLUTION, SHAPE = (9, 11), (5, 7), (41, 71)
-TRANSFORM = rasterio.Affine(50.0, 0.0, 4e5, 0.0, -50.0, 5e6)
-
-
-def write(path, bands, **profile):
-    count, height, width = bands.shape
-    profile = {"driver": "GTiff", "dtype": bands.dtype, "crs": "EPSG:32631", "transform": TRANSFORM, **profile}
-    with rasterio.open(path, "w", count=count, height=height, width=width, **profile) as dataset:
-        dataset.write(bands)
-    return path
-
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("lazy")
-    random = np.random.default_rng(11)
-    nodes = random.normal(500.0, 200.0, (2, *NODES))
-    nodes[0, 1, 2] = -9999.0
-    nodes[1, 6, 7] = np.nan
-    write(folder / "grid.tif", nodes, nodata=-9999.0)
-    write(folder / "mask.tif", (random.random((1, *NODES)) < 0.8).astype(np.uint8))
-    return folder
-
-
-def clouds(count=12, shape=SHAPE, largest=6):
-    random = np.random.default_rng(5)
-    places = random.uniform((0, 0), shape[::-1], (count, 2))
-    return [shapely.Point(*place).buffer(r) for place, r in zip(places, random.uniform(1, largest, count), strict=True)]
+    return grids.make(tmp_path_factory.mktemp("lazy"))
 
 
 def options_of(folder, **more):

@@ -13,7 +13,7 @@ import rasterio
 import shapely
 from hypothesis import given
 from hypothesis import strategies as st
-from test_resample_files import FULL, NODES, PLACE, STEP, invalid_places, picture, read, turned, write
+from images import FULL, NODES, PLACE, STEP, invalid_places, picture, read, turned, write
 
 import gridr_numba as gn
 from gridr_numba.doors import resampler
