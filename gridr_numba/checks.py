@@ -346,8 +346,8 @@ def rasterize_options(value: object, name: str) -> RasterizeOptions:
     )
 
 
-def used_rasterize_options(value: object, name: str) -> RasterizeOptions:
-    """Take `rasterize_kwargs`, and refuse options that its algorithm does not have."""
+def used_rasterize_options(value: object, name: str, *, polygons: bool) -> RasterizeOptions:
+    """Take `rasterize_kwargs`; refuse options that its algorithm does not have, and any where there are no polygons."""
     options = rasterize_options(value, name)
     kwargs_alg = _mapping(value, name, ("alg", "kwargs_alg")).get("kwargs_alg") or {}
     if options.alg is GridRasterizeAlg.RASTERIO_RASTERIZE and kwargs_alg.get("shapely_predicate") is not None:
@@ -356,6 +356,8 @@ def used_rasterize_options(value: object, name: str) -> RasterizeOptions:
             f"the centres that GDAL burns; not {kwargs_alg!r}",
             argument=name,
         )
+    if not polygons and options != RasterizeOptions():
+        left_out(value, None, name, "valid or invalid")
     return options
 
 

@@ -69,7 +69,11 @@ WRONG = {
     "interpolation": [{"value": "best"}, {"value": 1}, {"value": "CUBIC"}],
     "image_dtype": [{"value": "int64"}, {"value": "complex64"}, {"value": None}, {"value": "x"}],
     "rasterize_options": [{"value": 1}, {"value": {"x": 1}}, {"value": {"alg": 99}}, {"value": {"kwargs_alg": 1}}],
-    "used_rasterize_options": [{"value": 1}, {"value": {"alg": 1, "kwargs_alg": {"shapely_predicate": 1}}}],
+    "used_rasterize_options": [
+        {"value": 1, "polygons": True},
+        {"value": {"alg": 1, "kwargs_alg": {"shapely_predicate": 1}}, "polygons": True},
+        {"value": {"alg": 1}, "polygons": False},
+    ],
     "algorithm_options": [{"alg": 99, "kwargs_alg": None}, {"alg": 1, "kwargs_alg": {"x": 1}}],
     "geometry_pair": [{"value": 1}, {"value": (1, 2, 3)}],
     "readable": [{"dataset": None}],

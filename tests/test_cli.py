@@ -219,6 +219,7 @@ def test_every_option_reaches_the_function(files, calls):
     ],
 )
 def test_the_crs_of_both_kinds_of_polygons_or_of_each(files, calls, given, expected):
+    given = ("--valid", "a.wkt", "--invalid", "b.wkt", *given)
     good("densify", "grid.tif", "out.tif", "-r", 3, 4, *given)
     good("mask", "out.tif", "--shape", 6, 7, "-r", 3, 4, *given)
     assert [options["geometry_crs"] for _, _, options in calls] == [expected] * 2

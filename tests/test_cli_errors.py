@@ -19,6 +19,8 @@ from gridr_numba.cli.messages import in_options
 from gridr_numba.doors import densify as product
 from gridr_numba.doors.warmup import warm_up
 
+GIVEN = ("--valid", "ground.wkt")
+
 
 @pytest.fixture(scope="module", autouse=True)
 def _kernels():
@@ -52,11 +54,19 @@ def files(tmp_path, monkeypatch):
         (2, (*JOB, *("--layer", "a") * 3), "at most two"),
         (2, (*JOB, "--causes", "--mask-values", 1, 0), "--causes and --mask-values exclude one another."),
         (2, (*JOB, "--valid", "s3://bucket/a.gpkg"), "valid must be the path of a local file"),
-        (2, (*JOB, "--geometry-crs", "x"), "--geometry-crs must be a coordinate reference system"),
-        (2, (*JOB, "--geometry-crs", "9" * 5000), "--geometry-crs must be a coordinate reference system"),
-        (2, (*JOB, "--valid-crs", "x"), "--valid-crs must be a coordinate reference system"),
-        (2, (*JOB, "--invalid-crs", "y"), "--invalid-crs must be a coordinate reference system"),
-        (2, (*JOB, "--geometry-crs", "4326", "--invalid-crs", "4326"), "--valid-crs or --invalid-crs exclude one anot"),
+        (2, (*JOB, *GIVEN, "--geometry-crs", "x"), "--geometry-crs must be a coordinate reference system"),
+        (2, (*JOB, *GIVEN, "--geometry-crs", "9" * 5000), "--geometry-crs must be a coordinate reference system"),
+        (2, (*JOB, *GIVEN, "--valid-crs", "x"), "--valid-crs must be a coordinate reference system"),
+        (
+            2,
+            (*JOB, "--invalid", "ground.wkt", "--invalid-crs", "y"),
+            "--invalid-crs must be a coordinate reference system",
+        ),
+        (
+            2,
+            (*JOB, "--invalid", "a", "--geometry-crs", "4326", "--invalid-crs", "4326"),
+            "--valid-crs or --invalid-crs exclude one anot",
+        ),
         (2, (*JOB, "--valid", "far.geojson"), 'far.geojson\' (no crs member: WGS 84, unless --geometry-crs="pixels")'),
         (2, (*JOB, "--valid", "none.geojson"), "valid: 'none.geojson' must hold a polygon, and holds none"),
         (

@@ -118,7 +118,7 @@ def test_every_option_of_preview_reaches_the_function(files, monkeypatch):
             "allow_vrt": True,
         },
     )
-    good("preview", "grid.tif", "a.png", "--valid-crs", "pixels")
+    good("preview", "grid.tif", "a.png", "--valid", "a.wkt", "--valid-crs", "pixels")
     assert seen.pop()[1]["geometry_crs"] == ("pixels", None)
     good("preview", "grid.tif", "a.png")
     paths, options = seen.pop()

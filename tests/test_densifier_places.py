@@ -139,7 +139,9 @@ def test_gdal_burns_pixels_alone(folder, tmp_path):
         with pytest.raises(gn.GridrValueError, match="cols must hold integers with RASTERIO_RASTERIZE") as caught:
             densifier.at([1.0], [0.5])
     assert caught.value.argument == "cols"
-    with gn.open_densifier(folder / "grid.tif", resolution=RESOLUTION, rasterize_kwargs=RASTERIZE) as densifier:
+    with gn.open_densifier(
+        folder / "grid.tif", resolution=RESOLUTION, invalid=[], rasterize_kwargs=RASTERIZE
+    ) as densifier:
         densifier.at([1.0], [0.5])  # there is nothing to burn
 
 

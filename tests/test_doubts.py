@@ -7,11 +7,15 @@ import re
 
 import numpy as np
 import pytest
+import rasterio
 import shapely
+import xarray as xr
 from affine import Affine
 from command_line import run
 
 import gridr_numba as gn
+from gridr_numba import lazy, plot
+from gridr_numba.doors import preview as quicklook
 from gridr_numba.types import Cause
 
 STEP = (4, 6)
@@ -137,7 +141,8 @@ def test_options_that_cannot_have_an_effect_are_refused(grid, tmp_path, options,
 def test_defaults_that_are_given_are_no_error(grid, tmp_path):
     """Programs that hand all options on need not know which of them matter."""
     options = {"mask_band": np.int64(1), "mask_valid_value": 1.0, "threshold": 1, "mask_out_values": [1, 0]}
-    options["rasterize_kwargs"] = {"alg": 1, "kwargs_alg": {"shapely_predicate": None}}
+    options["rasterize_kwargs"] = {"alg": 2, "kwargs_alg": {"shapely_predicate": None}}
+    options |= {"geometry_origin": [0, 0], "geometry_crs": (None, None), "geometry_layer": (None, None)}
     gn.densify(grid, tmp_path / "out.tif", resolution=STEP, **options)
 
 
@@ -149,8 +154,8 @@ def test_defaults_that_are_given_are_no_error(grid, tmp_path):
         (("--mask-valid-value", "255"), "--mask-valid-value must not be given without --mask."),
         (("--causes",), "--mask-values or --causes must not be given without --mask-out, of which it speaks"),
         (("--mask-values", "0", "1"), "--causes must not be given without --mask-out"),
-        (("--predicate", "contains", "--alg", "rasterio"), "a predicate is SHAPELY's alone"),
-        (("--predicate", "covers", "--alg", "rasterio"), "a predicate is SHAPELY's alone"),
+        (("--valid", "a.wkt", "--predicate", "contains", "--alg", "rasterio"), "a predicate is SHAPELY's alone"),
+        (("--valid", "a.wkt", "--predicate", "covers", "--alg", "rasterio"), "a predicate is SHAPELY's alone"),
     ],
 )
 def test_options_of_the_command_line_that_cannot_have_an_effect(grid, tmp_path, given, message):
@@ -159,6 +164,109 @@ def test_options_of_the_command_line_that_cannot_have_an_effect(grid, tmp_path, 
     assert done.exit_code == 2
     assert message in done.stderr
     assert not (tmp_path / "out.tif").exists()
+
+
+OF_POLYGONS = {
+    "geometry_crs": "pixels",
+    "geometry_layer": "clouds",
+    "geometry_origin": (0.0, 0.5),
+    "rasterize_kwargs": {"kwargs_alg": {"shapely_predicate": gn.ShapelyPredicate.CONTAINS}},
+    "repair_geometry": True,
+}
+
+
+def made_of(door, grid, folder, options):
+    """Call a door that takes polygons, which are not given unless among the options."""
+    (folder / "clear").mkdir()
+    image, at = rasterio_image(folder / "clear" / "image.tif"), {"resolution": STEP}
+    row, col = (xr.DataArray(band) for band in NODES)
+    calls = {
+        "densify": lambda: gn.densify(grid, folder / "out.tif", **at, **options),
+        "mask": lambda: gn.densify(None, None, shape=(3, 4), mask_out=folder / "out.tif", **at, **options),
+        "open_densifier": lambda: gn.open_densifier(grid, **at, **options),
+        "densify_lazy": lambda: lazy.densify_lazy(grid, **at, **options),
+        "densify_arrays": lambda: lazy.densify_arrays(row, col, STEP, **options),
+        "resample": lambda: gn.resample(image, grid, folder / "out.tif", **at, nodata=0, **options),
+        "resample_lazy": lambda: lazy.resample_lazy(image, grid, **at, **options),
+        "warp": lambda: gn.warp(image, folder / "out.tif", crs=32631, nodata=0, **options),
+        "resample_array": lambda: gn.resample_array(np.ones((60, 60)), NODES, STEP, **options),
+        "preview": lambda: quicklook.preview(grid, folder / "out.png", **options),
+        "plot_grid": lambda: plot.plot_grid(grid, **options),
+        "plot_mask": lambda: plot.plot_mask(image, **options),
+    }
+    return calls[door]()
+
+
+def rasterio_image(path):
+    with rasterio.open(path, "w", driver="GTiff", count=1, height=60, width=60, dtype="uint8", **PLACE) as image:
+        image.write(np.ones((60, 60), np.uint8), 1)
+    return path
+
+
+DRAWN = ("preview", "plot_grid", "plot_mask")
+IN_FILES = ("densify", "mask", "open_densifier", "densify_lazy", "resample", "resample_lazy", "warp")
+TAKEN = {
+    **dict.fromkeys((*IN_FILES, "densify_arrays"), tuple(OF_POLYGONS)),
+    "resample_array": ("geometry_origin", "rasterize_kwargs", "repair_geometry"),
+    **dict.fromkeys(DRAWN, ("geometry_crs", "geometry_layer", "geometry_origin")),
+}
+
+
+@pytest.mark.parametrize(("door", "name"), [(door, name) for door, names in TAKEN.items() for name in names])
+def test_what_speaks_of_polygons_needs_some(grid, tmp_path, door, name):
+    with pytest.raises(gn.GridrValueError, match=f"^{name} must not be given without valid or invalid") as caught:
+        made_of(door, grid, tmp_path, {name: OF_POLYGONS[name]})
+    assert caught.value.argument == name
+    assert not [each for each in os.listdir(tmp_path) if each.startswith("out")]
+
+
+@pytest.mark.parametrize("name", ["geometry_crs", "geometry_layer"])
+@pytest.mark.parametrize(("index", "kind"), [(0, "valid"), (1, "invalid")])
+def test_half_of_a_pair_speaks_of_one_kind_of_polygons(grid, tmp_path, name, index, kind):
+    pair = [None, None]
+    pair[index] = OF_POLYGONS[name]
+    other = "invalid" if kind == "valid" else "valid"
+    options = {other: shapely.box(1, 1, 9, 9), name: pair}
+    with pytest.raises(gn.GridrValueError, match=rf"^{name}\[{index}\] must not be given without {kind}, of") as caught:
+        gn.densify(grid, tmp_path / "out.tif", resolution=STEP, **options)
+    assert caught.value.argument == name
+
+
+@pytest.mark.parametrize("door", TAKEN)
+def test_polygons_that_there_are_may_be_spoken_of(grid, tmp_path, door):
+    options = {name: value for name, value in OF_POLYGONS.items() if name in TAKEN[door] and name != "geometry_layer"}
+    made_of(door, grid, tmp_path, {**options, "valid": shapely.box(1, 1, 9, 9)})
+
+
+SAID_OF_POLYGONS = [
+    (("--geometry-crs", "pixels"), "--valid or --invalid"),
+    (("--layer", "clouds"), "--valid or --invalid"),
+    (("--origin", 0, 0), "--valid or --invalid"),
+    (("--valid-crs", 4326, "--invalid", "a.wkt"), "--valid"),
+    (("--invalid-crs", 4326, "--valid", "a.wkt"), "--invalid"),
+]
+HOW_THEY_ARE_USED = [
+    (("--predicate", "covers"), "--valid or --invalid"),
+    (("--alg", "shapely"), "--valid or --invalid"),
+    (("--repair-geometry",), "--valid or --invalid"),
+]
+
+
+@pytest.mark.parametrize(
+    ("command", "given", "polygons"),
+    [("preview", *each) for each in SAID_OF_POLYGONS]
+    + [
+        (command, *each)
+        for command in ("densify", "mask", "resample", "warp")
+        for each in SAID_OF_POLYGONS + HOW_THEY_ARE_USED
+    ],
+)
+def test_on_the_command_line_too_what_speaks_of_polygons_needs_some(command, given, polygons):
+    """There what is written counts, also where it is the default."""
+    files = {"resample": ("i.tif", "g.tif", "o.tif"), "mask": ("o.tif",)}.get(command, ("i.tif", "o.tif"))
+    done = run(command, *files, *given)
+    assert done.exit_code == 2
+    assert f"{given[0]} must not be given without {polygons}." in done.stderr
 
 
 def test_the_algorithm_of_gdal_needs_no_predicate(grid, tmp_path):

@@ -29,6 +29,7 @@ from .options import (
     message_options,
     overwrite_option,
     polygon_file_options,
+    refuse_idle_of_polygons,
     resolution_if_known_option,
     resolution_of_polygons_option,
     xy_option,
@@ -97,6 +98,7 @@ def preview(
     """
     if len(paths) not in (2, 3):
         raise click.UsageError(f"FILE [COLFILE] OUT are two or three files, not {len(paths)}.")
+    refuse_idle_of_polygons(context)
     options["geometry_crs"] = geometry_crs_of(options["geometry_crs"], valid_crs, invalid_crs)
     *files, out = paths
     source = tuple(files) if len(files) == 2 else files[0]

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -116,12 +116,23 @@ def geometry_crs_of(both: Any, valid: Any, invalid: Any) -> Any:
     return valid, invalid
 
 
-def refuse_idle(context: click.Context, other: str, *names: str) -> None:
-    """Refuse options on the command line that have no effect without another one, also if they say their default."""
+def refuse_idle(context: click.Context, others: Sequence[str], *names: str) -> None:
+    """Refuse options on the command line that have no effect without others, also if they say their default."""
+    if any(context.params[other] is not None for other in others):
+        return
+    called = {option.name: option.opts[-1] for option in context.command.params}
     for name in names:
-        said = context.get_parameter_source(name) is ParameterSource.COMMANDLINE
-        if said and context.params[other] is None:
-            raise click.UsageError(f"--{name.replace('_', '-')} must not be given without --{other.replace('_', '-')}.")
+        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            needed = " or ".join(called[other] for other in others)
+            raise click.UsageError(f"{called[name]} must not be given without {needed}.")
+
+
+def refuse_idle_of_polygons(context: click.Context, *more: str) -> None:
+    """Refuse options of polygons where there are none."""
+    where = "geometry_layer", "geometry_crs", "geometry_origin"
+    refuse_idle(context, ("valid", "invalid"), *where, *more)
+    refuse_idle(context, ("valid",), "valid_crs")
+    refuse_idle(context, ("invalid",), "invalid_crs")
 
 
 def _several(_: click.Context, __: click.Parameter, values: tuple[int, ...]) -> list[int] | None:
@@ -157,7 +168,8 @@ def dense_options(
     """Return `mask_options`, `polygon_options` and others as the parameters of the doors that take them."""
     from ..types import GridRasterizeAlg, ShapelyPredicate
 
-    refuse_idle(context, "mask", "threshold", "mask_valid_value", "mask_band")
+    refuse_idle(context, ("mask",), "threshold", "mask_valid_value", "mask_band")
+    refuse_idle_of_polygons(context, "predicate", "alg", "repair_geometry")
     if predicate is None and alg == "shapely":
         predicate = "covers"
     if causes and mask_values is not None:

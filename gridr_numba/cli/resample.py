@@ -56,7 +56,7 @@ def resample(context: click.Context, paths: tuple[str, ...], *, report: str | No
 
     if len(paths) not in (3, 4):
         raise click.UsageError(f"IMAGE GRID [COLGRID] OUT are three or four files, not {len(paths)}.")
-    refuse_idle(context, "source_mask", "source_mask_band", "source_mask_valid_value")
+    refuse_idle(context, ("source_mask",), "source_mask_band", "source_mask_valid_value")
     image, *files, out = paths
     grid = tuple(files) if len(files) == 2 else files[0]
     options = dense_options(context, **given)
@@ -91,7 +91,7 @@ def warp(context: click.Context, image: str, out: str, *, report: str | None, **
     """
     from ..doors.warp import warp as run
 
-    refuse_idle(context, "source_mask", "source_mask_band", "source_mask_valid_value")
+    refuse_idle(context, ("source_mask",), "source_mask_band", "source_mask_valid_value")
     options = dense_options(context, **given)
     inputs = files_in(image, *(options.get(name) for name in _INPUTS))
     made = files_in(out, *(options.get(name) for name in _OUTPUTS))

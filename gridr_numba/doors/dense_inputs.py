@@ -140,7 +140,8 @@ def rasters_of(sources: Sources, given: DenseArguments, node_shape: Pair) -> Inp
 
 def _polygons(given: DenseArguments, place: Placement, warn: Warn) -> PolygonMask | None:
     """Check and read polygons, bring those with a CRS to pixels, and prepare them for the whole dense raster."""
-    options = checks.used_rasterize_options(given.rasterize_kwargs, "rasterize_kwargs")
+    there = given.valid is not None or given.invalid is not None
+    options = checks.used_rasterize_options(given.rasterize_kwargs, "rasterize_kwargs", polygons=there)
     lattice = Lattice(place.extent.full_shape, checks.real_pair(given.geometry_origin, "geometry_origin"))
     frame = PixelFrame(place.crs, place.whole_transform, lattice.origin_row_col, lattice.shape_row_col)
     where = {"crs": given.geometry_crs, "layer": given.geometry_layer}

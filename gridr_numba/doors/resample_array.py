@@ -187,9 +187,9 @@ def resample_array(
     origin = checks.real_pair(geometry_origin, "geometry_origin")
     full = grid_full_resolution_shape((stored.shape[1], stored.shape[2]), node_resolution)
     sets = pixel_polygons(valid, invalid, PixelFrame(None, None, origin, full), repair=repair_geometry)
-    polygons = PolygonMask.of_sets(
-        *sets, Lattice(full, origin), checks.rasterize_options(rasterize_kwargs, "rasterize_kwargs")
-    )
+    there = valid is not None or invalid is not None
+    burned = checks.used_rasterize_options(rasterize_kwargs, "rasterize_kwargs", polygons=there)
+    polygons = PolygonMask.of_sets(*sets, Lattice(full, origin), burned)
     options = DenseOptions(
         node_resolution,
         least,

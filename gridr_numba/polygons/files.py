@@ -26,6 +26,7 @@ from typing import Any
 import shapely
 from rasterio.crs import CRS
 
+from .. import checks
 from ..errors import DatasetError, GridrError, GridrTypeError, GridrValueError
 from ..files.crs import crs_from
 from ..files.inputs import local_path
@@ -93,19 +94,36 @@ def pixel_polygons(
     Raises
     ------
     GridrValueError, GridrTypeError
-        For a wrong argument, a file of a format that is not read, a layer that is not there or not clear, polygons
-        that are not valid, a CRS that cannot be understood or brought to the output's; and for valid ground that is
-        given and holds no polygon.
+        For a wrong argument, or one that speaks of polygons that are not given; a file of a format that is not read, a
+        layer that is not there or not clear, polygons that are not valid, a CRS that cannot be understood or brought
+        to the output's; and for valid ground that is given and holds no polygon.
     DatasetError
         For a file that is missing or damaged, or where pyogrio is needed and not installed.
     """
+    each_crs, each_layer = _crs_pair(crs), _layers(layer)
+    _refuse_idle(valid, invalid, (each_crs, each_layer), (crs, layer))
+    if valid is None and invalid is None:
+        checks.left_out(frame.origin_row_col, (0.0, 0.0), "geometry_origin", "valid or invalid")
+        checks.left_out(repair, False, "repair_geometry", "valid or invalid")
     valid_set, invalid_set = (
         _in_pixels(value, name, frame, its_crs, its_layer, repair=repair, warn=warn)
         for value, name, its_crs, its_layer in zip(
-            (valid, invalid), ("valid", "invalid"), _crs_pair(crs), _layers(layer), strict=True
+            (valid, invalid), ("valid", "invalid"), each_crs, each_layer, strict=True
         )
     )
     return valid_set, invalid_set
+
+
+def _refuse_idle(valid: object, invalid: object, pairs: Sequence[tuple[Any, Any]], given: Sequence[object]) -> None:
+    """Refuse what speaks of polygons that are not given; `pairs` is what was given, of valid and of invalid ones."""
+    there = valid is not None, invalid is not None
+    for name, pair, value in zip(("geometry_crs", "geometry_layer"), pairs, given, strict=True):
+        if not any(there) and any(each is not None for each in pair):
+            checks.left_out(value, None, name, "valid or invalid")
+        if isinstance(value, list | tuple):
+            for index, kind in enumerate(("valid", "invalid")):
+                if not there[index]:
+                    checks.left_out(value[index], None, f"{name}[{index}]", kind)
 
 
 def polygon_files(*values: object) -> list[Path]:
