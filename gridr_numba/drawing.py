@@ -64,18 +64,17 @@ def write_title(ax: Axes, text: str) -> None:
     ax.set_title("\n".join(textwrap.wrap(text, 60)), fontsize="medium")
 
 
-def write_legend(figure: Figure, keys: Sequence[Artist]) -> None:
-    """Write what colours mean below all, if there are any."""
-    if keys:
-        figure.legend(handles=list(keys), loc="outside lower center", ncols=2, fontsize="small", frameon=False)
-
-
-def write_words(figure: Figure, sentences: Iterable[str]) -> None:
-    """Write findings below all."""
-    lines = [line for text in sentences for line in textwrap.wrap(f"! {text}", _LETTERS, subsequent_indent="   ")]
-    if lines:
-        figure.supxlabel("\n".join(lines), fontsize="small", color=_ALARM, ha="left", x=0.02)
-        figure.set_figheight(figure.get_figheight() + 0.17 * len(lines))
+def write_below(figure: Figure, keys: Sequence[Artist], findings: Iterable[str] = ()) -> None:
+    """Write below all what looks wrong, and what colours mean, if there is any of it."""
+    lines = [line for text in findings for line in textwrap.wrap(f"! {text}", _LETTERS, subsequent_indent="   ")]
+    words = "\n".join(lines)
+    if keys:  # as one, which the layout keeps clear of the picture: two would lie over one another
+        how: dict[str, Any] = {"ncols": 2, "fontsize": "small", "frameon": False, "alignment": "left"}
+        legend = figure.legend(handles=list(keys), loc="outside lower center", title=words or None, **how)
+        legend.get_title().set(fontsize="small", color=_ALARM)
+    elif lines:
+        figure.supxlabel(words, fontsize="small", color=_ALARM, ha="left", x=0.02)
+    figure.set_figheight(figure.get_figheight() + 0.17 * len(lines))
 
 
 def _patch(colour: Any, label: str) -> Artist:
@@ -195,6 +194,33 @@ def draw_mask(
         ax.imshow(_rgba(where, colour, 0.85 if over else 1.0), extent=extent, interpolation="nearest", zorder=2)
         keys.append(_patch([level / 255 for level in colour], f"{label}, {100 * where.mean():.3g} %"))
     return keys
+
+
+def void_key(label: str) -> Artist:
+    """Return the legend's entry of what is left white."""
+    return _patch("white", label)
+
+
+def edge_of(values: Floats) -> Floats:
+    """Return the values at the edge of a lattice, once around."""
+    rows, cols = values.shape
+    down, right = np.arange(rows), np.arange(cols)
+    row = np.concatenate([right * 0, down, right * 0 + rows - 1, down[::-1]])
+    col = np.concatenate([right, down * 0 + cols - 1, right[::-1], down * 0])
+    edge: Floats = values[row, col]
+    return edge
+
+
+def draw_outline(ax: Axes, rows: Sequence[float] | Floats, cols: Sequence[float] | Floats, label: str) -> Artist:
+    """Draw a line in an image, which is kept in the picture as a whole; return its entry in the legend."""
+    ends = ((ax.set_xlim, ax.get_xlim(), cols), (ax.set_ylim, ax.get_ylim(), rows))
+    around = [withStroke(linewidth=3.0, foreground="black")]
+    ax.plot(cols, rows, color=_VALID_LINE, linewidth=1.3, path_effects=around, zorder=4)
+    for set_ends, (first, last), values in ends:
+        known = np.asarray(values)[np.isfinite(values)]
+        low, high = min([first, last, *known]), max([first, last, *known])
+        set_ends((low, high) if first < last else (high, low))
+    return _line(_VALID_LINE, label)
 
 
 def draw_polygons(ax: Axes, sets: Sequence[PolygonSet | None], origin: tuple[float, float]) -> list[Artist]:

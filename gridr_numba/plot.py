@@ -26,24 +26,30 @@ from matplotlib.figure import Figure
 from . import checks
 from .doors.densify import DensifyReport
 from .doors.inspection import inspect_grid
+from .doors.make_grid import GridReport
 from .doors.paint import Floats
 from .doors.placement import resolution_for
-from .doors.view import DEFAULT_SIZE, View, ViewBands, image_values, shown, size_of, step_of, stretch
+from .doors.reports import DenseReport
+from .doors.resample import ResampleReport
+from .doors.view import DEFAULT_SIZE, View, ViewBands, coordinates_of, image_values, shown, size_of, step_of, stretch
 from .drawing import (
     draw_grid,
     draw_mask,
+    draw_outline,
     draw_polygons,
+    edge_of,
     extent_of,
     new_figure,
-    write_legend,
+    void_key,
+    write_below,
     write_title,
-    write_words,
 )
 from .errors import GridrTypeError, GridrValueError
+from .files.bands import SourceBand
 from .files.inputs import OpenRaster, open_raster
 from .files.outputs import destination
 from .files.whole_file import whole_file
-from .georef import shifted_transform
+from .georef import edge_before, shifted_transform
 from .polygons.files import Polygons, pixel_polygons
 from .polygons.projection import PixelFrame
 from .polygons.sets import PolygonSet
@@ -132,11 +138,12 @@ def plot_grid(
         keys = [] if view.mask is None else draw_mask(axes[0], view.mask, step, rr_rc, mask_valid_value, over=True)
     keys += draw_polygons(axes[0], sets, frame.origin_row_col)
     write_title(axes[0], view.title)
-    write_legend(figure, keys)
+    doubts: Sequence[str] = ()
     if findings:
         how: dict[str, Any] = {"grid_order": grid_order, "row_band": row_band, "col_band": col_band}
         how |= {"displacement": displacement, "allow_vrt": allow_vrt}
-        write_words(figure, inspect_grid(grid, resolution=known, source=source, **how).warnings)
+        doubts = inspect_grid(grid, resolution=known, source=source, **how).warnings
+    write_below(figure, keys, doubts)
     return figure
 
 
@@ -187,7 +194,7 @@ def plot_mask(
         keys = draw_mask(axes[0], view.mask, step_of(view.shape, longest), rr_rc, mask_valid_value, over=False)
     keys += draw_polygons(axes[0], sets, frame.origin_row_col)
     write_title(axes[0], view.title)
-    write_legend(figure, keys)
+    write_below(figure, keys)
     return figure
 
 
@@ -275,35 +282,38 @@ def plot_images(
             for path, name in ((before, "before"), (after, "after"))
         ]
         chosen = _bands(bands, images[0], images[1])
-        steps = [step_of(image.shape, longest) for image in images]
-        values = [image_values(image, chosen, step) for image, step in zip(images, steps, strict=True)]
+        steps = _draw_images(axes, images, (chosen, chosen), longest)
+        for ax, image, word in zip(axes, images, ("before", "after"), strict=True):
+            write_title(ax, f"{word}: {_said_of(image)}")
         keys: list[Artist] = []
-        limits = [stretch(band) for band in values[0]]
-        for ax, image, step, pixels, word in zip(axes, images, steps, values, ("before", "after"), strict=True):
-            ax.imshow(
-                _picture(pixels, limits), extent=extent_of(pixels.shape[1:], step, (1, 1)), interpolation="nearest"
-            )
-            write_title(ax, f"{word}: {Path(image.name).name}, {image.shape[0]} x {image.shape[1]}")
         if mask is not None:
             view = View.opened(stack, mask, None, ViewBands(), allow_vrt=allow_vrt)
             if view.mask is None:
                 raise GridrValueError(f"mask must have one band, and {mask!r} has more", argument="mask")
             checks.dataset_shape(view.files[0], "mask", images[1].shape, "as after has")
             keys = draw_mask(axes[1], view.mask, steps[1], (1, 1), mask_valid_value, over=True)
-    write_legend(figure, keys)
+    write_below(figure, keys)
     return figure
 
 
-def overview(report: DensifyReport, *, size: int = DEFAULT_SIZE) -> Figure:
-    """Draw what went into a call of `densify` and what came out, side by side, from its report.
+def overview(report: DensifyReport | ResampleReport | GridReport, *, size: int = DEFAULT_SIZE) -> Figure:
+    """Draw what went into a call that wrote files and what came out, side by side, from its report.
 
-    Left the coarse grid in blocks, one a node, with the coarse mask and the edges of polygons; right the dense grid
-    with its mask. Both have the axes of the dense raster. The files must be where they were; polygons that were not
-    given as files are not drawn.
+    Of `densify`: left the coarse grid in blocks, one a node, with the coarse mask and the edges of polygons; right the
+    dense grid with its mask. Both have the axes of the dense raster.
+
+    Of `resample` and `warp`: left the image, with the part of it that was read; right what was made of it, in the same
+    grey or colours, with its mask and the edges of polygons, on the axes of the dense raster. Of a mask with a band for
+    each of the image, the first is drawn.
+
+    Of `make_grid`: left the image, with the edge of the grid in it, unless the mapping was a callable; right the grid,
+    as `plot_grid` draws it, on the target's axes.
+
+    The files must be where they were; polygons that were not given as files are not drawn.
 
     Parameters
     ----------
-    report : DensifyReport
+    report : DensifyReport, ResampleReport or GridReport
     size : int
         How many pixels to draw along the longer side of each, at most.
 
@@ -318,40 +328,17 @@ def overview(report: DensifyReport, *, size: int = DEFAULT_SIZE) -> Figure:
     DatasetError
         For a file that cannot be read.
     """
-    if not isinstance(report, DensifyReport):
-        raise GridrTypeError(f"report must be a DensifyReport, not {type(report).__name__}", argument="report")
-    longest, given, options = size_of(size), report.inputs, report.options
-    (row_start, row_stop), (col_start, col_stop) = report.window
-    values = options.get("mask_out_values")
-    came_in = _Side(
-        given.get("grid"),
-        given.get("mask"),
-        _bands_of(options),
-        options.get("mask_valid_value", 1),
-        report.resolution,
-        (0, 0),
+    longest = size_of(size)
+    if isinstance(report, DensifyReport):
+        return _of_densify(report, longest)
+    if isinstance(report, ResampleReport):
+        return _of_resample(report, longest)
+    if isinstance(report, GridReport):
+        return _of_make_grid(report, longest)
+    raise GridrTypeError(
+        f"report must be a DensifyReport, a ResampleReport or a GridReport, not {type(report).__name__}",
+        argument="report",
     )
-    came_out = _Side(
-        [report.grid] if report.grid else None,
-        [report.mask] if report.mask else None,
-        ViewBands(),
-        values[0] if isinstance(values, list) else 1,
-        (1, 1),
-        (row_start, col_start),
-    )
-    figure, axes = new_figure(2)
-    keys: dict[str, Artist] = {}
-    for ax, side, word in zip(axes, (came_in, came_out), ("In", "Out"), strict=True):
-        with ExitStack() as stack:
-            title, drawn = side.draw(stack, ax, longest)
-        write_title(ax, f"{word}: {title}")
-        ax.set(xlim=(col_start - 0.5, col_stop - 0.5), ylim=(row_stop - 0.5, row_start - 0.5))
-        keys.update({str(key.get_label()): key for key in drawn})
-    sets, origin = _polygons_of(report)
-    edges = draw_polygons(axes[0], sets, origin)
-    write_legend(figure, [*keys.values(), *edges])
-    write_words(figure, report.warnings)
-    return figure
 
 
 def save(figure: Figure, out: FilePath, *, overwrite: bool = False, dpi: int = 150) -> None:
@@ -416,22 +403,138 @@ class _Side:
         )
 
 
+def _of_densify(report: DensifyReport, longest: int) -> Figure:
+    given, options = report.inputs, report.options
+    (row_start, _), (col_start, _) = report.window
+    came_in = _Side(
+        given.get("grid"),
+        given.get("mask"),
+        _bands_of(options),
+        options.get("mask_valid_value", 1),
+        report.resolution,
+        (0, 0),
+    )
+    came_out = _Side(
+        [report.grid] if report.grid else None,
+        [report.mask] if report.mask else None,
+        ViewBands(),
+        _valid_value(report),
+        (1, 1),
+        (row_start, col_start),
+    )
+    figure, axes = new_figure(2)
+    keys: dict[str, Artist] = {}
+    for ax, side, word in zip(axes, (came_in, came_out), ("In", "Out"), strict=True):
+        with ExitStack() as stack:
+            title, drawn = side.draw(stack, ax, longest)
+        write_title(ax, f"{word}: {title}")
+        _show(ax, *report.window)
+        keys.update({str(key.get_label()): key for key in drawn})
+    sets, origin = _polygons_of(report, report.grid or report.mask)
+    edges = draw_polygons(axes[0], sets, origin)
+    write_below(figure, [*keys.values(), *edges], report.warnings)
+    return figure
+
+
+def _of_resample(report: ResampleReport, longest: int) -> Figure:
+    (row_start, _), (col_start, _) = report.window
+    first = row_start, col_start
+    numbers = [0, 1, 2] if len(report.bands) >= 3 else [0]
+    figure, axes = new_figure(2)
+    with ExitStack() as stack:
+        names = (*report.inputs["image"], report.image)
+        images = [stack.enter_context(open_raster(name, "report", allow_vrt=True)) for name in names]
+        bands = [report.bands[number] for number in numbers], [number + 1 for number in numbers]
+        steps = _draw_images(axes, images, bands, longest, first)
+        title = f"Out: {_said_of(images[1])}"
+        keys = []
+        if report.mask is not None:
+            mask = stack.enter_context(open_raster(report.mask, "report", allow_vrt=False))
+            band = SourceBand(mask, 1, "report")
+            keys = draw_mask(axes[1], band, steps[1], (1, 1), _valid_value(report), over=True, first=first)
+            title += f", and mask {Path(mask.name).name}" + (", band 1" if len(mask.dtypes) > 1 else "")
+    write_title(axes[0], f"In: {_said_of(images[0])}")
+    write_title(axes[1], title)
+    if report.source_rows is not None and report.source_cols is not None:
+        (top, bottom), (left, right) = (edge_before(0.0, each) for each in (report.source_rows, report.source_cols))
+        box = [top, top, bottom, bottom, top], [left, right, right, left, left]
+        keys.append(draw_outline(axes[0], *box, "what was read of the image"))
+    _show(axes[1], *report.window)
+    sets, origin = _polygons_of(report, report.image)
+    write_below(figure, [*keys, *draw_polygons(axes[1], sets, origin)], report.warnings)
+    return figure
+
+
+def _of_make_grid(report: GridReport, longest: int) -> Figure:
+    keys = []
+    with ExitStack() as stack:
+        image = _image_of(report, stack)
+        figure, axes = new_figure(1 if image is None else 2)
+        view = View.opened(stack, report.grid, None, ViewBands(), allow_vrt=False)
+        step = step_of(view.shape, longest)
+        if view.grid is not None:
+            draw_grid(axes[-1], view.grid, step, report.resolution, None)
+            if image is not None:
+                _draw_images(axes[:1], [image], [[1, 2, 3] if len(image.dtypes) >= 3 else [1]], longest)
+                write_title(axes[0], f"In: {_said_of(image)}")
+                rows, cols = (edge_of(band) for band in coordinates_of(view.grid, step, None))
+                keys.append(draw_outline(axes[0], rows, cols, "edge of the grid in the image"))
+    (rr, rc), (height, width) = report.resolution, report.target_shape
+    _show(axes[-1], (0, height), (0, width))
+    if report.void_nodes:
+        keys.append(void_key(f"void, {report.void_nodes:,} nodes"))
+    nodes = f"{report.shape[0]} x {report.shape[1]} nodes, one every {rr} x {rc} pixels of {height} x {width}"
+    write_title(axes[-1], f"Out: {Path(report.grid).name}, {nodes}")
+    write_below(figure, keys, report.warnings)
+    return figure
+
+
+def _image_of(report: GridReport, stack: ExitStack) -> OpenRaster | None:
+    """Open the image that a grid leads to; None where there is none, or its pixels are complex numbers."""
+    for path in report.inputs.get("source", ()):
+        image = stack.enter_context(open_raster(path, "report", allow_vrt=True))
+        if not any(str(dtype).startswith("complex") for dtype in image.dtypes):
+            return image
+    return None
+
+
+def _show(ax: Axes, rows: Pair, cols: Pair) -> None:
+    """Show some rows and columns, from the first to before the last."""
+    (top, bottom), (left, right) = edge_before(0.0, rows), edge_before(0.0, cols)
+    ax.set(xlim=(left, right), ylim=(bottom, top))
+
+
+def _valid_value(report: DenseReport) -> int:
+    """Return what is valid in the mask that was made, unless it holds causes."""
+    values = report.options.get("mask_out_values")
+    return int(values[0]) if isinstance(values, list) else 1
+
+
 def _bands_of(options: Mapping[str, Any]) -> ViewBands:
     """Return what a call of `densify` said of its files' bands."""
     return ViewBands(**{name: options[name] for name in ViewBands._fields if name in options})
 
 
-def _polygons_of(report: DensifyReport) -> tuple[Sequence[PolygonSet | None], tuple[float, float]]:
-    """Read the polygons that were given as files."""
-    options, made = report.options, next(name for name in (report.grid, report.mask) if name is not None)
+def _polygons_of(report: DenseReport, made: str | None) -> tuple[Sequence[PolygonSet | None], tuple[float, float]]:
+    """Read the polygons that were given as files; what was made says where they lie."""
+    options, valid, invalid = report.options, report.inputs.get("valid"), report.inputs.get("invalid")
     row, col = options.get("geometry_origin", (0.0, 0.0))
+    if made is None or not (valid or invalid):
+        return (None, None), (row, col)
     with open_raster(made, "report", allow_vrt=False) as dense:
         (row_start, row_stop), (col_start, col_stop) = report.window
         whole = None if dense.transform.is_identity else shifted_transform(dense.transform, -row_start, -col_start)
         frame = PixelFrame(dense.crs, whole, (row, col), (row_stop, col_stop))
-    valid, invalid = report.inputs.get("valid"), report.inputs.get("invalid")
-    how: dict[str, Any] = {"crs": options.get("geometry_crs"), "layer": options.get("geometry_layer")}
-    return pixel_polygons(valid, invalid, frame, **how, repair=bool(options.get("repair_geometry"))), (row, col)
+    crs, layer = (_of_files(options.get(name), (valid, invalid)) for name in ("geometry_crs", "geometry_layer"))
+    sets = pixel_polygons(valid, invalid, frame, crs=crs, layer=layer, repair="repair_geometry" in options)
+    return sets, (row, col)
+
+
+def _of_files(pair: Any, files: Sequence[object]) -> Any:
+    """Return a CRS or a layer; of a pair, of valid and of invalid polygons, that of no files is None."""
+    if isinstance(pair, list):
+        return [value if given else None for value, given in zip(pair, files, strict=True)]
+    return pair
 
 
 # -- images -------------------------------------------------------------------------------------------------------
@@ -448,6 +551,27 @@ def _bands(value: object, before: OpenRaster, after: OpenRaster) -> list[int]:
         for number in numbers:
             checks.band(number, image, "bands", name, kinds="biuf")
     return [int(number) for number in numbers]
+
+
+def _said_of(image: OpenRaster) -> str:
+    return f"{Path(image.name).name}, {image.shape[0]} x {image.shape[1]}"
+
+
+def _draw_images(
+    axes: Sequence[Axes], images: Sequence[OpenRaster], bands: Sequence[list[int]], longest: int, first: Pair = (0, 0)
+) -> list[int]:
+    """Draw some bands of images in the same grey or colours, and return each how manieth pixel is drawn.
+
+    Black and white are those of the first image. `first` is the place of the last one's first pixel.
+    """
+    steps = [step_of(image.shape, longest) for image in images]
+    values = [image_values(*each) for each in zip(images, bands, steps, strict=True)]
+    limits = [stretch(band) for band in values[0]]
+    firsts = [*[(0, 0)] * (len(images) - 1), first]
+    for ax, pixels, step, place in zip(axes, values, steps, firsts, strict=True):
+        extent = extent_of(pixels.shape[1:], step, (1, 1), place)
+        ax.imshow(_picture(pixels, limits), extent=extent, interpolation="nearest")
+    return steps
 
 
 def _picture(values: Floats, limits: Sequence[tuple[float, float]]) -> Floats:

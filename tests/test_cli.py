@@ -143,7 +143,16 @@ def calls(monkeypatch):
 
     def record(grid, out, **options):
         seen.append((grid, out, options))
-        return gn.DensifyReport(out, None, (1, 1), 1, {}, None, None, None, {"check": 1.0}, 1.0, 1, {}, False)
+        said = {
+            "grid": out,
+            "mask": None,
+            "shape": (1, 1),
+            "valid_pixels": 1,
+            "invalid_pixels": {},
+            "source_rows": None,
+        }
+        said |= {"source_cols": None, "coordinate_spacing": None, "seconds": {"check": 1.0}, "mpx_per_second": 1.0}
+        return gn.DensifyReport(**said, threads=1, versions={}, verified=False)
 
     monkeypatch.setattr(product, "densify", record)
     return seen

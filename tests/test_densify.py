@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import os
+from types import SimpleNamespace
 
 import numpy as np
 import oracles
@@ -492,7 +493,14 @@ def test_the_tag_names_files_by_what_the_argument_is(job, rasters, tmp_path, mon
     dense_place = {**PLACE, "transform": gn.dense_transform(PLACE["transform"], RESOLUTION)}
     image = rasters.reader(np.zeros(FULL, np.uint8), **dense_place).name
     call = {key: job["call"][key] for key in ("out", "grid", "resolution")} | {"overwrite": True, "like": image}
-    for crs in ("EPSG:32631", wkt, ("pixels", "EPSG:32631")):
+    utm = rasterio.crs.CRS.from_epsg(32631)
+    for crs, named in (
+        ("EPSG:32631", "EPSG:32631"),
+        (wkt, wkt),
+        (("pixels", "EPSG:32631"), ["pixels", "EPSG:32631"]),
+        (utm, "EPSG:32631"),
+        (SimpleNamespace(to_wkt=utm.to_wkt), utm.to_wkt()),
+    ):
         gn.densify(
             **call, valid="clouds/polygon.wkt", invalid=[tmp_path / "clouds/polygon.wkt", CLOUD], geometry_crs=crs
         )
@@ -503,7 +511,7 @@ def test_the_tag_names_files_by_what_the_argument_is(job, rasters, tmp_path, mon
             "like": os.path.basename(image),
             "valid": "polygon.wkt",
             "invalid": ["polygon.wkt", "Polygon"],
-            "geometry_crs": list(crs) if isinstance(crs, tuple) else crs,
+            "geometry_crs": named,
         }
 
 

@@ -165,7 +165,9 @@ def test_an_overview_is_made_from_a_report(files):
     for ax in figure.axes[:2]:
         assert ax.get_xlim() == (-0.5, 120.5)
         assert ax.get_ylim() == (100.5, -0.5)
-    with pytest.raises(gn.GridrTypeError, match="report must be a DensifyReport, not dict"):
+    with pytest.raises(
+        gn.GridrTypeError, match="report must be a DensifyReport, a ResampleReport or a GridReport, not dict"
+    ):
         plot.overview({})
 
 
@@ -174,6 +176,144 @@ def test_an_overview_of_a_window_has_its_place(files):
     figure = plot.overview(report)
     assert figure.axes[1].get_images()[0].get_extent() == [19.5, 99.5, 59.5, 9.5]
     assert figure.axes[0].get_xlim() == (19.5, 99.5)
+
+
+def test_an_overview_leaves_out_what_is_said_of_polygons_that_were_no_files(files):
+    """Of a pair, the half of those that are not drawn; a CRS may be an object."""
+    ground, crs = shapely.box(0, 0, 70, 90), ("EPSG:4326", "pixels")
+    place = {"crs": "EPSG:32631", "transform": rasterio.Affine(10, 0, 5e5, 0, -10, 5e6)}
+    with rasterio.open("grid.tif", "r+") as dataset:
+        dataset.crs, dataset.transform = place["crs"], place["transform"]
+    how = {"resolution": (5, 4), "invalid": "cloud.wkt", "overwrite": True}
+    report = gn.densify("grid.tif", "b.tif", **how, valid=shapely.box(2.9, 44, 3.1, 45.3), geometry_crs=crs)
+    assert "edge of invalid polygons" in texts(plot.overview(report))
+    assert "edge of valid polygons" not in texts(plot.overview(report))
+    report = gn.densify("grid.tif", "b.tif", **how | {"invalid": ground}, geometry_crs="pixels")
+    assert not any("polygons" in text for text in texts(plot.overview(report)))
+    of_crs = {"geometry_crs": rasterio.crs.CRS.from_epsg(32631)}
+    Path("utm.wkt").write_text(shapely.to_wkt(shapely.box(5e5, 4.9999e6, 5.0005e5, 5e6)))
+    report = gn.densify("grid.tif", "b.tif", **how | {"invalid": "utm.wkt"}, **of_crs)
+    assert "edge of invalid polygons" in texts(plot.overview(report))
+
+
+@pytest.fixture
+def image(files):
+    """An image that the grid looks up a part of, of three bands, and a hole in it."""
+    i, j = np.mgrid[0:500, 0:700]
+    pixels = np.stack([(i + j) % 251, i % 200, j % 240]).astype(np.uint8) + np.uint8(3)
+    pixels[:, 60:110, 450:500] = 0
+    with rasterio.open("image.tif", "w", driver="GTiff", count=3, dtype="uint8", height=500, width=700) as dataset:
+        dataset.write(pixels)
+        dataset.nodata = 0
+    return pixels
+
+
+RESAMPLED = {"resolution": (5, 4), "mask_out_values": "causes", "invalid": "cloud.wkt", "window": ((10, 90), (20, 110))}
+
+
+def test_an_overview_of_what_was_resampled(image):
+    report = gn.resample("image.tif", "grid.tif", "out.tif", mask_out="m.tif", **RESAMPLED)
+    assert report.resolution == (5, 4)
+    assert report.window == RESAMPLED["window"]
+    assert report.inputs == {"image": ["image.tif"], "grid": ["grid.tif"], "invalid": ["cloud.wkt"]}
+    assert report.options["mask_out_values"] == "causes"
+    figure = plot.overview(report)
+    said = texts(figure)
+    assert "In: image.tif, 500 x 700" in said
+    assert "Out: out.tif, 80 x 90, and mask m.tif" in said
+    assert {"edge of invalid polygons", "what was read of the image"} <= set(said)
+    assert any(text.startswith("source invalid, ") for text in said)
+    before, after = figure.axes
+    with rasterio.open("out.tif") as dataset:
+        made = dataset.read()
+    low, high = np.percentile(image[0][image[0] > 0], (2, 98))
+    (picture, *causes) = images(after)
+    level = np.clip((made[0].astype(float) - low) / (high - low), 0, 1)
+    assert np.allclose(picture[..., 0][made.all(axis=0)], level[made.all(axis=0)])
+    assert np.array_equal(picture[..., 3] > 0, made.all(axis=0))
+    assert len(causes) > 1
+    assert after.get_xlim() == (19.5, 109.5)
+    assert after.get_ylim() == (89.5, 9.5)
+    (box,) = before.get_lines()
+    read = [report.source_rows[0] - 0.5, report.source_rows[1] - 0.5]
+    assert (min(box.get_ydata()), max(box.get_ydata())) == tuple(read)
+    assert before.get_xlim() == (-0.5, 699.5)
+    assert before.get_ylim() == (499.5, -0.5)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"bands": 2},
+        {"band_validity": "each", "mask_out": "m.tif"},
+        {"bands": [3, 1], "mask_out": "m.tif", "mask_out_values": (7, 200), "nodata": 9},
+    ],
+)
+def test_an_overview_of_bands(image, options):
+    report = gn.resample("image.tif", "grid.tif", "out.tif", resolution=(5, 4), **options)
+    figure = plot.overview(report)
+    picture = images(figure.axes[1])[0]
+    alike = np.array_equal(picture[..., 0], picture[..., 2], equal_nan=True)
+    assert alike == ("bands" in options)
+    said = texts(figure)
+    assert ("Out: out.tif, 101 x 121, and mask m.tif, band 1" in said) == ("band_validity" in options)
+    if options.get("mask_out_values"):
+        assert any(text.startswith("invalid, ") for text in said)
+
+
+def test_an_overview_of_what_was_warped(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    place = {"crs": "EPSG:32631", "transform": rasterio.Affine(60, 0, 5e5, 0, -60, 5e6)}
+    with rasterio.open("i.tif", "w", driver="GTiff", count=1, height=90, width=80, dtype="int16", **place) as dataset:
+        dataset.write(np.indices((90, 80)).sum(axis=0).astype(np.int16), 1)
+    report = gn.warp("i.tif", "o.tif", crs=3857, nodata=-1, grid_out="g.tif")
+    assert report.inputs == {"image": ["i.tif"]}
+    assert texts(plot.overview(report)).count("In: i.tif, 90 x 80") == 1
+
+
+def test_an_overview_of_a_grid_that_was_made(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    place = {"crs": "EPSG:4326", "transform": rasterio.Affine(0.001, 0, 2.9, 0, -0.001, 45.1)}
+    with rasterio.open("i.tif", "w", driver="GTiff", count=1, height=700, width=900, dtype="uint8", **place) as dataset:
+        dataset.write(np.indices((700, 900)).sum(axis=0).astype(np.uint8), 1)
+    target = {"crs": 32631, "transform": rasterio.Affine(100, 0, 4.93e5, 0, -100, 4.99e6), "shape": (400, 500)}
+    report = gn.make_grid("i.tif", "g.tif", **target, tolerance=0.05)
+    assert report.inputs == {"source": ["i.tif"]}
+    assert report.options["tolerance"] == 0.05
+    figure = plot.overview(report)
+    rows, cols = report.shape
+    step = "one every {} x {} pixels of 400 x 500".format(*report.resolution)
+    said = [text.replace("\n", " ") for text in texts(figure)]
+    assert {"In: i.tif, 700 x 900", f"Out: g.tif, {rows} x {cols} nodes, {step}"} <= set(said)
+    assert "edge of the grid in the image" in said
+    (edge,) = figure.axes[0].get_lines()
+    with rasterio.open("g.tif") as dataset:
+        nodes = dataset.read()
+    around = {(row, col) for row, col in nodes.reshape(2, -1).T.tolist()}
+    assert set(zip(edge.get_ydata().tolist(), edge.get_xdata().tolist(), strict=True)) <= around
+    assert len(set(edge.get_ydata().tolist())) >= 2 * (rows + cols) - 4
+    assert figure.axes[1].get_xlim() == (-0.5, 499.5)
+    assert figure.axes[0].get_ylim()[0] > figure.axes[0].get_ylim()[1]  # rows go down
+
+
+def test_an_overview_of_a_grid_with_voids_and_without_an_image(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    def half(rows, cols):
+        return rows + 0.001 * cols**2, np.where(cols > 200, np.nan, cols)
+
+    report = gn.make_grid(half, "g.tif", shape=(300, 400), unreachable="void")
+    assert report.inputs == {}
+    figure = plot.overview(report)
+    assert sum(text.startswith("Out: ") for text in texts(figure)) == 1
+    assert not any(text.startswith("In: ") for text in texts(figure))
+    assert f"void, {report.void_nodes:,} nodes" in texts(figure)
+    (warning,) = report.warnings
+    words = figure.legends[0].get_title().get_text()  # in the legend, which they would lie under otherwise
+    assert words.replace("\n   ", " ") == f"! {warning}"
+    (tmp_path / "g.tif").unlink()
+    with pytest.raises(gn.DatasetError, match=r"g\.tif"):
+        plot.overview(report)
 
 
 @pytest.mark.parametrize(

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, fields, replace
-from os import PathLike, fspath
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,8 +20,6 @@ from ..polygons.projection import PixelFrame
 from ..types import AnyDtype, FilePath, GeometryCrs, Pair, Warn, WindowPairs
 from .grid_tag import GridTag, resolution_of
 from .placement import Placement, Sources, placement_of
-
-_FILES = ("grid", "mask", "like", "source", "valid", "invalid")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,12 +56,6 @@ class DenseArguments:
     def of(cls, given: Mapping[str, Any]) -> DenseArguments:
         """Take them from the arguments of a call, by their names; what a door does not have is as by default."""
         return cls(**{field.name: given[field.name] for field in fields(cls) if field.name in given})
-
-    @property
-    def files(self) -> dict[str, list[str]]:
-        """The paths that were given, by the argument's name."""
-        named = {name: getattr(self, name) for name in _FILES}
-        return {name: found for name, value in named.items() if (found := list(_paths(value)))}
 
 
 @dataclass(frozen=True)
@@ -122,13 +113,6 @@ class DenseInputs:
         if self.inputs.grid is None:
             return None
         return self.sources.survey(self.place.extent.resolution)
-
-
-def _paths(value: object) -> Iterator[str]:
-    """Yield what is a path of an argument: itself, or some of its items."""
-    for item in value if isinstance(value, tuple | list) else (value,):
-        if isinstance(item, str | PathLike):
-            yield str(fspath(item))
 
 
 def rasters_of(sources: Sources, given: DenseArguments, node_shape: Pair) -> Inputs:

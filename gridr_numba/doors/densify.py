@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar, Literal
 
@@ -23,22 +23,21 @@ from ..files.outputs import (
     OutputFormat,
 )
 from ..files.zarr import ZarrOptions
-from ..kernels.jit import usable_threads
 from ..polygons.files import Polygons
 from ..types import DEFAULT_MEMORY_BUDGET, AnyDtype, FilePath, GeometryCrs, Pair, Progress, WindowPairs
 from .dense_inputs import DenseArguments, DenseInputs, coordinate_type
-from .options_tag import options_given
+from .options_tag import files_given, options_given
 from .output_files import FileMaker, Kind, mask_values
 from .placement import file_limits
 from .production import Production
-from .reports import Report, invalid_lines, made_lines, span, time_line, versions
+from .reports import DenseReport, of_dense, span
 from .stages import Stages
 
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, repr=False)
-class DensifyReport(Report):
+@dataclass(frozen=True, kw_only=True, repr=False)
+class DensifyReport(DenseReport):
     """What `densify` made.
 
     Attributes
@@ -89,37 +88,20 @@ class DensifyReport(Report):
     """
 
     grid: str | None
-    mask: str | None
-    shape: tuple[int, int]
-    valid_pixels: int
-    invalid_pixels: dict[str, int]
     source_rows: tuple[float, float] | None
     source_cols: tuple[float, float] | None
     coordinate_spacing: float | None
-    seconds: dict[str, float]
-    mpx_per_second: float
-    threads: int
-    versions: dict[str, str]
-    verified: bool
-    warnings: tuple[str, ...] = ()
-    applied: dict[str, Any] = field(default_factory=dict)
-    resolution: tuple[int, int] = (1, 1)
-    window: tuple[tuple[int, int], tuple[int, int]] = ((0, 0), (0, 0))
-    inputs: dict[str, list[str]] = field(default_factory=dict)
-    options: dict[str, Any] = field(default_factory=dict)
 
     _brief: ClassVar = ("grid", "mask", "pixels")
 
     def _lines(self) -> Iterator[tuple[str, str]]:
         """Yield what each line is about, and what it says."""
-        yield from made_lines({"grid": self.grid, "mask": self.mask}, self.applied, verified=self.verified)
-        rows, cols = self.shape
-        share = 100 * self.valid_pixels / (rows * cols)
-        yield "pixels", f"{rows} x {cols}, {self.valid_pixels:,} valid ({share:.1f} %)"
-        yield from invalid_lines(self.invalid_pixels)
+        yield from self._made_lines("grid", self.grid)
+        yield self._pixels_line(self.shape[0] * self.shape[1])
+        yield from self._invalid_lines()
         if self.source_rows is not None and self.source_cols is not None:
             yield "source", f"rows {span(self.source_rows)}, columns {span(self.source_cols)}"
-        yield time_line(self.seconds, self.mpx_per_second, self.threads)
+        yield self._time_line()
 
 
 # Longer than a screen, and half of it parameters: each is checked once, in the order in which the checks need them.
@@ -340,7 +322,7 @@ def densify(
             production = Production.of(files.all, dense.paths, limits, warn, **how)
             services = Services(warn, counts, dense.survey(), production.watch, told)
         production.run(partial(run_windows, DenseStep(job, counts, services.survey), limits, services), stages, warn)
-    about = {"verified": verify, "inputs": arguments.files, "options": options}
+    about = {"verified": verify, "inputs": files_given(given), "options": options}
     return _report(job, counts, warn, files, stages, **about)
 
 
@@ -410,8 +392,6 @@ class _Files:
 
 
 def _report(job: Job, counts: Tally, warn: Warnings, files: _Files, stages: Stages, **about: Any) -> DensifyReport:
-    window = job.extent.window
-    height, width = window.shape
     ranges = counts.ranges
     spacing = None
     if ranges is not None and job.outputs.grid is not None:
@@ -420,19 +400,10 @@ def _report(job: Job, counts: Tally, warn: Warnings, files: _Files, stages: Stag
     return DensifyReport(
         grid=None if files.grid is None else files.grid.name,
         mask=None if files.mask is None else files.mask.name,
-        shape=(height, width),
-        valid_pixels=counts.valid,
-        invalid_pixels={cause.key: count for cause, count in counts.invalid.items()},
         source_rows=None if ranges is None else ranges[0],
         source_cols=None if ranges is None else ranges[1],
         coordinate_spacing=spacing,
-        seconds=stages.seconds,
-        mpx_per_second=height * width / 1e6 / sum(stages.seconds.values()),
-        threads=usable_threads(job.limits.threads),
-        versions=versions(),
-        warnings=tuple(warn.messages),
         applied={} if job.inputs.grid is None else job.inputs.grid.applied,
-        resolution=job.extent.resolution,
-        window=((window.row_start, window.row_stop), (window.col_start, window.col_stop)),
+        **of_dense(job.extent, counts, job.limits, warn, stages),
         **about,
     )

@@ -38,7 +38,7 @@ from ..polygons.sets import any_hull_meets
 from ..types import DEFAULT_MEMORY_BUDGET, CrsLike, Pair, Progress
 from ..window import Window
 from .grid_tag import GRID_TAG, GridTag
-from .options_tag import options_given, tags_of_making
+from .options_tag import files_given, options_given, tags_of_making
 from .placement import file_limits
 from .production import Production
 from .reports import Report, span, versions
@@ -52,7 +52,7 @@ _VOIDED_AT_MOST = 0.01
 _CONFIDENCE = 0.95
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class GridReport(Report):
     """What `make_grid` made.
 
@@ -94,6 +94,10 @@ class GridReport(Report):
         Of the package, GDAL, PROJ, numpy and rasterio.
     verified : bool
     warnings : tuple of str
+    inputs : dict
+        The paths that were given, by the argument's name; each a list.
+    options : dict
+        The other arguments that were not as by default.
 
     Examples
     --------
@@ -123,10 +127,6 @@ class GridReport(Report):
     source_cols: tuple[float, float] | None
     evaluations: int
     check_evaluations: int
-    seconds: dict[str, float]
-    versions: dict[str, str]
-    verified: bool
-    warnings: tuple[str, ...] = ()
 
     _brief: ClassVar = ("grid", "nodes", "error")
 
@@ -257,12 +257,13 @@ def make_grid(
             told = checks.progress(progress, "progress")
         with stages("search and check"), progress_of(told, sought.wanted.pixels) as tell:
             grid = sought.found(warn, tell)
-        file = GeoTiff("out", path, sought.layout(grid, options_given(make_grid, given)), options)
+        about = {"inputs": files_given(given), "options": options_given(make_grid, given)}
+        file = GeoTiff("out", path, sought.layout(grid, about["options"]), options)
         how = {"overwrite": overwrite, "verify": verify, "strict": strict}
         production = Production.of([file], sought.inputs, limits, warn, **how)
         _warn_of_void(grid, file, warn)
         production.run(partial(write_grid, file, grid, production.checksums), stages, warn)
-    return _report(grid, sought.wanted, file, sought.model, stages, warn, verified=verify)
+    return _report(grid, sought.wanted, file, sought.model, stages, warn, verified=verify, **about)
 
 
 @dataclass(frozen=True)
@@ -447,7 +448,7 @@ def _warn_of_void(grid: Grid, file: OutputFormat, warn: Warnings) -> None:
 
 
 def _report(
-    grid: Grid, wanted: Wanted, file: OutputFormat, model: str, stages: Stages, warn: Warnings, *, verified: bool
+    grid: Grid, wanted: Wanted, file: OutputFormat, model: str, stages: Stages, warn: Warnings, **about: Any
 ) -> GridReport:
     check, shape = grid.check, file.shape
     ranges = None
@@ -476,8 +477,8 @@ def _report(
         check_evaluations=grid.check_evaluations,
         seconds=stages.seconds,
         versions={**versions(), "proj": rasterio.__proj_version__},
-        verified=verified,
         warnings=tuple(warn.messages),
+        **about,
     )
 
 

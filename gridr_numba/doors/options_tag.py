@@ -1,16 +1,17 @@
-"""The tags that say of what and how an output was made."""
+"""Of what and how an output was made: as its tags say it, and reports."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from inspect import signature
 from numbers import Real
-from os import PathLike
+from os import PathLike, fspath
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from rasterio.crs import CRS
 
 from .. import __version__
 
@@ -19,6 +20,23 @@ def tags_of_making(inputs: Iterable[Path], options: Mapping[str, Any] | None = N
     """Return the tags of what is made of some files, with options if they are known."""
     tags = {"GRIDR_NUMBA_VERSION": __version__, "GRIDR_NUMBA_INPUTS": " ".join(path.name for path in inputs)}
     return tags if options is None else {**tags, "GRIDR_NUMBA_OPTIONS": json.dumps(options)}
+
+
+# The arguments that are files to read.
+_INPUTS = ("image", "grid", "mask", "like", "source", "source_mask", "valid", "invalid")
+
+
+def files_given(given: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Return the paths of a call of a door, by the argument's name."""
+    named = {name: given[name] for name in _INPUTS if name in given}
+    return {name: found for name, value in named.items() if (found := list(_paths(value)))}
+
+
+def _paths(value: object) -> Iterator[str]:
+    """Yield what is a path of an argument: itself, or some of its items."""
+    for item in value if isinstance(value, tuple | list) else (value,):
+        if isinstance(item, str | PathLike):
+            yield str(fspath(item))
 
 
 # What is said elsewhere in the files, or does not bear on their pixels.
@@ -75,6 +93,10 @@ def _described(value: Any) -> Any:
         return value
     if isinstance(value, Real):
         return float(value)
+    if isinstance(value, CRS):
+        return value.to_string()
+    if hasattr(value, "to_wkt"):
+        return value.to_wkt()
     if isinstance(value, tuple | list) and len(value) <= _DESCRIBED_ITEMS:
         return [_described(item) for item in value]
     return getattr(value, "__name__", type(value).__name__)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -23,7 +23,6 @@ from ..files.bands import Nowhere, SinkBand
 from ..files.inputs import HeldRaster, open_raster
 from ..files.outputs import OutputFormat
 from ..files.source import SourceImage
-from ..kernels.jit import usable_threads
 from ..polygons.files import Polygons
 from ..types import (
     DEFAULT_MEMORY_BUDGET,
@@ -35,18 +34,18 @@ from ..types import (
     WindowPairs,
 )
 from .dense_inputs import DenseArguments, DenseInputs
-from .options_tag import options_given
+from .options_tag import files_given, options_given
 from .output_files import FileMaker, Kind, mask_values
 from .placement import file_limits
 from .production import Production
-from .reports import Report, invalid_lines, made_lines, span, time_line, versions
+from .reports import DenseReport, of_dense, span
 from .stages import Stages
 
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, repr=False)
-class ResampleReport(Report):
+@dataclass(frozen=True, kw_only=True, repr=False)
+class ResampleReport(DenseReport):
     """What `resample` made.
 
     Attributes
@@ -86,6 +85,12 @@ class ResampleReport(Report):
         What looked wrong and was no error; it was logged too.
     applied : dict
         To the stored values of the grid; see `DensifyReport`.
+    resolution, window
+        Of the dense raster, as in `DensifyReport`.
+    inputs : dict
+        The paths that were given, by the argument's name; each a list.
+    options : dict
+        The other arguments that were not as by default.
 
     Examples
     --------
@@ -103,12 +108,8 @@ class ResampleReport(Report):
     """
 
     image: str
-    mask: str | None
-    shape: Pair
     bands: tuple[int, ...]
     interpolation: str
-    valid_pixels: int
-    invalid_pixels: dict[str, int]
     clipped: int
     equal_to_nodata: int
     overflown: int
@@ -116,30 +117,21 @@ class ResampleReport(Report):
     source_cols: Pair | None
     source_bytes_read: int
     source_bytes: int
-    seconds: dict[str, float]
-    mpx_per_second: float
-    threads: int
-    versions: dict[str, str]
-    verified: bool
-    warnings: tuple[str, ...] = ()
-    applied: dict[str, Any] = field(default_factory=dict)
 
     _brief: ClassVar = ("image", "mask", "pixels")
 
     def _lines(self) -> Iterator[tuple[str, str]]:
-        yield from made_lines({"image": self.image, "mask": self.mask}, self.applied, verified=self.verified)
-        rows, cols = self.shape
-        counted = self.valid_pixels + sum(self.invalid_pixels.values())
-        share = 100 * self.valid_pixels / counted
-        yield "pixels", f"{rows} x {cols}, {self.valid_pixels:,} valid ({share:.1f} %), {self.interpolation}"
-        yield from invalid_lines(self.invalid_pixels)
+        yield from self._made_lines("image", self.image)
+        name, said = self._pixels_line(self.valid_pixels + sum(self.invalid_pixels.values()))
+        yield name, f"{said}, {self.interpolation}"
+        yield from self._invalid_lines()
         counts = {"clipped": self.clipped, "equal to nodata": self.equal_to_nodata, "overflown": self.overflown}
         if values := [f"{name} {count:,}" for name, count in counts.items() if count]:
             yield "values", ", ".join(values)
         if self.source_rows is not None and self.source_cols is not None:
             read = f"{self.source_bytes_read / 1e6:.1f} MB read of {self.source_bytes / 1e6:.1f} MB"
             yield "source", f"rows {span(self.source_rows)}, columns {span(self.source_cols)}, {read}"
-        yield time_line(self.seconds, self.mpx_per_second, self.threads)
+        yield self._time_line()
 
 
 # Longer than a screen: half of it are parameters, each of which is checked once.
@@ -301,6 +293,8 @@ class Resampling:
     production : Production
     image, mask : OutputFormat
         The mask may be None.
+    about : dict
+        The files and the options that were given, as a report has them.
     """
 
     dense: DenseInputs
@@ -312,6 +306,7 @@ class Resampling:
     production: Production
     image: OutputFormat
     mask: OutputFormat | None
+    about: dict[str, Any]
 
     @classmethod
     def checked(
@@ -350,7 +345,8 @@ class Resampling:
         kind = Kind.of(
             "GTiff" if given["driver"] is None else given["driver"], given["creation_options"], given["overviews"]
         )
-        maker = FileMaker.of(kind, dense.place, inputs, given["overwrite"], options_given(door, given))
+        about = {"inputs": files_given(given), "options": options_given(door, given)}
+        maker = FileMaker.of(kind, dense.place, inputs, given["overwrite"], about["options"])
         out = image_out(given, source, masked=given["mask_out"] is not None)
         mask, mask_out = maker.mask(given["mask_out"], mask_values(given["mask_out_values"]), out.mask_bands)
         out, image = _in_file(given["out"], out, source, maker)
@@ -363,7 +359,7 @@ class Resampling:
         counts, survey = Tally(0), NodeSurvey(extent.resolution, source.shape)
         services = Services(warn, counts, survey, production.watch, progress)
         step = ResampleStep(job, source, out, counts, survey)
-        return cls(dense, source, step, limits, services, counts, production, image, mask)
+        return cls(dense, source, step, limits, services, counts, production, image, mask, about)
 
     def run(self, stages: Stages, *, first: Callable[[], None] = lambda: None) -> None:
         """Write, verify and publish; other files are written first."""
@@ -376,17 +372,13 @@ class Resampling:
 
     def report(self, stages: Stages) -> ResampleReport:
         """Say what was made."""
-        height, width = self.dense.place.extent.window.shape
         use, counts = self.step.use, self.step.counts
         rows, cols = self.source.shape
         return ResampleReport(
             image=self.image.name,
             mask=None if self.mask is None else self.mask.name,
-            shape=(height, width),
             bands=tuple(self.source.indexes),
             interpolation=str(self.step.out.interpolation),
-            valid_pixels=self.counts.valid,
-            invalid_pixels={cause.key: count for cause, count in self.counts.invalid.items()},
             clipped=counts.clipped,
             equal_to_nodata=counts.equal_to_nodata,
             overflown=counts.overflown,
@@ -394,13 +386,10 @@ class Resampling:
             source_cols=None if use.box is None else (use.box.col_start, use.box.col_stop),
             source_bytes_read=use.pixels * self.source.bytes_per_pixel,
             source_bytes=rows * cols * self.source.bytes_per_pixel,
-            seconds=stages.seconds,
-            mpx_per_second=height * width / 1e6 / sum(stages.seconds.values()),
-            threads=usable_threads(self.limits.threads),
-            versions=versions(),
             verified=self.production.checksums is not None,
-            warnings=tuple(self.services.warn.messages),
             applied=self.dense.inputs.given_grid.applied,
+            **of_dense(self.dense.place.extent, self.counts, self.limits, self.services.warn, stages),
+            **self.about,
         )
 
 
