@@ -169,7 +169,27 @@ def test_void(out):
     assert report.unmapped_pixels == np.isnan(disc(*np.mgrid[:500, :500].astype(float))[0]).sum()
     assert 0 < report.voided_pixels < 250_000 - report.unmapped_pixels
     (warning,) = report.warnings
-    assert "of the pixels have a mapping and no node" in warning
+    assert "of the target's pixels have a mapping and no node" in warning
+
+
+def test_where_evaluations_run_out_it_is_said(out):
+    """What is void then is not torn: more evaluations would do. At the first look it is an error of that argument."""
+    how = {"shape": (500, 700), "tolerance": 1e-4, "max_evaluations": 6000}
+    with pytest.raises(
+        gn.GridrValueError, match=r"without nodes, a larger max_evaluations allows a finer grid"
+    ) as caught:
+        gn.make_grid(bend, out, **how)
+    assert caught.value.argument == "tolerance"
+    first, second = gn.make_grid(bend, out, **how, unreachable="void").warnings
+    assert (
+        first
+        == "100.0% of the target's pixels have a mapping and no node; a larger max_evaluations allows a finer grid"
+    )
+    assert second == "no node of the grid has a mapping"
+    with pytest.raises(gn.GridrValueError, match=r"max_evaluations must be larger") as caught:
+        gn.make_grid(bend, out, **{**how, "max_evaluations": 100}, unreachable="void", overwrite=True)
+    assert caught.value.argument == "max_evaluations"
+    assert gn.make_grid(bend, out, **{**how, "max_evaluations": 10**6}, overwrite=True).warnings == ()
 
 
 def test_progress_is_of_checked_pixels(out):
@@ -201,7 +221,7 @@ def test_strict_publishes_nothing_where_there_is_a_warning(out):
 
     for mapping, said in (
         (disc, "have a mapping and no node"),
-        (lambda r, c: (r * np.nan, c), "no node has a mapping"),
+        (lambda r, c: (r * np.nan, c), "no node of the grid has a mapping"),
     ):
         with pytest.raises(gn.StrictError, match=said):
             gn.make_grid(mapping, out, shape=(500, 500), unreachable="void", strict=True)
@@ -285,7 +305,7 @@ def test_a_crs_is_no_address(source, out):
 
 def test_a_grid_without_a_node_is_warned_of(out):
     report = gn.make_grid(lambda rows, cols: (rows * np.nan, cols), out, shape=(30, 40), unreachable="void")
-    assert "no node has a mapping" in report.warnings[0]
+    assert "no node of the grid has a mapping" in report.warnings[0]
 
 
 # -- what densify takes from the tag ------------------------------------------------------------------------------

@@ -145,6 +145,16 @@ def test_a_target_beyond_the_projection_is_void_unless_refused(tmp_path):
     assert not (tmp_path / "none.tif").exists()
 
 
+def test_what_is_void_and_has_a_mapping_is_warned_of(image, tmp_path):
+    """As `make_grid` warns of it; a part of the target of which it is so comes out invalid."""
+    how = {"crs": 5070, "tolerance": 1e-7, "max_evaluations": 6000}
+    (said,) = (each for each in gn.warp(image, tmp_path / "a.tif", **how).warnings if "no node;" in each)
+    assert said.startswith("100.0% of the target's pixels have a mapping and no node; a larger max_evaluations")
+    with pytest.raises(gn.StrictError):
+        gn.warp(image, tmp_path / "b.tif", **how, strict=True)
+    assert not gn.warp(image, tmp_path / "c.tif", crs=5070).warnings
+
+
 def test_images_placed_by_control_points(tmp_path):
     path, target = tmp_path / "image.tif", {"crs": "EPSG:32631", "transform": Affine(10, 0, 5e5, 0, -10, 5e6)}
     points = [

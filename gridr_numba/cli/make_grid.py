@@ -95,6 +95,14 @@ search_options = together(
         metavar="N|all",
         help="Random pixels to check, or all.",
     ),
+    click.option(
+        "--max-evaluations",
+        type=int,
+        default=20_000_000,
+        show_default=True,
+        metavar="N",
+        help="How many pixels the search may ask for at most.",
+    ),
 )
 
 

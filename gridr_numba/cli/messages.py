@@ -130,6 +130,7 @@ _SPOKEN = [
     (r"\bsource_offset\b", "--source-offset"),
     (r"\bunreachable='void'", "--unreachable void"),
     (r"\bheight must\b", "--height must"),
+    (r"\bmax_evaluations\b", "--max-evaluations"),
     (r"\bgeometry_layer\b", "--layer"),
     (r"\bgeometry_crs\[0\]", "--valid-crs"),
     (r"\bgeometry_crs\[1\]", "--invalid-crs"),

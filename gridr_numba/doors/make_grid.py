@@ -30,7 +30,7 @@ from ..files.outputs import (
     destination,
 )
 from ..georef import coarse_transform, pixel_area
-from ..mapping.grid import Grid, Wanted, make, pixels_of
+from ..mapping.grid import MORE_EVALUATIONS, Grid, Wanted, make, pixels_of
 from ..mapping.models import MODELS, TargetRaster, model_of
 from ..mapping.search import Mapping
 from ..plan import grid_full_resolution_shape
@@ -261,7 +261,6 @@ def make_grid(
         file = GeoTiff("out", path, sought.layout(grid, about["options"]), options)
         how = {"overwrite": overwrite, "verify": verify, "strict": strict}
         production = Production.of([file], sought.inputs, limits, warn, **how)
-        _warn_of_void(grid, file, warn)
         production.run(partial(write_grid, file, grid, production.checksums), stages, warn)
     return _report(grid, sought.wanted, file, sought.model, stages, warn, verified=verify, **about)
 
@@ -311,8 +310,9 @@ class SoughtGrid:
         return cls(mapping, model, opened[0], target, wanted, most, inputs)
 
     def found(self, warn: Warnings, progress: Progress | None = None) -> Grid:
-        """Search; warn of a target that the image does not cover anywhere."""
+        """Search; warn of what is void, and of a target that the image does not cover anywhere."""
         grid = make(self.mapping, self.wanted, self.most, progress)
+        _warn_of_void(grid, warn)
         if self.image is not None:
             _warn_of_a_miss(grid, self.image, warn)
         return grid
@@ -438,13 +438,14 @@ def write_grid(file: OutputFormat, grid: Grid, checksums: Checksums | None) -> N
         file.write(values, [1, 2], window=window.to_rasterio())
 
 
-def _warn_of_void(grid: Grid, file: OutputFormat, warn: Warnings) -> None:
+def _warn_of_void(grid: Grid, warn: Warnings) -> None:
     """Say where a user would not expect that so much is void."""
     check = grid.check
     if check.voided > _VOIDED_AT_MOST * max(1, check.pixels):
-        warn(f"{file.name!r}: {check.voided / check.pixels:.1%} of the pixels have a mapping and no node")
+        more = f"; {MORE_EVALUATIONS}" if grid.short else ""
+        warn(f"{check.voided / check.pixels:.1%} of the target's pixels have a mapping and no node{more}")
     if not np.isfinite(grid.nodes).any():
-        warn(f"{file.name!r}: no node has a mapping")
+        warn("no node of the grid has a mapping")
 
 
 def _report(

@@ -97,6 +97,8 @@ class Grid:
     unreachable : ndarray of bool (cells)
     check : Checked
     evaluations, check_evaluations : int
+    short : bool
+        Whether a finer grid was wanted than the evaluations allowed.
     """
 
     step: Pair
@@ -106,6 +108,11 @@ class Grid:
     check: Checked
     evaluations: int
     check_evaluations: int
+    short: bool
+
+
+#: What to try where evaluations ran out.
+MORE_EVALUATIONS = "a larger max_evaluations allows a finer grid"
 
 
 def make(mapping: Mapping, wanted: Wanted, max_evaluations: int, progress: Progress | None = None) -> Grid:
@@ -142,11 +149,11 @@ def make(mapping: Mapping, wanted: Wanted, max_evaluations: int, progress: Progr
             break
         found, failed = finer, np.zeros(finer.errors.shape, np.bool_)
     if unreachable.any() and not wanted.void:
-        raise _refusal(found, unreachable, checked, wanted)
+        raise _refusal(found, unreachable, checked, wanted, short=counted.short)
     if progress is not None:
         progress(wanted.pixels, wanted.pixels)
     kept = float(np.where(unreachable, 0.0, found.errors).max(initial=0.0))
-    return Grid(found.step, nodes, kept, unreachable, checked, counted.evaluations, checking.evaluations)
+    return Grid(found.step, nodes, kept, unreachable, checked, counted.evaluations, checking.evaluations, counted.short)
 
 
 def _teller(wanted: Wanted, progress: Progress | None) -> Callable[[int], None]:
@@ -169,6 +176,7 @@ def _refined(counted: Counted, found: Measured, shape: Pair) -> Measured | None:
     try:
         return measure(counted, shape, (rows, cols))
     except OutOfEvaluationsError:
+        counted.short = True
         return None
 
 
@@ -248,7 +256,7 @@ def _pixels(wanted: Wanted, attempt: int) -> Iterator[tuple[NDArray[np.int64], N
         left -= n
 
 
-def _refusal(found: Measured, unreachable: Bools, checked: Checked, wanted: Wanted) -> GridrValueError:
+def _refusal(found: Measured, unreachable: Bools, checked: Checked, wanted: Wanted, *, short: bool) -> GridrValueError:
     """Say where the tolerance is not kept, and by how much it is missed."""
     first_row, stop_row, first_col, stop_col = pixels_of(unreachable, found.step, wanted.shape)
     off = max(float(found.errors[unreachable].max()), checked.largest)
@@ -262,7 +270,7 @@ def _refusal(found: Measured, unreachable: Bools, checked: Checked, wanted: Want
     return GridrValueError(
         f"tolerance of {wanted.tolerance:g} source pixels cannot be kept in {unreachable.sum()} of {unreachable.size} "
         f"cells, within rows {first_row} to {stop_row - 1} and columns {first_col} to {stop_col - 1} of the target: "
-        f"{how}; unreachable='void' leaves such cells without nodes",
+        f"{how}; unreachable='void' leaves such cells without nodes{', ' + MORE_EVALUATIONS if short else ''}",
         argument="tolerance",
     )
 

@@ -68,10 +68,12 @@ class Counted:
     Attributes
     ----------
     evaluations, at_most : int
+    short : bool
+        Whether a finer grid was wanted than could be afforded.
     """
 
     def __init__(self, mapping: Mapping, at_most: int) -> None:
-        self.evaluations, self.at_most = 0, at_most
+        self.evaluations, self.at_most, self.short = 0, at_most, False
         self._mapping = mapping
 
     def on_lattice(self, rows: Integers, cols: Integers) -> Floats:
@@ -305,11 +307,13 @@ def choose(mapping: Counted, shape: Pair, tolerance: float) -> Measured:
         if best is None and wanted == found.step:
             wanted = _shorter(shape, wanted)
         step = _affordable(mapping, shape, found, wanted)
+        mapping.short |= best is None and step != wanted
         if step == found.step or (best is not None and not _worth_a_try(shape, step, best)):
             break
         try:
             found = measure(mapping, shape, step, goal)
         except OutOfEvaluationsError:
+            mapping.short |= best is None
             break
         finest = max(finest, found, key=lambda each: each.nodes.size)
         if step != wanted:  # nor can more be afforded
