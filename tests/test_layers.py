@@ -65,8 +65,8 @@ FILES = {
         {"loop"},
     ],
     "doors": [
-        {"build_grid", "chains", "grid_rasterize", "grid_tag", "legend", "options_tag", "paint", "reports", "stages"},
-        {"target"},
+        {"build_grid", "chains", "grid_rasterize", "grid_tag", "legend", "options_tag", "paint", "stages"},
+        {"reports", "target"},
         {"build_mask", "placement", "production"},
         {"dense_inputs", "output_files", "view"},
         {"in_arrays", "resample_array"},
