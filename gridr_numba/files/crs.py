@@ -177,7 +177,8 @@ def _warp(source: Any, target: Any, xs: Values, ys: Values, out: Values) -> None
     """Let PROJ bring points. rasterio raises for all of a call if PROJ complains of one: then halves are brought."""
     try:
         # Of a view rasterio gets Python's numbers, of an array numpy's, one by one, which take longer.
-        out[0], out[1] = warp(source, target, xs.data, ys.data)
+        for axis, values in enumerate(warp(source, target, xs.data, ys.data)):  # lists
+            out[axis] = np.fromiter(values, np.float64, len(xs))
     except Exception as error:  # GDAL's errors, in a class of rasterio's own, which it does not show
         if type(error).__name__ == "CPLE_NotSupportedError":  # no way from one CRS to the other
             raise

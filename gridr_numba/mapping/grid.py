@@ -215,7 +215,7 @@ def _check(
     for rows, cols in _pixels(wanted, attempt):
         true = mapping.at(rows, cols)
         densify_at(dense_nodes, found.step, rows, cols, value := np.empty(true.shape))
-        value = value.astype(wanted.dtype).astype(np.float64)
+        value = value.astype(wanted.dtype, copy=False).astype(np.float64, copy=False)
         has, given = np.isfinite(true).all(axis=0), np.isfinite(value).all(axis=0)
         with np.errstate(invalid="ignore"):
             error = np.hypot(*(value - true))
