@@ -60,7 +60,7 @@ FILES = {
         {"background", "codes", "coordinates", "counts", "memory", "progress", "source_box", "survey"},
         {"dense"},
         {"job", "resampling"},
-        {"step"},
+        {"source_tables", "step"},
         {"resample_step", "scattered"},
         {"loop"},
     ],

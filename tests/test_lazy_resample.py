@@ -124,7 +124,9 @@ def test_options_mean_what_they_mean_to_files(folder, tmp_path, options):
 def test_a_chunk_that_looks_up_more_than_fits_is_made_in_pieces(folder, whole, monkeypatch):
     boxes = []
     read = SourceImage.read
-    monkeypatch.setattr(SourceImage, "read", lambda self, window: boxes.append(window) or read(self, window))
+    monkeypatch.setattr(
+        SourceImage, "read", lambda self, window, *out: boxes.append(window) or read(self, window, *out)
+    )
     dataset = resample_lazy(
         folder / "image.tif", folder / "grid.tif", chunks=-1, memory_budget=60_000, **everything(folder)
     )
@@ -144,7 +146,9 @@ def test_a_task_reads_the_part_of_the_image_that_its_chunk_looks_up(tmp_path, mo
     write(tmp_path / "grid.tif", np.mgrid[:20, :30] * 10.0)
     boxes = []
     read = SourceImage.read
-    monkeypatch.setattr(SourceImage, "read", lambda self, window: boxes.append(window) or read(self, window))
+    monkeypatch.setattr(
+        SourceImage, "read", lambda self, window, *out: boxes.append(window) or read(self, window, *out)
+    )
     dataset = resample_lazy(tmp_path / "image.tif", tmp_path / "grid.tif", resolution=10, chunks=50)
     assert not boxes
     part = dataset["image"][0, 100:150, 150:200].compute(scheduler="sync")

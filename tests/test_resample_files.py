@@ -531,7 +531,9 @@ def test_the_report(image, grid, tmp_path):
 def boxes(monkeypatch):
     """The windows that are read of a source."""
     seen, read_window = [], SourceImage.read
-    monkeypatch.setattr(SourceImage, "read", lambda self, window: seen.append(window) or read_window(self, window))
+    monkeypatch.setattr(
+        SourceImage, "read", lambda self, window, *out: seen.append(window) or read_window(self, window, *out)
+    )
     return seen
 
 

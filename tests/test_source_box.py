@@ -9,7 +9,14 @@ from hypothesis import strategies as st
 from strategies import node_arrays, resolutions, windows_in
 
 from gridr_numba.engine.dense import DenseOptions, densify_window
-from gridr_numba.engine.source_box import blocks_in, corner_coordinates, source_box, united, widest_cell
+from gridr_numba.engine.source_box import (
+    blocks_in,
+    corner_coordinates,
+    outer_coordinates,
+    source_box,
+    united,
+    widest_cell,
+)
 from gridr_numba.plan import grid_full_resolution_shape, node_window
 from gridr_numba.window import Window
 
@@ -56,7 +63,7 @@ def jobs(draw):
 def test_a_box_holds_all_that_its_window_looks_up(job, support):
     nodes, resolution, window, shape = job
     coordinates, around, relative = dense_window(nodes, window, resolution)
-    box = source_box(corner_coordinates(around, relative, resolution), shape, support)
+    box = source_box(outer_coordinates(around, relative, resolution), shape, support)
     needed = looked_up(coordinates, shape, support)
     held = np.zeros(shape, bool)
     if box is not None:
@@ -65,11 +72,27 @@ def test_a_box_holds_all_that_its_window_looks_up(job, support):
     assert (held | ~needed).all()
 
 
+@given(jobs())
+@example((np.full((2, 2, 2), np.nan), (3, 3), Window(0, 4, 0, 4), (5, 5)))
+def test_outer_coordinates_are_those_of_the_corners(job):
+    nodes, resolution, window, _ = job
+    _, around, relative = dense_window(nodes, window, resolution)
+    corners = corner_coordinates(around, relative, resolution).reshape(2, -1)
+    outer = outer_coordinates(around, relative, resolution)
+    for some, all_ in zip(outer, corners, strict=True):
+        some, all_ = some[np.isfinite(some)], all_[np.isfinite(all_)]
+        assert len(some) == 0 if len(all_) == 0 else len(some) > 0
+        if len(all_):
+            near = 1e-9 * np.abs(all_).max()
+            assert abs(some.min() - all_.min()) <= near
+            assert abs(some.max() - all_.max()) <= near
+
+
 @given(jobs(), st.integers(1, 3))
 def test_a_box_is_no_larger_than_the_range_widened(job, support):
     nodes, resolution, window, shape = job
     coordinates, around, relative = dense_window(nodes, window, resolution)
-    box = source_box(corner_coordinates(around, relative, resolution), shape, support)
+    box = source_box(outer_coordinates(around, relative, resolution), shape, support)
     if box is None:
         return
     for axis, (start, stop) in enumerate(((box.row_start, box.row_stop), (box.col_start, box.col_stop))):

@@ -79,8 +79,9 @@ def plan_of(step: Step, limits: Limits) -> WindowPlan:
     blocks = {shape for dataset in datasets.values() for shape in dataset.block_shapes}
     bounds = replace(limits.bounds, buffer_sets=2 if usable_threads(limits.threads) > 1 else 1)
     what = step.name, step.window, step.resolution, step.memory, sorted(blocks), bounds
-    plans = [plan_windows(*what, aspect_row_col=aspect) for aspect in step.aspects]
-    return replace(min(plans, key=step.cost), serpentine=step.serpentine)
+    plans = {plan.piece_shape: plan for plan in (plan_windows(*what, aspect_row_col=each) for each in step.aspects)}
+    best = next(iter(plans.values())) if len(plans) == 1 else min(plans.values(), key=step.cost)
+    return replace(best, serpentine=step.serpentine)
 
 
 def _each_and_next(plan: WindowPlan) -> Iterator[tuple[Piece, Piece | None]]:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import zip_longest
 from math import ceil
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..files.bands import WindowBuffer, WindowReader
+from ..files.bands import WindowBuffer
 from ..files.source import SourceImage
 from ..kernels.jit import usable_threads
 from ..plan import Piece, WindowMemory, WindowPlan
@@ -23,9 +24,10 @@ from .counts import Tally
 from .dense import NO_GRID
 from .job import Job
 from .memory import in_mb
-from .resampling import ResampleCounts, SourceTable, resample_window, source_validity, table_dtype, table_size
-from .source_box import blocks_in, corner_coordinates, corner_pixels, source_box, united, widest_cell
-from .step import DenseStep, Target
+from .resampling import ResampleCounts, SourceTable, resample_window, table_size
+from .source_box import blocks_in, corner_coordinates, corner_pixels, outer_coordinates, source_box, united, widest_cell
+from .source_tables import SourceTables, SourceUse
+from .step import DenseStep, NodeReaders, Target
 from .survey import NodeSurvey
 
 Floats = NDArray[np.float64]
@@ -37,7 +39,7 @@ _ROOM_BESIDE = 24
 # Windows are halved until their source boxes fit, but not below so many rows and columns.
 _LEAST_SIDE = 8
 # So many windows of a plan are looked at, to compare it with others.
-_WINDOWS_SAMPLED = 64
+_WINDOWS_SAMPLED = 10
 # Of what the buffers may take, the whole source may take one part in so many.
 _WHOLE_SHARE = 2
 # Nodes are looked at in squares of so many a side, to find out what of the source is read whole.
@@ -71,37 +73,6 @@ class ImageOut:
     mask_bands: int
 
 
-class SourceUse:
-    """What was read of a source image, and what was seen in it.
-
-    Attributes
-    ----------
-    box : Window or None
-        All that was looked up lies in it.
-    pixels : int
-        As they were read, again where windows share them.
-    torn : int
-        Pixels of which some of the bands hold nodata and others do not; each counts once.
-    """
-
-    def __init__(self) -> None:
-        self.box: Window | None = None
-        self.pixels = self.torn = 0
-        self._counted: list[Window] = []
-
-    def add(self, box: Window, torn: NDArray[np.bool_] | None) -> None:
-        """Count a window that was read."""
-        self.box = united(iter([self.box, box]))
-        self.pixels += box.shape[0] * box.shape[1]
-        if torn is not None and torn.any():
-            for other in self._counted:
-                rows = slice(max(other.row_start - box.row_start, 0), max(other.row_stop - box.row_start, 0))
-                cols = slice(max(other.col_start - box.col_start, 0), max(other.col_stop - box.col_start, 0))
-                torn[rows, cols] = False
-            self.torn += int(np.count_nonzero(torn))
-        self._counted.append(box)
-
-
 @dataclass(frozen=True)
 class _Part:
     """A part of a window, as seen from the window's first node, and what of the source it looks up, if anything."""
@@ -110,11 +81,17 @@ class _Part:
     box: Window | None
 
 
-class _Arrays(NamedTuple):
-    """Of a window: nodes and the coarse mask around it, and what is made."""
+class _Coarse(NamedTuple):
+    """Of a window: nodes and the coarse mask around it, and its parts."""
 
     nodes: Floats
     valid_nodes: NDArray[np.uint8]
+    parts: list[_Part]
+
+
+class _Arrays(NamedTuple):
+    """Of a window: what is made."""
+
     pixels: AnyArray
     mask: NDArray[np.uint8]
 
@@ -124,7 +101,7 @@ class ResampleStep(DenseStep):
 
     A window's coordinates say what of the source is read for it, its *source box*. A window whose box is larger than
     there is room for is halved until they fit. Where the whole source fits in the budget, it is read once; else, with
-    two threads or more, one of them reads what is next.
+    two threads or more, another one reads what is next, nodes and source, while all of them compute.
 
     Parameters
     ----------
@@ -148,7 +125,7 @@ class ResampleStep(DenseStep):
         survey: NodeSurvey | None = None,
     ) -> None:
         super().__init__(job, counts, survey)
-        self.use, self.counts = SourceUse(), ResampleCounts()
+        self.counts = ResampleCounts()
         self._grid, self._image, self.out, self._threads = job.inputs.given_grid, image, out, job.limits.threads
         masks = []
         if self._mask_out is not None:
@@ -159,15 +136,18 @@ class ResampleStep(DenseStep):
         self._causes = WindowBuffer(out.mask_bands, np.uint8)
         self._part_causes = WindowBuffer(out.mask_bands, np.uint8)
         self._part_pixels = WindowBuffer(len(out.target.bands), out.target.dtype)
-        # What is next: with the whole source in memory, and with one thread, nothing is read ahead.
         # Until room is made for windows of a plan: one window alone may take as much.
-        self._room = job.limits.bounds.buffer_bytes // _WHOLE_SHARE
+        self._room, self._tables = job.limits.bounds.buffer_bytes // _WHOLE_SHARE, 1
         self._whole = self._table_bytes(image.shape) <= self._room
+        # What is next: with the whole source in memory, and with one thread, nothing is read ahead.
         self._ahead = None if self._whole or usable_threads(job.limits.threads) == 1 else Ahead()
-        self._tables = [WindowBuffer(1, table_dtype(image.dtype)) for _ in range(1 if self._ahead is None else 2)]
-        self.threads_with_files = len(self._tables)
+        if self._ahead is not None:
+            self._tables = 2
+            self._other_readers = NodeReaders(self._grid, self._mask_in)
+        self.threads_with_files = self._tables
+        self._source = SourceTables(image, self._tables, job.limits.threads if self._ahead is None else 1)
         self._next: Piece | None = None
-        self._next_nodes = WindowReader(self._grid.bands, np.float64)
+        self._is_begun = False
         self._held: SourceTable | None = None
         self.aspects = (None,) if self._whole else (None, (1, 1), (4, 1), (1, 4))
 
@@ -177,9 +157,11 @@ class ResampleStep(DenseStep):
         """Return the bytes for the image and its mask, for nodes, and for parts of the source."""
         bands = len(self.out.target.bands) * self.out.target.dtype.itemsize
         more_masks = (self.out.mask_bands - 1) * (1 + (self._mask_out.dtype.itemsize if self._mask_out else 0))
-        nodes = 0 if self._ahead is None else _BYTES_A_NODE
+        nodes = 0
+        if self._ahead is not None:
+            nodes = _BYTES_A_NODE + (0 if self._mask_in is None else self._mask_in.dtype.itemsize + 1)
         own = WindowMemory(bands + more_masks, 0, nodes, self.window, self.resolution)(shape_row_col, buffer_sets)
-        return super().memory(shape_row_col, buffer_sets) + own + len(self._tables) * self._room_bytes(shape_row_col)
+        return super().memory(shape_row_col, buffer_sets) + own + self._room_bytes(shape_row_col)
 
     def reserve(self, shape_row_col: Pair, node_shape_row_col: Pair) -> None:
         """Make room for nodes, for causes that no target holds, and for parts of the source."""
@@ -187,11 +169,11 @@ class ResampleStep(DenseStep):
         self._room = self._room_bytes(shape_row_col)
         if self._whole:
             box = self._span()
-            self._held = None if box is None else self._table_of(box)
+            self._held = None if box is None else self._source.only(box)
             return
-        pixels = 1, self._room // self._bytes_per_source_pixel
-        for table in self._tables:
-            table.reserve((1, table_size(len(self._image.indexes), pixels)))
+        if self._ahead is not None:
+            self._other_readers.reserve(node_shape_row_col)
+        self._source.reserve(self._room // self._bytes_per_source_pixel)
 
     def cost(self, plan: WindowPlan) -> float:
         """Return about how many blocks of the source are read for a pixel of the windows of a plan."""
@@ -202,7 +184,7 @@ class ResampleStep(DenseStep):
         for index in range(0, pieces, -(-pieces // _WINDOWS_SAMPLED)):
             piece = plan.piece(*divmod(index, plan.grid_shape[1]))
             pixels += piece.dense.shape[0] * piece.dense.shape[1]
-            for part in self._parts_ahead(piece):
+            for part in self._parts_of(piece):
                 if part.box is not None:
                     down, across = blocks_in(part.box, self._image.block_shape).shape
                     blocks += down * across
@@ -211,13 +193,10 @@ class ResampleStep(DenseStep):
 
     @property
     def _bytes_per_source_pixel(self) -> int:
-        """Of a source box: in the table, and as it is read."""
-        bands = len(self._image.indexes)
-        validity = 0 if all(tag is None for tag in self._image.nodata) else 2 * bands + 2
-        return bands * table_dtype(self._image.dtype).itemsize + self._image.buffer_bytes_per_pixel + validity
+        return SourceTables.bytes_per_pixel(self._image, self._tables)
 
     def _table_bytes(self, shape: Pair) -> int:
-        """Return the bytes that a source box takes."""
+        """Return the bytes that source boxes of this shape take, in all tables."""
         return self._bytes_per_source_pixel * table_size(1, shape)
 
     def _room_bytes(self, shape: Pair) -> int:
@@ -231,7 +210,7 @@ class ResampleStep(DenseStep):
     # -- a window -------------------------------------------------------------------------------------------------
 
     def expect(self, piece: Piece | None) -> None:
-        """Learn which window is next: it is read for while the last part of the one before is computed."""
+        """Learn which window is next: it is begun while the last part of the one before is computed."""
         self._next = piece
 
     def run(self, piece: Piece, out: Sequence[AnyArray], threads: int) -> None:
@@ -241,45 +220,49 @@ class ResampleStep(DenseStep):
         mask = self._causes.part(shape) if codes is None or self._wide else codes.view(np.uint8)
         if self._polygons is not None:
             self._polygons.write_causes(piece.dense, mask[0], threads)
-        nodes, valid_nodes = self.nodes(piece), self.valid_nodes(piece)
-        arrays = _Arrays(nodes, valid_nodes, pixels, mask)
-        parts = list(self._parts(piece, nodes))
-        for part, table in zip(parts, self._tables_of(parts), strict=True):
-            self._write_part(piece.relative, part.relative, table, arrays, threads)
+        arrays = _Arrays(pixels, mask)
+        for part, coarse, table in self._parts_read(piece):
+            self._write_part(piece.relative, part, coarse, table, arrays)
         rows = mask.reshape(-1, shape[1])
         if self._counts is not None:
             self._counts.add(NO_GRID, rows)
         if self._mask_out is not None and codes is not None:
             write_codes(rows, self._mask_out.values, codes.reshape(-1, shape[1]))
 
-    def _write_part(self, whole: Window, part: Window, table: SourceTable, arrays: _Arrays, threads: int) -> None:
+    def _write_part(self, whole: Window, part: Window, coarse: _Coarse, table: SourceTable, arrays: _Arrays) -> None:
         """Compute a part of a window, in place where it is all of it: kernels want whole arrays."""
         if part == whole:
-            self._compute(part, table, arrays, threads)
+            self._compute(part, coarse, table, arrays)
             return
         rows = slice(part.row_start - whole.row_start, part.row_stop - whole.row_start)
         cols = slice(part.col_start - whole.col_start, part.col_stop - whole.col_start)
-        its_own = arrays._replace(pixels=self._part_pixels.part(part.shape), mask=self._part_causes.part(part.shape))
+        its_own = _Arrays(self._part_pixels.part(part.shape), self._part_causes.part(part.shape))
         its_own.mask[0] = arrays.mask[0, rows, cols]
-        self._compute(part, table, its_own, threads)
+        self._compute(part, coarse, table, its_own)
         arrays.pixels[:, rows, cols] = its_own.pixels
         arrays.mask[:, rows, cols] = its_own.mask
 
-    def _compute(self, part: Window, table: SourceTable, arrays: _Arrays, threads: int) -> None:
+    def _compute(self, part: Window, coarse: _Coarse, table: SourceTable, arrays: _Arrays) -> None:
+        # All threads: those that read and write files beside wait for most of the time, and take what they need.
         resample_window(
             table,
-            replace(self._options, threads=threads),
+            replace(self._options, threads=self._threads),
             part,
             self.out.interpolation,
             arrays.pixels,
             arrays.mask,
-            nodes=arrays.nodes,
-            valid_nodes=arrays.valid_nodes,
+            nodes=coarse.nodes,
+            valid_nodes=coarse.valid_nodes,
             marked=self._polygons is not None,
             strict=self.out.strict,
             nodata=self.out.nodata,
             counts=self.counts,
         )
+
+    @property
+    def use(self) -> SourceUse:
+        """What was read of the source."""
+        return self._source.use
 
     def close(self) -> None:
         """Wait for what is read ahead."""
@@ -312,18 +295,19 @@ class ResampleStep(DenseStep):
         waiting = [piece.relative]
         while waiting:
             part = waiting.pop()
-            corners = corner_coordinates(nodes, part, self.resolution)
-            box = source_box(corners, self._image.shape, self.out.interpolation.support)
+            positions = outer_coordinates(nodes, part, self.resolution)
+            box = source_box(positions, self._image.shape, self.out.interpolation.support)
             if box is None or self._whole or self._table_bytes(box.shape) <= self._room:
                 yield _Part(part, box)
             elif max(part.shape) > _LEAST_SIDE:
                 waiting += _halves(part)
             else:
+                corners = corner_coordinates(nodes, part, self.resolution)
                 raise MemoryError(self._too_large(piece, part, corners, box))
 
-    def _parts_ahead(self, piece: Piece) -> Iterator[_Part]:
-        """Cut a window that is not run now, from nodes that it reads for itself."""
-        return self._parts(piece, self._coordinates(self._grid, self._next_nodes, piece)[0])
+    def _parts_of(self, piece: Piece) -> Iterator[_Part]:
+        """Cut a window that is only looked at: its nodes do not count."""
+        return self._parts(piece, self._coordinates(self._grid, self._readers.grid, piece)[0])
 
     def _too_large(self, piece: Piece, part: Window, corners: Floats, box: Window) -> str:
         """Say which cell looks up more than fits."""
@@ -338,47 +322,44 @@ class ResampleStep(DenseStep):
             f"{in_mb(self._room)}. If the grid is torn there, make its nodes void"
         )
 
-    def _tables_of(self, parts: Sequence[_Part]) -> Iterator[SourceTable]:
-        """Yield what the parts of a window look up, the next one being read while one is used."""
-        if self._held is not None or self._ahead is None:
-            yield from (self._table_of(part.box) for part in parts)
+    def _parts_read(self, piece: Piece) -> Iterator[tuple[Window, _Coarse, SourceTable]]:
+        """Yield the parts of a window and what they look up, the next one being read while one is used."""
+        if self._ahead is None:
+            coarse = self._coarse(piece)
+            yield from ((part.relative, coarse, self._table_of(part)) for part in coarse.parts)
             return
-        for index, part in enumerate(parts):
-            table = self._ahead.take()
-            if table is None:
-                self._ahead.start(partial(self._table_of, part.box))
-                table = self._ahead.take()
-            following = parts[index + 1] if index + 1 < len(parts) else self._first_of_next()
+        if not self._is_begun:
+            self._ahead.start(partial(self._begin, piece))
+        coarse, table = self._ahead.take()
+        self._is_begun = self._next is not None
+        for part, following in zip_longest(coarse.parts, coarse.parts[1:]):
             if following is not None:
-                self._ahead.start(partial(self._table_of, following.box))
-            yield table
+                self._ahead.start(partial(self._table_of, following))
+            elif self._next is not None:
+                self._ahead.start(partial(self._begin, self._next))
+            yield part.relative, coarse, table
+            if following is not None:
+                table = self._ahead.take()
 
-    def _first_of_next(self) -> _Part | None:
-        return None if self._next is None else next(self._parts_ahead(self._next))
+    def _begin(self, piece: Piece) -> tuple[_Coarse, SourceTable]:
+        """Read the nodes of a window, and what its first part looks up."""
+        self._readers, self._other_readers = self._other_readers, self._readers
+        coarse = self._coarse(piece)
+        return coarse, self._table_of(coarse.parts[0])
 
-    def _table_of(self, box: Window | None) -> SourceTable:
-        """Return a part of the source, in one of the tables by turns."""
-        if self._held is not None:
-            return self._held
-        if box is None:  # no pixel has a position in the image, and none takes anything of this
-            nothing = np.zeros((len(self._image.indexes), 1, 1), self._image.dtype)
-            return SourceTable.of(nothing, None, (0, 0), self._image.shape, threads=1)
-        values, mask = self._image.read(box)
-        all_bands = self._image.validity == "all"
-        valid, differing = source_validity(values, self._image.nodata, mask, all_bands=all_bands)
-        self.use.add(box, differing)
-        self._tables.append(self._tables.pop(0))
-        numbers = self._tables[0].part((1, table_size(len(values), box.shape)))[0, 0]
-        threads = self._threads if self._ahead is None else 1
-        origin = box.row_start, box.col_start
-        return SourceTable.of(values, valid, origin, self._image.shape, numbers, threads)
+    def _coarse(self, piece: Piece) -> _Coarse:
+        nodes = self.nodes(piece)
+        return _Coarse(nodes, self.valid_nodes(piece), list(self._parts(piece, nodes)))
+
+    def _table_of(self, part: _Part) -> SourceTable:
+        return self._source.table(part.box) if self._held is None else self._held
 
     def _span(self) -> Window | None:
         """Return what all windows together look up of the source."""
         sides = (min(n, _NODES_A_SIDE * step) for n, step in zip(self.window.shape, self.resolution, strict=True))
         height, width = sides
         plan = WindowPlan(self.window, self.resolution, (height, width))
-        return united(part.box for piece in plan for part in self._parts_ahead(piece))
+        return united(part.box for piece in plan for part in self._parts_of(piece))
 
 
 def _halves(window: Window) -> list[Window]:

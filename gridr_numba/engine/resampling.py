@@ -64,6 +64,7 @@ def source_validity(
     mask: NDArray[np.bool_] | None = None,
     *,
     all_bands: bool = False,
+    out: NDArray[np.bool_] | None = None,
 ) -> tuple[NDArray[np.bool_] | None, NDArray[np.bool_] | None]:
     """Say which pixels of a window of an image are valid, as far as nodata and a mask do.
 
@@ -76,25 +77,33 @@ def source_validity(
         Of valid pixels.
     all_bands : bool
         Only pixels that are nodata in all bands are invalid, as GDAL has it. False: each band for itself.
+    out : bool (bands, rows, columns), optional
+        Room for what is found out. None is new memory.
 
     Returns
     -------
     valid : bool (rows, columns) or (bands, rows, columns), or None
         None where all are valid. NaN and infinities are the table's business.
     differing : bool (rows, columns), or None
-        Pixels that are nodata in some bands and not in others; None where there can be none.
+        Pixels that are nodata in some bands and not in others; None where there are none.
     """
     held = [number is not None and _holds(values.dtype, number) for number in nodata]
     if not any(held):
         return mask, None
-    is_nodata = np.zeros(values.shape, bool)
+    valid: NDArray[np.bool_] = np.empty(values.shape, bool) if out is None else out
     for band, number in enumerate(nodata):
         if held[band]:
-            np.equal(values[band], values.dtype.type(number), out=is_nodata[band])
-    in_all: NDArray[np.bool_] = np.logical_and.reduce(is_nodata)
-    differing = np.logical_or.reduce(is_nodata) & ~in_all if len(values) > 1 else None
-    valid: NDArray[np.bool_] = np.logical_not(in_all if all_bands else is_nodata)
-    return (valid if mask is None else valid & mask), differing
+            np.not_equal(values[band], values.dtype.type(number), out=valid[band])
+        else:
+            valid[band] = True
+    if valid.all():
+        return mask, None
+    differing = None
+    if len(values) > 1:
+        in_some = np.logical_or.reduce(valid)
+        differing = in_some & ~np.logical_and.reduce(valid)
+        valid = in_some if all_bands else valid
+    return (valid if mask is None else np.logical_and(valid, mask, out=valid)), differing
 
 
 def _holds(dtype: AnyDtype, number: float) -> bool:

@@ -43,6 +43,26 @@ def corner_coordinates(nodes: Floats, relative: Window, resolution: Pair) -> Flo
     return _along(_along(nodes, rows, resolution[0], 1), cols, resolution[1], 2)
 
 
+def outer_coordinates(nodes: Floats, relative: Window, resolution: Pair) -> Floats:
+    """Return, in any order, those of `corner_coordinates`, with fewer of them computed: most are nodes.
+
+    Returns
+    -------
+    float64 (2, n)
+    """
+    rows, cols = corner_pixels(relative, resolution)
+    ends = [rows[0], rows[-1]], [cols[0], cols[-1]]
+    inside = (
+        slice(-(-side[0] // step), side[-1] // step + 1) for side, step in zip((rows, cols), resolution, strict=True)
+    )
+    found = (
+        nodes[(slice(None), *inside)],
+        _along(_along(nodes, ends[0], resolution[0], 1), cols, resolution[1], 2),
+        _along(_along(nodes, ends[1], resolution[1], 2), rows, resolution[0], 1),
+    )
+    return np.concatenate([each.reshape(2, -1) for each in found], axis=1)
+
+
 def corner_pixels(relative: Window, resolution: Pair) -> tuple[list[int], list[int]]:
     """Return the rows and the columns of these pixels."""
 
@@ -88,10 +108,11 @@ def source_box(corners: Floats, image_shape: Pair, support: int) -> Window | Non
 
 def _side(values: Floats, size: int, support: int) -> Pair | None:
     """Return the first pixel along an axis, and the one after the last."""
-    finite = values[np.isfinite(values)]
-    if not len(finite):
-        return None
-    low, high = float(finite.min()) - _MARGIN, float(finite.max()) + _MARGIN
+    if not np.isfinite(values.min()) or not np.isfinite(values.max()):
+        values = values[np.isfinite(values)]
+        if not len(values):
+            return None
+    low, high = float(values.min()) - _MARGIN, float(values.max()) + _MARGIN
     first, last = pixel_area(size)
     if high < first or low > last:
         return None

@@ -18,7 +18,7 @@ from ..window import Window
 from .codes import write_codes
 from .counts import Tally
 from .dense import NO_BYTES, NO_GRID, DenseOptions, densify_window
-from .job import GridIn, Inputs, Job
+from .job import GridIn, Inputs, Job, MaskIn
 from .survey import NodeSurvey
 
 
@@ -85,6 +85,27 @@ class Step(ABC):
         """Warn of what was seen, once all windows are made."""
 
 
+class NodeReaders:
+    """What reads the nodes of a window and the coarse mask at them, and which of these are valid.
+
+    Attributes
+    ----------
+    grid, mask : WindowReader
+        Of no bands where there is none.
+    valid : WindowBuffer
+    """
+
+    def __init__(self, grid: GridIn | None, mask: MaskIn | None) -> None:
+        self.grid = WindowReader(() if grid is None else grid.bands, np.float64)
+        self.mask = WindowReader(() if mask is None else [mask.band], np.uint8 if mask is None else mask.dtype)
+        self.valid = WindowBuffer(0 if mask is None else 1, np.uint8)
+
+    def reserve(self, node_shape_row_col: Pair) -> None:
+        """Make room for so many nodes."""
+        for each in (self.grid, self.mask, self.valid):
+            each.reserve(node_shape_row_col)
+
+
 class DenseStep(Step):
     """Coarse nodes, coarse mask and polygons -> coordinates, mask, or both.
 
@@ -111,11 +132,7 @@ class DenseStep(Step):
         self.targets = (*masks, *grids)
         self._tagged = 0
         self._options = self._dense_options(job)
-        if self._grid_in is not None:
-            self._grid_reader = WindowReader(self._grid_in.bands, np.float64)
-        if self._mask_in is not None:
-            self._mask_reader = WindowReader([self._mask_in.band], self._mask_in.dtype)
-        self._valid_nodes = WindowBuffer(1, np.uint8)
+        self._readers = NodeReaders(self._grid_in, self._mask_in)
         self._causes = WindowBuffer(1, np.uint8)
 
     def memory(self, shape_row_col: Pair, buffer_sets: int) -> int:
@@ -138,11 +155,7 @@ class DenseStep(Step):
 
     def reserve(self, shape_row_col: Pair, node_shape_row_col: Pair) -> None:
         """Make room for nodes, and for causes that no target holds."""
-        if self._grid_in is not None:
-            self._grid_reader.reserve(node_shape_row_col)
-        if self._mask_in is not None:
-            self._mask_reader.reserve(node_shape_row_col)
-            self._valid_nodes.reserve(node_shape_row_col)
+        self._readers.reserve(node_shape_row_col)
         if self._wants_mask and (self._mask_out is None or self._wide):
             self._causes.reserve(shape_row_col)
 
@@ -201,7 +214,7 @@ class DenseStep(Step):
         """Return coordinates in float64, void ones NaN in both bands; valid until the next read. They are counted."""
         if self._grid_in is None:
             return NO_GRID
-        nodes, tagged = self._coordinates(self._grid_in, self._grid_reader, piece)
+        nodes, tagged = self._coordinates(self._grid_in, self._readers.grid, piece)
         self._tagged += tagged
         if self._survey is not None:
             first = piece.nodes.row_start, piece.nodes.col_start
@@ -220,7 +233,7 @@ class DenseStep(Step):
         """Return 1 where the coarse mask is valid. It is compared in its own type: no value is rounded."""
         if self._mask_in is None:
             return NO_BYTES
-        valid_nodes: NDArray[np.uint8] = self._valid_nodes.part(piece.nodes.shape)[0]
-        nodes = self._mask_reader.read(piece.nodes)[0]
+        valid_nodes: NDArray[np.uint8] = self._readers.valid.part(piece.nodes.shape)[0]
+        nodes = self._readers.mask.read(piece.nodes)[0]
         np.equal(nodes, self._mask_in.valid_value, out=valid_nodes.view(np.bool_))
         return valid_nodes

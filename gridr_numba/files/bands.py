@@ -130,16 +130,21 @@ class WindowBuffer:
         self._bands = bands
         self._memory: AnyArray = np.empty(0, dtype)
 
-    def reserve(self, shape_row_col: Pair) -> None:
-        """Make room for windows up to this shape."""
+    def reserve(self, shape_row_col: Pair, *, touched: bool = True) -> None:
+        """Make room for windows up to this shape.
+
+        Memory that there is not then fails here, before anything is written. Where it is not `touched`, it fails when
+        it is used: for room of which most is not used as a rule, since new pages cost more than the arithmetic.
+        """
         size = self._bands * shape_row_col[0] * shape_row_col[1]
         if size > len(self._memory):
             self._memory = np.empty(size, self._memory.dtype)
-            self._memory.fill(0)  # touches it: memory that there is not fails here, before anything is written
+            if touched:
+                self._memory.fill(0)
 
-    def part(self, shape_row_col: Pair) -> AnyArray:
+    def part(self, shape_row_col: Pair, *, touched: bool = True) -> AnyArray:
         """Return memory of shape (bands, rows, columns)."""
-        self.reserve(shape_row_col)
+        self.reserve(shape_row_col, touched=touched)
         rows, cols = shape_row_col
         return self._memory[: self._bands * rows * cols].reshape(self._bands, rows, cols)
 

@@ -113,8 +113,14 @@ class SourceImage:
             masks += np.dtype(self.dataset.dtypes[self.alpha - 1]).itemsize + 1
         return len(self.indexes) * self.dtype.itemsize + masks + 2 * self.has_mask + bool(masks or self.has_mask)
 
-    def read(self, window: Window) -> tuple[AnyArray, Bools | None]:
+    def read(self, window: Window, out: AnyArray | None = None) -> tuple[AnyArray, Bools | None]:
         """Read a window.
+
+        Parameters
+        ----------
+        window : Window
+        out : ndarray (bands, rows, columns), optional
+            Of the image's `dtype`: the values are read there. None is a new one.
 
         Returns
         -------
@@ -122,12 +128,15 @@ class SourceImage:
         mask : ndarray of bool (rows, columns), or None
             Where no mask makes pixels invalid, whatever their values; None where there is no mask.
         """
-        return self._read(self.indexes, window, self.dtype), self._mask(window)
+        if out is None:
+            out = np.empty((len(self.indexes), *window.shape), self.dtype)
+        return self._read(self.indexes, window, out), self._mask(window)
 
     def _mask(self, window: Window) -> Bools | None:
         masks: list[Bools] = []
         if self.alpha is not None:
-            masks.append(self._read([self.alpha], window, self.dataset.dtypes[self.alpha - 1])[0] != 0)
+            alpha = np.empty((1, *window.shape), self.dataset.dtypes[self.alpha - 1])
+            masks.append(self._read([self.alpha], window, alpha)[0] != 0)
         if self.has_mask:
             with named_errors(self.dataset, "read", "image"):
                 masks.append(self.dataset.read_masks(self.indexes[0], window=window.to_rasterio()) != 0)
@@ -139,8 +148,7 @@ class SourceImage:
             masks.append(out[0] == self.mask_valid_value)
         return np.logical_and.reduce(masks) if masks else None
 
-    def _read(self, indexes: Sequence[int], window: Window, dtype: Any) -> AnyArray:
-        out = np.empty((len(indexes), *window.shape), dtype)
+    def _read(self, indexes: Sequence[int], window: Window, out: AnyArray) -> AnyArray:
         with named_errors(self.dataset, "read", "image"):
             self.dataset.read(list(indexes), window=window.to_rasterio(), out=out)
         return out
