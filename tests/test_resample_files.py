@@ -16,9 +16,11 @@ from scipy import ndimage
 
 import gridr_numba as gn
 from gridr_numba.engine import resample_step
+from gridr_numba.engine.source_tables import SourceUse
 from gridr_numba.errors import DtypeError, GridrTypeError, GridrValueError, StrictError
 from gridr_numba.files.source import BAND_VALIDITIES, SourceImage
 from gridr_numba.types import IMAGE_DTYPES, Cause, Interpolation
+from gridr_numba.window import Window
 
 TILES = {"BLOCKXSIZE": 16, "BLOCKYSIZE": 16}
 
@@ -223,6 +225,46 @@ def test_which_taps_count(tmp_path):
         out, causes, _ = resampled(path, grid, tmp_path / "out.tif", resolution=4, interpolation=interpolation)
         assert (out[0] == values).all()
         assert ((causes[0] != 0) == (values == 0)).all()
+
+
+def test_each_of_several_alpha_bands_masks(tmp_path, grid):
+    values, bad = np.maximum(picture(), 1), [invalid_places(seed) for seed in (5, 6)]
+    path, profile = (
+        tmp_path / "image.tif",
+        {"driver": "GTiff", "height": SHAPE[0], "width": SHAPE[1], "dtype": "uint16"},
+    )
+    with rasterio.open(path, "w", count=3, transform=PLACE, **profile) as dataset:
+        dataset.colorinterp = [ColorInterp.gray, ColorInterp.alpha, ColorInterp.alpha]
+        dataset.write(np.concatenate([values, *(np.where(each, 0, 9)[np.newaxis] for each in bad)]).astype(np.uint16))
+    wanted, wanted_causes, _ = resampled(*as_tag(tmp_path, values, bad[0] | bad[1])[:1], grid, tmp_path / "wanted.tif")
+    out, causes, report = resampled(path, grid, tmp_path / "out.tif")
+    assert report.bands == (1,)
+    assert (causes == wanted_causes).all()
+    assert (out[causes == 0] == wanted[causes == 0]).all()
+
+
+@pytest.mark.parametrize("validity", BAND_VALIDITIES)
+@pytest.mark.parametrize("tagged", [False, True])
+def test_a_band_may_have_a_mask_of_its_own(tmp_path, grid, validity, tagged):
+    """In place of its nodata, or besides."""
+    values = np.maximum(picture(bands=3), 1)
+    bad = np.stack([invalid_places(seed) for seed in (5, 6, 7)])
+    wanted_of = write(tmp_path / "wanted.tif", np.where(bad, 0, values), nodata=0)
+    masked = bad.copy()
+    if tagged:
+        masked[:, : SHAPE[0] // 2] = False
+    path = write(tmp_path / "image.tif", np.where(bad & ~masked, 0, values))
+    write(tmp_path / "image.tif.msk", np.where(masked, 0, 255).astype(np.uint8))
+    with rasterio.open(tmp_path / "image.tif.msk", "r+") as dataset:
+        dataset.update_tags(**{f"INTERNAL_MASK_FLAGS_{band}": "0" for band in (1, 2, 3)})
+    how = {"band_validity": validity, "nodata": 0, "bands": [3, 1]}
+    wanted, wanted_causes, _ = resampled(wanted_of, grid, tmp_path / "wanted-out.tif", **how)
+    out, causes, _ = resampled(path, grid, tmp_path / "out.tif", **how)
+    assert (causes == wanted_causes).all()
+    valid = np.broadcast_to(causes == 0, out.shape)
+    if validity != "all":  # where the others' nodata is a value
+        assert (out[valid] == wanted[valid]).all()
+    assert (causes & Cause.SOURCE_INVALID).any() or validity == "all"
 
 
 @pytest.mark.parametrize("validity", BAND_VALIDITIES)
@@ -488,6 +530,27 @@ def test_inputs_are_not_replaced_and_outputs_differ(image, grid, tmp_path):
         gn.resample(image, grid, tmp_path / "a.tif", resolution=STEP, mask_out=tmp_path / "a.tif")
     with pytest.raises(GridrTypeError, match="grid must be a path"):
         gn.resample(image, None, tmp_path / "a.tif", resolution=STEP)
+
+
+@pytest.mark.parametrize("mask", ["out.tif.msk", "out.msk", "OUT.TIF.MSK", "out.tif.ovr"])
+def test_a_mask_that_would_be_read_as_a_part_of_the_image_is_refused(image, grid, tmp_path, mask):
+    with pytest.raises(
+        GridrValueError, match=r"mask_out: '.*' would be read as a part of out, '.*out.tif', and is not"
+    ):
+        gn.resample(image, grid, tmp_path / "out.tif", resolution=STEP, mask_out=tmp_path / mask)
+    assert not (tmp_path / "out.tif").exists()
+
+
+def test_pixels_counted_once_are_found_by_where_they_are():
+    """As many windows as a large image has, each with torn pixels: none is compared with all others."""
+    use, boxes = (
+        SourceUse(),
+        [Window(row, row + 110, col, col + 110) for row in range(0, 4000, 100) for col in range(0, 4000, 100)],
+    )
+    for box in boxes:
+        use.add(box, np.ones(box.shape, bool))
+    assert use.torn == 4010**2
+    assert use.pixels == len(boxes) * 110**2
 
 
 def test_a_cell_that_looks_up_more_than_fits_is_named(tmp_path):

@@ -21,7 +21,7 @@ from ..engine.survey import NodeSurvey
 from ..errors import GridrTypeError, GridrValueError
 from ..files.bands import Nowhere, SinkBand
 from ..files.inputs import HeldRaster, open_raster
-from ..files.outputs import OutputFormat
+from ..files.outputs import OutputFormat, check_apart
 from ..files.source import SourceImage
 from ..polygons.files import Polygons
 from ..types import (
@@ -202,7 +202,7 @@ def resample(
         bands are copied; RPCs, ground control points, geolocation and statistics, which are true of the source alone,
         are not.
     bands : int or sequence of int, optional
-        Of the image, from 1. None takes all but an alpha band.
+        Of the image, from 1. None takes all but alpha bands.
     interpolation : {'cubic', 'nearest', 'linear', 'lanczos3'}
         'nearest' takes the pixel ``floor(x + 0.5)``, and n - 1 at the position n - 0.5. 'linear' makes a pixel of 2 x 2
         of the image, 'cubic' (Keys, a = -0.5) of 4 x 4, 'lanczos3', with weights that sum to 1, of 6 x 6: its *taps*.
@@ -215,7 +215,7 @@ def resample(
     source_mask : path, optional
         A mask of the image, of its shape; `source_mask_valid_value` in band `source_mask_band` is valid, all else is
         not. It adds to what the image itself says: nodata tags, NaN and infinity, an internal or ``.msk`` mask, and
-        an alpha band, where 0 is invalid.
+        alpha bands, where 0 is invalid. A mask that a band has for itself goes with its nodata.
     band_validity : {'any', 'all', 'each'}
         A pixel of the image is invalid where any of the bands holds nodata, where all do, or each band for itself;
         then `mask_out` has a band for each. NaN and infinities are invalid always, in all bands but with 'each'.
@@ -474,7 +474,7 @@ def _nodata_out(given: object, source: SourceImage, dtype: AnyDtype, *, masked: 
 
 
 def _distinct(*files: OutputFormat | None) -> list[OutputFormat]:
-    """Return the files that there are; refuse two in one place."""
+    """Return the files that there are; refuse two in one place, and one that readers take for a part of another."""
     there = [file for file in files if file is not None]
     for index, file in enumerate(there):
         for other in there[:index]:
@@ -483,6 +483,7 @@ def _distinct(*files: OutputFormat | None) -> list[OutputFormat]:
                     f"{file.argument} and {other.argument} must differ, and both are {file.name!r}",
                     argument=file.argument,
                 )
+    check_apart(there)
     return there
 
 

@@ -73,7 +73,7 @@ def source_validity(
     values : ndarray (bands, rows, columns)
     nodata : sequence of float or None
         Of each band; None, NaN and what its type does not hold are no pixel's.
-    mask : bool (rows, columns), optional
+    mask : bool (rows, columns) or (bands, rows, columns), optional
         Of valid pixels.
     all_bands : bool
         Only pixels that are nodata in all bands are invalid, as GDAL has it. False: each band for itself.
@@ -88,22 +88,21 @@ def source_validity(
         Pixels that are nodata in some bands and not in others; None where there are none.
     """
     held = [number is not None and _holds(values.dtype, number) for number in nodata]
-    if not any(held):
-        return mask, None
-    valid: NDArray[np.bool_] = np.empty(values.shape, bool) if out is None else out
-    for band, number in enumerate(nodata):
-        if held[band]:
-            np.not_equal(values[band], values.dtype.type(number), out=valid[band])
-        else:
-            valid[band] = True
-    if valid.all():
-        return mask, None
-    differing = None
-    if len(values) > 1:
-        in_some = np.logical_or.reduce(valid)
-        differing = in_some & ~np.logical_and.reduce(valid)
-        valid = in_some if all_bands else valid
-    return (valid if mask is None else np.logical_and(valid, mask, out=valid)), differing
+    differing, valid = None, mask
+    if any(held):
+        said: NDArray[np.bool_] = np.empty(values.shape, bool) if out is None else out
+        for band, number in enumerate(nodata):
+            if held[band]:
+                np.not_equal(values[band], values.dtype.type(number), out=said[band])
+            else:
+                said[band] = True
+        if not said.all():
+            if len(values) > 1:
+                differing = np.logical_or.reduce(said) & ~np.logical_and.reduce(said)
+            valid = said if mask is None else np.logical_and(said, mask, out=said)
+    if all_bands and valid is not None and valid.ndim > 2:
+        valid = np.logical_or.reduce(valid)
+    return valid, differing
 
 
 def _holds(dtype: AnyDtype, number: float) -> bool:

@@ -315,7 +315,7 @@ def place_of(value: object, name: str, inputs: Sequence[Path], outputs: Sequence
 
 
 def _belongs_to(path: Path, source: Path) -> bool:
-    """Say whether a file looks like a part of an input: beside it, of the same name but for its suffix."""
+    """Say whether a file looks like a part of another: beside it, of the same name but for its suffix."""
     beside = path.resolve().parent == source.resolve().parent
     named = path.name.lower().startswith((source.stem.lower() + ".", source.name.lower() + "."))
     return beside and named and path.suffix.lower() in PARTS
@@ -381,6 +381,18 @@ def check_suffix(path: Path, name: str, format: str) -> None:
         raise GridrValueError(
             f"{name}: {str(path)!r} would hold a {format}, and the suffix .{suffix} says another format", argument=name
         )
+
+
+def check_apart(outputs: Sequence[OutputFormat]) -> None:
+    """Refuse a file that would be read as a part of another one, as a mask beside an image under its name and .msk."""
+    for output in outputs:
+        for other in outputs:
+            if other is not output and _belongs_to(output.path, other.path):
+                raise GridrValueError(
+                    f"{output.argument}: {output.name!r} would be read as a part of {other.argument}, {other.name!r}, "
+                    "and is not made",
+                    argument=output.argument,
+                )
 
 
 def check_space(outputs: Sequence[OutputFormat]) -> None:

@@ -2,6 +2,7 @@
 
 Beside its values (nodata, NaN, infinity), a pixel is invalid where a mask that is a part of the image says so, in the
 file or beside it (``.msk``), where an alpha band is 0, and where a mask in another file does not say that it is valid.
+All of these are true of all bands; but a mask that is a part of the image may be a band's own.
 """
 
 from __future__ import annotations
@@ -41,10 +42,12 @@ class SourceImage:
     nodata : tuple of float or None
         Of each of them, None where it has none.
     traits : tuple of BandTraits
-    alpha : int or None
-        The band that is 0 where the image is transparent.
+    alphas : tuple of int
+        The bands that are 0 where the image is transparent.
     has_mask : bool
         Whether the image has a mask that is no band of it.
+    own_masks : tuple of int
+        The bands that have one each.
     mask : SourceBand or None
         Of another file.
     mask_valid_value : numpy.generic or None
@@ -58,8 +61,9 @@ class SourceImage:
     dtype: AnyDtype
     nodata: tuple[float | None, ...]
     traits: tuple[BandTraits, ...]
-    alpha: int | None
+    alphas: tuple[int, ...]
     has_mask: bool
+    own_masks: tuple[int, ...]
     mask: SourceBand | None
     mask_valid_value: Any
     validity: str
@@ -82,10 +86,21 @@ class SourceImage:
         tags = [dataset.nodatavals[index - 1] for index in indexes]
         if nodata is not None:
             tags = [checks.number(nodata, "nodata") if tag is None else tag for tag in tags]
-        flags = dataset.mask_flag_enums[indexes[0] - 1]
-        has_mask = MaskFlags.per_dataset in flags and MaskFlags.alpha not in flags
-        alpha, dtype = (alphas[0] if alphas else None), np.result_type(*held)
-        return cls(dataset, indexes, dtype, tuple(tags), traits, alpha, has_mask, None, None, str(validity))
+        flags = {index: dataset.mask_flag_enums[index - 1] for index in indexes}
+        has_mask = any(MaskFlags.per_dataset in each and MaskFlags.alpha not in each for each in flags.values())
+        masks = has_mask, tuple(index for index, each in flags.items() if not each)
+        return cls(
+            dataset,
+            indexes,
+            np.result_type(*held),
+            tuple(tags),
+            traits,
+            tuple(alphas),
+            *masks,
+            None,
+            None,
+            str(validity),
+        )
 
     @property
     def shape(self) -> Pair:
@@ -102,16 +117,17 @@ class SourceImage:
     @property
     def bytes_per_pixel(self) -> int:
         """Of what is read of the image, its own mask not counted."""
-        alpha = () if self.alpha is None or self.alpha in self.indexes else (self.alpha,)
-        return sum(np.dtype(self.dataset.dtypes[index - 1]).itemsize for index in (*self.indexes, *alpha))
+        read = [*self.indexes, *(index for index in self.alphas if index not in self.indexes)]
+        return sum(np.dtype(self.dataset.dtypes[index - 1]).itemsize for index in read)
 
     @property
     def buffer_bytes_per_pixel(self) -> int:
         """Of what `read` returns, and allocates on the way."""
-        masks = 0 if self.mask is None else int(self.mask_valid_value.itemsize) + 1
-        if self.alpha is not None:
-            masks += np.dtype(self.dataset.dtypes[self.alpha - 1]).itemsize + 1
-        return len(self.indexes) * self.dtype.itemsize + masks + 2 * self.has_mask + bool(masks or self.has_mask)
+        masks: int = 0 if self.mask is None else int(self.mask_valid_value.itemsize) + 1
+        masks += sum(np.dtype(self.dataset.dtypes[index - 1]).itemsize + 1 for index in self.alphas)
+        masks += 2 * self.has_mask
+        own = len(self.indexes) + 2 if self.own_masks else 0
+        return len(self.indexes) * self.dtype.itemsize + masks + bool(masks) + own
 
     def read(self, window: Window, out: AnyArray | None = None) -> tuple[AnyArray, Bools | None]:
         """Read a window.
@@ -125,7 +141,7 @@ class SourceImage:
         Returns
         -------
         values : ndarray (bands, rows, columns)
-        mask : ndarray of bool (rows, columns), or None
+        mask : ndarray of bool (rows, columns) or (bands, rows, columns), or None
             Where no mask makes pixels invalid, whatever their values; None where there is no mask.
         """
         if out is None:
@@ -133,13 +149,27 @@ class SourceImage:
         return self._read(self.indexes, window, out), self._mask(window)
 
     def _mask(self, window: Window) -> Bools | None:
+        shared = self._shared_mask(window)
+        if not self.own_masks:
+            return shared
+        masks = np.ones((len(self.indexes), *window.shape), bool)
+        for band, index in zip(masks, self.indexes, strict=True):
+            if index in self.own_masks:
+                band[:] = self._mask_of(index, window)
+        return masks if shared is None else np.logical_and(masks, shared, out=masks)
+
+    def _mask_of(self, index: int, window: Window) -> Bools:
+        with named_errors(self.dataset, "read", "image"):
+            valid: Bools = self.dataset.read_masks(index, window=window.to_rasterio()) != 0
+        return valid
+
+    def _shared_mask(self, window: Window) -> Bools | None:
         masks: list[Bools] = []
-        if self.alpha is not None:
-            alpha = np.empty((1, *window.shape), self.dataset.dtypes[self.alpha - 1])
-            masks.append(self._read([self.alpha], window, alpha)[0] != 0)
+        for index in self.alphas:
+            alpha = np.empty((1, *window.shape), self.dataset.dtypes[index - 1])
+            masks.append(self._read([index], window, alpha)[0] != 0)
         if self.has_mask:
-            with named_errors(self.dataset, "read", "image"):
-                masks.append(self.dataset.read_masks(self.indexes[0], window=window.to_rasterio()) != 0)
+            masks.append(self._mask_of(next(index for index in self.indexes if index not in self.own_masks), window))
         if self.mask is not None:
             dataset, index, argument = self.mask
             out = np.empty((1, *window.shape), self.mask_valid_value.dtype)
