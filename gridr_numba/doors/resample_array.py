@@ -3,29 +3,40 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
+from rasterio import Affine
 
 from .. import checks
 from ..engine.codes import write_codes
-from ..engine.coordinates import Meaning
-from ..engine.dense import NO_BYTES, DenseOptions
+from ..engine.dense import DenseOptions
+from ..engine.job import Names, Warnings
 from ..engine.resampling import ResampleCounts, SourceTable, resample_window, source_validity
+from ..engine.step import DenseStep
 from ..errors import GridrValueError
+from ..files.arrays import ArrayRaster
 from ..files.source import BAND_VALIDITIES
-from ..kernels.bilinear import void_nodes
-from ..plan import grid_full_resolution_shape, node_window
-from ..polygons.files import Polygons, pixel_polygons
-from ..polygons.mask import Lattice, PolygonMask
-from ..polygons.projection import PixelFrame
+from ..plan import WindowPlan
+from ..polygons.files import Polygons
 from ..types import AnyArray, Pair, WindowPairs
-from ..window import Window
-from .output_files import mask_type, mask_values
+from .dense_inputs import DenseArguments, DenseInputs
+from .in_arrays import ArraysOut, job_in_arrays
+from .output_files import mask_type
+from .placement import Sources
 
 logger = logging.getLogger(__name__)
+
+_NAMES = Names(
+    grid="nodes",
+    grid_col="nodes",
+    mask="mask",
+    mask_band="mask",
+    mask_valid_value="mask_valid_value",
+    threshold="threshold",
+)
 
 
 class ResampledArray(NamedTuple):
@@ -171,55 +182,56 @@ def resample_array(
     held = bands.dtype if dtype is None else checks.image_dtype(dtype, "dtype")
     if nodata is not None:
         checks.fits(nodata, held, "nodata")
-    node_resolution = checks.one_or_two_resolutions(resolution, "resolution")
-    stored = checks.array(nodes, "nodes", 3, "biuf")
-    if len(stored) != 2:
-        raise GridrValueError(f"nodes must have 2 bands, rows and columns, not {len(stored)}", argument="nodes")
-    dense = _dense_window(window, stored.shape, node_resolution)
-    needed, relative = node_window(dense, node_resolution)
-    order = 1 if checks.one_of(grid_order, "grid_order", ("row_col", "xy")) == "row_col" else -1
-    offset = checks.real_pair(source_offset, "source_offset")
-    meanings = [Meaning(axis, displacement=displacement, source_offset=offset[axis]) for axis in (0, 1)]
-    coordinates = _coordinates(stored[::order], _nodata_values(grid_nodata), needed, node_resolution, meanings)
-    least = checks.binary_threshold(threshold, "threshold")
-    valid_nodes = _valid_nodes(mask, mask_valid_value, threshold, stored.shape[1:], needed)
-    values = mask_values(mask_out_values)
-    origin = checks.real_pair(geometry_origin, "geometry_origin")
-    full = grid_full_resolution_shape((stored.shape[1], stored.shape[2]), node_resolution)
-    sets = pixel_polygons(valid, invalid, PixelFrame(None, None, origin, full), repair=repair_geometry)
-    there = valid is not None or invalid is not None
-    burned = checks.used_rasterize_options(rasterize_kwargs, "rasterize_kwargs", polygons=there)
-    polygons = PolygonMask.of_sets(*sets, Lattice(full, origin), burned)
+    given = {
+        "resolution": resolution,
+        "window": window,
+        "grid_order": grid_order,
+        "displacement": displacement,
+        "source_offset": source_offset,
+        "grid_nodata": grid_nodata,
+        "mask_valid_value": mask_valid_value,
+        "threshold": threshold,
+        "valid": valid,
+        "invalid": invalid,
+        "geometry_origin": geometry_origin,
+        "rasterize_kwargs": rasterize_kwargs,
+        "repair_geometry": repair_geometry,
+    }
+    dense = _dense_inputs(nodes, mask, given)
+    outputs, rules, polygons = ArraysOut.of(None, None, mask_out_values), dense.rules(None), dense.inputs.polygons
+    extent = dense.place.extent
     options = DenseOptions(
-        node_resolution,
-        least,
+        extent.resolution,
+        rules.threshold,
         threads=None if threads is None else checks.integer(threads, "threads", minimum=1),
     )
     kind = checks.interpolation(interpolation, "interpolation")
     strict = checks.one_of(edge, "edge", ("clamp", "strict")) == "strict"
 
-    causes = np.empty((len(bands) if band_validity == "each" else 1, *dense.shape), np.uint8)
+    step = DenseStep(job_in_arrays(extent, dense.inputs, rules, outputs))
+    piece = WindowPlan(extent.window, extent.resolution, extent.window.shape).piece(0, 0)
+    causes = np.empty((len(bands) if band_validity == "each" else 1, *piece.dense.shape), np.uint8)
     if polygons is not None:
-        polygons.write_causes(dense, causes[0], options.threads)
+        polygons.write_causes(piece.dense, causes[0], options.threads)
     shape = bands.shape[1], bands.shape[2]
     table = SourceTable.of(bands, table_valid, (0, 0), shape, threads=options.threads)
-    result, counts = np.empty((len(bands), *dense.shape), held), ResampleCounts()
+    result, counts = np.empty((len(bands), *piece.dense.shape), held), ResampleCounts()
     resample_window(
         table,
         options,
-        relative,
+        piece.relative,
         kind,
         result,
         causes,
-        nodes=coordinates,
-        valid_nodes=valid_nodes,
+        nodes=step.nodes(piece),
+        valid_nodes=step.valid_nodes(piece),
         marked=polygons is not None,
         strict=strict,
         nodata=nodata,
         counts=counts,
     )
     _warn(0 if differing is None else int(np.count_nonzero(differing)), counts, band_validity, nodata)
-    codes = _codes(causes, values)
+    codes = _codes(causes, outputs.mask.values)
     flat = image.ndim == 2
     return ResampledArray(result[0] if flat else result, codes[0] if flat or len(codes) == 1 else codes, counts)
 
@@ -247,61 +259,35 @@ def _source_mask(mask: object, valid_value: object, shape: tuple[int, ...]) -> N
 
 def _where(mask: object, name: str, value: int, shape: tuple[int, ...], whose: str) -> NDArray[np.bool_]:
     """Take a mask, as where it has a value."""
-    values = checks.array(mask, name, 2, "biu")
-    if values.shape != shape:
-        raise GridrValueError(f"{name} must have {whose} {shape} rows and columns, not {values.shape}", argument=name)
-    found: NDArray[np.bool_] = values == value
+    found: NDArray[np.bool_] = _of_shape(checks.array(mask, name, 2, "biu"), name, shape, whose) == value
     return found
 
 
-def _dense_window(window: object, node_shape: tuple[int, ...], resolution: Pair) -> Window:
-    """Take the part of the dense raster that is to be made; None is all of it."""
-    full = grid_full_resolution_shape((node_shape[1], node_shape[2]), resolution)
-    if window is None:
-        return Window.whole(full)
-    given = Window.from_half_open(window, "window")
-    if not given.within(full):
-        raise GridrValueError(
-            f"window must lie within the dense raster's {full} rows and columns, not {window!r}", argument="window"
-        )
-    return given
+def _of_shape(values: AnyArray, name: str, shape: tuple[int, ...], whose: str) -> AnyArray:
+    """Refuse a mask of another shape."""
+    if values.shape != shape:
+        raise GridrValueError(f"{name} must have {whose} {shape} rows and columns, not {values.shape}", argument=name)
+    return values
 
 
-def _nodata_values(grid_nodata: object) -> list[float]:
-    """Take values that mean no coordinate."""
-    if grid_nodata is None:
-        return []
-    values = grid_nodata if isinstance(grid_nodata, Sequence) and not isinstance(grid_nodata, str) else [grid_nodata]
-    return [checks.number(value, "grid_nodata") for value in values]
+def _dense_inputs(nodes: object, mask: object, given: Mapping[str, Any]) -> DenseInputs:
+    """Check the nodes, the coarse mask, and the arguments that say what is made of them."""
+    checks.binary_threshold(given["threshold"], "threshold")
+    stored = checks.array(nodes, "nodes", 3, "biuf")
+    if len(stored) != 2:
+        raise GridrValueError(f"nodes must have 2 bands, rows and columns, not {len(stored)}", argument="nodes")
+    order = 1 if checks.one_of(given["grid_order"], "grid_order", ("row_col", "xy")) == "row_col" else -1
+    rows, cols = (_raster("nodes", values) for values in stored[::order])
+    mask_nodes = None
+    if mask is not None:
+        mask_nodes = _raster("mask", _of_shape(checks.array(mask, "mask", 2, "biu"), "mask", rows.shape, "the nodes'"))
+    arguments = DenseArguments.of({**given, "grid": None, "grid_order": "row_col"})
+    return DenseInputs.of(Sources(rows, cols, mask_nodes, names=_NAMES), arguments, Warnings(logger))
 
 
-def _coordinates(
-    stored: AnyArray, nodata: list[float], needed: Window, resolution: Pair, meanings: list[Meaning]
-) -> NDArray[np.float64]:
-    """Return coordinates of some nodes, as a copy; void ones are NaN in both bands."""
-    nodes = np.array(stored[(slice(None), *needed.to_slices())], dtype=np.float64, order="C")
-    if stored.dtype.kind == "f":  # as the nodes hold it: 0.1 is another number in float32
-        with np.errstate(over="ignore"):
-            nodata = [float(stored.dtype.type(value)) for value in nodata]
-    void = np.array([[np.nan, *nodata]] * 2)
-    void_nodes(nodes, void, (0, 0), np.empty(1, np.int64))
-    for values, meaning in zip(nodes, meanings, strict=True):
-        meaning.write_coordinates(values, needed, resolution)
-    void_nodes(nodes, void[:, :1], (0, 0), np.empty(1, np.int64))  # of what overflowed
-    return nodes
-
-
-def _valid_nodes(
-    mask: object, valid_value: object, threshold: object, shape: tuple[int, ...], needed: Window
-) -> NDArray[np.uint8]:
-    """Take the coarse mask: 1 where some nodes are valid."""
-    wanted = checks.integer(valid_value, "mask_valid_value", minimum=-(2**63))
-    if mask is None:
-        checks.left_out(wanted, 1, "mask_valid_value", "mask")
-        checks.left_out(threshold, 1.0, "threshold", "mask")
-        return NO_BYTES
-    where = _where(mask, "mask", wanted, shape, "the nodes'")
-    return np.ascontiguousarray(where[needed.to_slices()]).view(np.uint8)
+def _raster(name: str, values: AnyArray) -> ArrayRaster:
+    stored = values.view(np.uint8) if values.dtype == bool else values
+    return ArrayRaster(name, (len(stored), stored.shape[1]), stored.dtype, None, Affine.identity(), values=stored)
 
 
 def _codes(causes: NDArray[np.uint8], values: Pair | None) -> AnyArray:
