@@ -143,6 +143,10 @@ def test_warmup_fails_where_nothing_can_be_kept(monkeypatch):
     assert "numba's cache cannot be used (here)" in bad(1, "warmup")
 
 
+def test_warmup_says_nothing_of_the_job_that_it_runs():
+    assert good("warmup") == "The kernels are in numba's cache.\n"
+
+
 SIGNATURES = """
 import importlib, itertools, os, pkgutil, sys
 import numpy as np, rasterio, shapely

@@ -25,7 +25,8 @@ def warm_up() -> None:
     folder), for this kind of processor and this version of the package.
     """
     nodes = np.stack(np.meshgrid(np.arange(3.0), np.arange(3.0), indexing="ij"))
-    diamond = {"type": "Polygon", "coordinates": [[(2, -1), (5, 2), (2, 5), (-1, 2), (2, -1)]]}
+    diamond: dict[str, Any] = {"type": "Polygon", "coordinates": [[(2, -1), (5, 2), (2, 5), (-1, 2), (2, -1)]]}
+    beside = {"type": "Polygon", "coordinates": [[(x + 2, y) for x, y in diamond["coordinates"][0]]]}
     with TemporaryDirectory() as folder:
         grid, mask = Path(folder, "grid.tif"), Path(folder, "mask.tif")
         _write(grid, nodes)
@@ -35,7 +36,7 @@ def warm_up() -> None:
             "mask": mask,
             "mask_out": Path(folder, "dense_mask.tif"),
             "valid": diamond,
-            "invalid": diamond,
+            "invalid": beside,
             "overwrite": True,
         }
         densify(grid, Path(folder, "dense.tif"), **common)
