@@ -41,9 +41,9 @@ def densify_lazy(
 ) -> xarray.Dataset:
     """Describe a dense grid and its mask, of which dask makes the chunks that are asked for.
 
-    Chunks have the bits of what `densify` writes (law 10; RASTERIO_RASTERIZE with law 7's exception), whatever their
-    shape and the scheduler. Inputs and options are checked now, and files that have changed when a chunk is made are
-    refused. Where tasks run, the coarse files must have the same paths.
+    Not in GRIDR. Chunks have the bits of what `densify` writes (law 10; RASTERIO_RASTERIZE with law 7's exception),
+    whatever their shape and the scheduler. Inputs and options are checked now, and files that have changed when a chunk
+    is made are refused. Where tasks run, the coarse files must have the same paths.
 
     Parameters
     ----------
@@ -71,6 +71,19 @@ def densify_lazy(
         For a file that cannot be read, now; when a chunk is made, also for one that has changed.
     ImportError
         Without the extra ``dask``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import rasterio
+    >>> from gridr_numba import lazy
+    >>> with rasterio.open("grid.tif", "w", driver="GTiff", count=2, height=3, width=4, dtype="float64") as grid:
+    ...     grid.write(np.mgrid[:3, :4] * 10.0)
+    >>> dense = lazy.densify_lazy("grid.tif", resolution=10, chunks=16)
+    >>> dict(dense.sizes), dense["row"].chunks
+    ({'y': 21, 'x': 31}, ((16, 5), (16, 15)))
+    >>> dense["col"][7, 10:13].values.tolist()
+    [10.0, 11.0, 12.0]
     """
     graph = _needed("dask", "dask", ".graph")
     _needed("xarray", "dask")
@@ -171,9 +184,9 @@ def densify_arrays(
 ) -> xarray.Dataset:
     """Make a coarse grid and its mask dense that are xarray's: at once where they are in memory, lazily where dask's.
 
-    The laws are those of `densify`. Where the arrays lie is what their ``x`` and ``y`` coordinates say, or else the
-    ``GeoTransform`` of their grid mapping, which also has the CRS. ``_FillValue``, ``scale_factor`` and ``add_offset``
-    among their attributes are nodata, scale and offset of values that are not decoded yet.
+    Not in GRIDR. The laws are those of `densify`. Where the arrays lie is what their ``x`` and ``y`` coordinates say,
+    or else the ``GeoTransform`` of their grid mapping, which also has the CRS. ``_FillValue``, ``scale_factor`` and
+    ``add_offset`` among their attributes are nodata, scale and offset of values that are not decoded yet.
 
     Parameters
     ----------
@@ -201,6 +214,16 @@ def densify_arrays(
         For a wrong argument.
     ImportError
         Without the extra ``xarray``, or ``dask`` where an array is dask's.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import xarray
+    >>> from gridr_numba import lazy
+    >>> row, col = (xarray.DataArray(band, dims=("y", "x")) for band in np.mgrid[:3, :4] * 10.0)
+    >>> dense = lazy.densify_arrays(row, col, 10)
+    >>> dense["row"].shape, float(dense["col"][7, 12])
+    ((21, 31), 12.0)
     """
     _needed("xarray", "xarray")
     for name in options:

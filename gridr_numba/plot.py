@@ -10,6 +10,7 @@ in lightness, too.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -19,9 +20,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from matplotlib.artist import Artist
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+
+try:
+    from matplotlib.artist import Artist
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+except ImportError as error:
+    raise ImportError(
+        f"gridr_numba.plot needs matplotlib, which cannot be imported ({error}): pip install 'gridr_numba[plot]'"
+    ) from error
 
 from . import checks
 from .doors.densify import DensifyReport
@@ -80,6 +87,8 @@ def plot_grid(
 ) -> Figure:
     """Draw a grid, coarse or dense: how far its mapping is from a straight-line one, and what looks wrong with it.
 
+    Not in GRIDR. Law 9: what looks wrong is said, here below the picture.
+
     Colours are the distance from the best affine function, in source pixels; lines follow source rows (solid) and
     source columns (dashed). Cells that are folded, which have the orientation that most have not, are outlined; nodes
     without coordinates are left white. Arrows in the middle point to where source rows and columns grow.
@@ -100,7 +109,7 @@ def plot_grid(
     source : path, optional
         The image that coordinates look up, for the findings. Its pixels are not read.
     findings : bool
-        Whether to read all of the grid, and write below the picture what `inspect_grid` doubts.
+        Whether to read all of the grid, and write below the picture what ``gridr-numba info`` warns of.
     largest : float, optional
         Source pixels at the light end of the colours, so that pictures of several grids can be compared. None is the
         grid's own largest.
@@ -119,6 +128,18 @@ def plot_grid(
         For a wrong argument.
     DatasetError
         For a file that cannot be read.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import rasterio
+    >>> from gridr_numba import plot
+    >>> with rasterio.open("grid.tif", "w", driver="GTiff", count=2, height=3, width=4, dtype="float64") as grid:
+    ...     grid.write(np.mgrid[:3, :4] * 10.0)
+    >>> figure = plot.plot_grid("grid.tif", resolution=10)
+    >>> figure.axes[0].get_title()
+    'Grid grid.tif: 3 x 4 pixels'
+    >>> plot.save(figure, "grid.svg")
     """
     longest, known = size_of(size), resolution_for(displacement, resolution)
     rr_rc = known or (1, 1)
@@ -163,6 +184,8 @@ def plot_mask(
 ) -> Figure:
     """Draw a mask, by cause where it holds causes, with a legend that says how much of the picture each takes.
 
+    Not in GRIDR. Law 8: what is valid is the value that is named.
+
     Parameters
     ----------
     mask : path
@@ -182,6 +205,15 @@ def plot_mask(
         For a wrong argument.
     DatasetError
         For a file that cannot be read.
+
+    Examples
+    --------
+    >>> from gridr_numba import densify, plot
+    >>> cloud = {"type": "Polygon", "coordinates": [[(2, 3), (9, 3), (9, 8), (2, 8), (2, 3)]]}
+    >>> report = densify(None, None, shape=(3, 4), resolution=10, mask_out="valid.tif", invalid=cloud)
+    >>> figure = plot.plot_mask("valid.tif")
+    >>> [text.get_text() for text in figure.legends[0].get_texts()]
+    ['valid, 92.6 %', 'invalid, 7.37 %']
     """
     rr_rc, longest = checks.one_or_two_resolutions(resolution, "resolution"), size_of(size)
     figure, axes = new_figure(1)
@@ -201,6 +233,8 @@ def plot_mask(
 def plot_file(source: FilePath | Sequence[FilePath], *, allow_vrt: bool = False, **options: Any) -> Figure:
     """Draw a mask where a file has one band, else a grid: what ``gridr-numba preview`` does for SVG and PDF.
 
+    Not in GRIDR. The laws are those of `plot_grid` and `plot_mask`.
+
     Parameters
     ----------
     source : path or pair of paths
@@ -219,6 +253,16 @@ def plot_file(source: FilePath | Sequence[FilePath], *, allow_vrt: bool = False,
         For a wrong argument.
     DatasetError
         For a file that cannot be read.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import rasterio
+    >>> from gridr_numba import plot
+    >>> with rasterio.open("grid.tif", "w", driver="GTiff", count=2, height=3, width=4, dtype="float64") as grid:
+    ...     grid.write(np.mgrid[:3, :4] * 10.0)
+    >>> plot.plot_file("grid.tif", largest=2.0).axes[0].get_title()
+    'Grid grid.tif: 3 x 4 pixels'
     """
     if isinstance(source, str | PathLike):
         with open_raster(source, "file", allow_vrt=allow_vrt) as file:
@@ -245,6 +289,8 @@ def plot_images(
     allow_vrt: bool = False,
 ) -> Figure:
     """Draw an image and what became of it side by side, in the same grey or colours.
+
+    Not in GRIDR; no law is of pictures.
 
     Each band's values from the 2nd to the 98th percentile of `before` are from black to white, in both pictures. Pixels
     that are nodata by their tag or not finite, and those that `mask` makes invalid, are left out: paper shows.
@@ -273,6 +319,19 @@ def plot_images(
         For a wrong argument.
     DatasetError
         For a file that cannot be read.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import rasterio
+    >>> from gridr_numba import plot, warp
+    >>> place = {"crs": "EPSG:32631", "transform": rasterio.transform.from_origin(5e5, 5e6, 10, 10)}
+    >>> place |= {"driver": "GTiff", "count": 1, "height": 50, "width": 70, "dtype": "uint8"}
+    >>> with rasterio.open("image.tif", "w", **place) as image:
+    ...     image.write(np.arange(3500).reshape(50, 70).astype("uint8"), 1)
+    >>> report = warp("image.tif", "map.tif", crs="EPSG:32631", pixel_size=20, nodata=0)
+    >>> [axes.get_title() for axes in plot.plot_images("image.tif", "map.tif").axes]
+    ['before: image.tif, 50 x 70', 'after: map.tif, 25 x 35']
     """
     longest = size_of(size)
     figure, axes = new_figure(2)
@@ -298,6 +357,8 @@ def plot_images(
 
 def overview(report: DensifyReport | ResampleReport | GridReport, *, size: int = DEFAULT_SIZE) -> Figure:
     """Draw what went into a call that wrote files and what came out, side by side, from its report.
+
+    Not in GRIDR; no law is of pictures.
 
     Of `densify`: left the coarse grid in blocks, one a node, with the coarse mask and the edges of polygons; right the
     dense grid with its mask. Both have the axes of the dense raster.
@@ -327,6 +388,17 @@ def overview(report: DensifyReport | ResampleReport | GridReport, *, size: int =
         For what is no report.
     DatasetError
         For a file that cannot be read.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import rasterio
+    >>> from gridr_numba import densify, plot
+    >>> with rasterio.open("grid.tif", "w", driver="GTiff", count=2, height=3, width=4, dtype="float64") as grid:
+    ...     grid.write(np.mgrid[:3, :4] * 10.0)
+    >>> report = densify("grid.tif", "dense.tif", resolution=10, mask_out="valid.tif")
+    >>> [axes.get_title() for axes in plot.overview(report).axes[:2]]
+    ['In: Grid grid.tif: 3 x 4 nodes', 'Out: Grid and mask dense.tif, valid.tif: 21 x 31 pixels']
     """
     longest = size_of(size)
     if isinstance(report, DensifyReport):
@@ -344,6 +416,8 @@ def overview(report: DensifyReport | ResampleReport | GridReport, *, size: int =
 def save(figure: Figure, out: FilePath, *, overwrite: bool = False, dpi: int = 150) -> None:
     """Write a figure as PNG, SVG or PDF, by the suffix of `out`; the file appears whole or not at all.
 
+    Not in GRIDR. Law 9: nothing is replaced that a caller did not name.
+
     Parameters
     ----------
     figure : matplotlib.figure.Figure
@@ -359,6 +433,15 @@ def save(figure: Figure, out: FilePath, *, overwrite: bool = False, dpi: int = 1
         For another suffix, or where `out` is there and may not be replaced.
     DatasetError
         If the file cannot be written.
+
+    Examples
+    --------
+    >>> import os
+    >>> from gridr_numba import densify, plot
+    >>> report = densify(None, None, shape=(3, 4), resolution=10, mask_out="valid.tif")
+    >>> plot.save(plot.plot_mask("valid.tif"), "valid.png", dpi=100)
+    >>> os.path.getsize("valid.png") > 1000
+    True
     """
     path = destination(out, "out", [], overwrite=overwrite)
     kind = path.suffix.lower().lstrip(".")
@@ -427,6 +510,10 @@ def _of_densify(report: DensifyReport, longest: int) -> Figure:
     for ax, side, word in zip(axes, (came_in, came_out), ("In", "Out"), strict=True):
         with ExitStack() as stack:
             title, drawn = side.draw(stack, ax, longest)
+        if side is came_in:
+            title = re.sub("pixels$", "nodes", title)
+            for key in drawn:
+                key.set_label(f"coarse mask: {key.get_label()}")
         write_title(ax, f"{word}: {title}")
         _show(ax, *report.window)
         keys.update({str(key.get_label()): key for key in drawn})

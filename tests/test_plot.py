@@ -161,6 +161,8 @@ def test_an_overview_is_made_from_a_report(files):
     said = " ".join(texts(figure))
     for words in ("In: Grid and mask grid.tif, mask.tif", "Out: Grid and mask dense.tif, valid.tif"):
         assert words in said
+    assert "mask.tif: 21 x 31 nodes" in said
+    assert "coarse mask: invalid" in said
     assert "edge of invalid polygons" in said
     for ax in figure.axes[:2]:
         assert ax.get_xlim() == (-0.5, 120.5)
@@ -373,6 +375,20 @@ def test_nothing_of_pyplots_is_touched():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "fine"
+
+
+def test_without_matplotlib_the_extra_is_named():
+    code = (
+        "import sys; sys.modules['matplotlib'] = None\n"
+        "try:\n    from gridr_numba import plot\nexcept ImportError as error:\n    print(error)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("gridr_numba.plot needs matplotlib, which cannot be imported (")
+    assert done.stdout.endswith("): pip install 'gridr_numba[plot]'\n")
+
+
+def test_notebooks_show_figures_where_pyplot_was_never_imported(files):
+    assert plot.plot_mask("valid.tif")._repr_png_()[:4] == b"\x89PNG"
 
 
 # Linear RGB -> the same as a dichromat sees it: Vienot, Brettel and Mollon, 1999.

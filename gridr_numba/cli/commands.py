@@ -117,7 +117,7 @@ def _plot(source: Any, out: str, *, overwrite: bool, **options: Any) -> None:
     try:
         from ..plot import plot_file, save
     except ImportError as error:
-        raise click.UsageError(f"OUT.svg and OUT.pdf need matplotlib, 'gridr_numba[plot]': {error}") from error
+        raise click.UsageError(f"OUT.svg and OUT.pdf are drawn by matplotlib: {error}") from error
     save(plot_file(source, **options), out, overwrite=overwrite)
 
 
@@ -149,7 +149,7 @@ def warmup(context: click.Context) -> None:
 def demo(context: click.Context, directory: Path) -> None:
     """Make a real job in DIR (demo-out), run it and verify it.
 
-    The resampling grid of a map projection, 20 million pixels, with a mask, a footprint and clouds. Writes about 360 MB
+    The resampling grid of a map projection, 20 million pixels, with a mask, a footprint and clouds. Writes about 750 MB
     and replaces the files of a former demo. Exits with 1 if a check fails.
     """
     from ..demo.run import run_demo
