@@ -459,7 +459,7 @@ file_output_options = together(
     click.option(
         "--driver",
         type=click.Choice(["GTiff", "COG"], case_sensitive=False),
-        help="GeoTIFF, or cloud optimised GeoTIFF.  [default: GTiff, unless the name ends in .zarr]",
+        help="GeoTIFF, or cloud optimised GeoTIFF.  [default: GTiff]",
     ),
     creation_option,
     click.option("--overviews", is_flag=True, help="Add overviews: averages of grids, most frequent values of masks."),
