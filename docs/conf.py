@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
+import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +25,13 @@ os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.envir
 os.environ["PYTHONWARNINGS"] = "ignore:Dataset has no geotransform"
 # What a page shows must not depend on how many processors built it.
 os.environ.setdefault("NUMBA_NUM_THREADS", "2")
+
+# Pages run with a profile of their own, and their kernels say only errors.
+profile = Path(tempfile.mkdtemp(prefix="gridr-numba-docs-"), "profile_default")
+profile.mkdir()
+(profile / "ipython_kernel_config.py").write_text("c.IPKernelApp.log_level = 40\n")
+os.environ["IPYTHONDIR"] = str(profile.parent)
+atexit.register(shutil.rmtree, profile.parent, ignore_errors=True)
 
 project = "gridr_numba"
 author = "the gridr_numba developers"
@@ -48,6 +59,7 @@ autodoc_member_order = "bysource"
 autodoc_typehints = "none"  # docstrings say what arguments are
 napoleon_google_docstring = False
 napoleon_use_rtype = False
+napoleon_use_param = False  # parameters that are explained together stay together
 python_display_short_literal_types = True
 python_maximum_signature_line_length = 88
 
@@ -82,6 +94,18 @@ def size_images(app: Any, doctree: Any, docname: str) -> None:
         image["width"], image["height"] = str(shown), str(round(height * shown / width))
 
 
+def skip_constructors(app: Any, what: str, name: str, member: Any, skip: bool, options: Any) -> bool | None:
+    """Leave out how reports, errors and enumerations are made: the package makes them."""
+    return True if name in ("__init__", "__new__") else None
+
+
+def compile_first(app: Any) -> None:
+    """Compile the kernels before the pages run, so that the times that they print are of what they do."""
+    subprocess.run([sys.executable, "-m", "gridr_numba", "warmup", "--quiet"], check=False)
+
+
 def setup(app: Any) -> None:
     """Tell Sphinx."""
     app.connect("doctree-resolved", size_images)
+    app.connect("autodoc-skip-member", skip_constructors)
+    app.connect("builder-inited", compile_first)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import matplotlib as mpl
-from matplotlib_inline.backend_inline import set_matplotlib_formats
 
 BLUE, ORANGE, TEAL, PURPLE, GREY, DARK = "#0072b2", "#d55e00", "#2da09b", "#8a3ca0", "#9a9a9a", "#1e1e26"
 
@@ -18,7 +17,6 @@ mpl.rcParams.update(
         "savefig.facecolor": "white",
     }
 )
-set_matplotlib_formats("png")
 
 
 def pixel_axes(axes, shape, *, title=""):

@@ -40,7 +40,7 @@ _SOURCE_PIXELS_AT_LEAST = 1e-4
 # -- a figure -----------------------------------------------------------------------------------------------------
 
 
-class _Shown(Figure):
+class ShownFigure(Figure):
     """A figure that notebooks show, whether or not pyplot was imported there."""
 
     def _repr_png_(self) -> bytes:
@@ -51,7 +51,7 @@ class _Shown(Figure):
 
 def new_figure(pictures: int) -> tuple[Figure, list[Axes]]:
     """Return a figure with so many axes side by side, in rows and columns of pixels."""
-    figure = _Shown(figsize=(_INCHES * pictures, _INCHES), layout=ConstrainedLayoutEngine(h_pad=0.1, w_pad=0.1))
+    figure = ShownFigure(figsize=(_INCHES * pictures, _INCHES), layout=ConstrainedLayoutEngine(h_pad=0.1, w_pad=0.1))
     axes = list(figure.subplots(1, pictures, squeeze=False)[0])
     for ax in axes:
         ax.set_xlabel("column")
