@@ -302,6 +302,16 @@ def test_names_that_are_none(folder, argument, name, message, monkeypatch):
     assert caught.value.argument == argument
 
 
+@pytest.mark.parametrize("argument", ["grid", "mask", "like", "out", "mask_out", "valid", "invalid"])
+@pytest.mark.parametrize("text", ["POLYGON ((" * 100_000, "<VRT" * 100_000, "m\0" * 100_000])
+def test_a_text_in_place_of_a_path_is_not_repeated_whole(folder, argument, text):
+    arguments = {"grid": folder / "in-grid.tif", "out": folder / "out/grid.tif", "resolution": (5, 5)}
+    with pytest.raises((gn.GridrValueError, gn.DatasetError)) as caught:
+        gn.densify(**{**arguments, argument: text})
+    assert caught.value.argument == argument
+    assert len(str(caught.value)) < 200
+
+
 def test_a_path_of_bytes(folder):
     class Bytes:
         def __fspath__(self):

@@ -11,6 +11,7 @@ import errno
 import gzip
 import os
 import re
+import reprlib
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -45,17 +46,26 @@ def local_path(value: object, name: str) -> Path:
     if not text:
         raise GridrValueError(f"{name} must be a path, not an empty string", argument=name)
     if "\0" in text:
-        raise GridrValueError(f"{name} must be a path, and {text!r} holds a NUL", argument=name)
+        raise GridrValueError(f"{name} must be a path, and {_quoted(text)} holds a NUL", argument=name)
     if re.match(r"^[A-Za-z][\w+.-]*:", text) or text.startswith(("/vsi", "\\\\")) or text.lstrip().startswith("<"):
         raise GridrValueError(
-            f"{name} must be the path of a local file, not {text!r}: only local files are read", argument=name
+            f"{name} must be the path of a local file, not {_quoted(text)}: only local files are read", argument=name
         )
     try:
         os.stat(text)
     except OSError as error:
         if error.errno in (errno.ELOOP, errno.ENAMETOOLONG):  # what is not there is said by those who need it
-            raise DatasetError(f"{name}: {text!r} is no path: {error.strerror}", argument=name) from error
+            raise DatasetError(f"{name}: {_quoted(text)} is no path: {error.strerror}", argument=name) from error
     return Path(text)
+
+
+# Longer than paths are: what came in the place of one, such as WKT.
+_QUOTED_AT_MOST = 1024
+
+
+def _quoted(text: str) -> str:
+    """Return a path as errors show it."""
+    return repr(text) if len(text) <= _QUOTED_AT_MOST else reprlib.repr(text)
 
 
 class OpenRaster(BandSource, Protocol):
