@@ -169,7 +169,8 @@ def warped_xy(source: Any, target: Any, xs: Values, ys: Values) -> tuple[Values,
     else:
         _warp(source, target, xs[there], ys[there], brought := np.empty((2, np.count_nonzero(there))))
         into[:, there] = brought
-    into[:, ~np.isfinite(into).all(axis=0)] = np.nan
+    if not np.isfinite(into).all():
+        into[:, ~np.isfinite(into).all(axis=0)] = np.nan
     return into[0], into[1]
 
 

@@ -186,7 +186,7 @@ def around(longitudes: Floats, middle: float, turn: float) -> Floats:
     """Return longitudes within half a turn of a middle one; those that are so stay to the bit."""
     with np.errstate(invalid="ignore"):
         turns = np.floor((longitudes - middle) / turn + 0.5)
-        return np.where(turns == 0, longitudes, longitudes - turns * turn)
+        return longitudes if not turns.any() else np.where(turns == 0, longitudes, longitudes - turns * turn)
 
 
 # Points are in a line where their spread across it is at most such a part of that along it.
