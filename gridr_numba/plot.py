@@ -56,6 +56,7 @@ from .files.bands import SourceBand
 from .files.inputs import OpenRaster, open_raster
 from .files.outputs import destination
 from .files.whole_file import whole_file
+from .files.zarr import is_store_name
 from .georef import edge_before, shifted_transform
 from .polygons.files import Polygons, pixel_polygons
 from .polygons.projection import PixelFrame
@@ -384,8 +385,8 @@ def overview(report: DensifyReport | ResampleReport | GridReport, *, size: int =
 
     Raises
     ------
-    GridrTypeError
-        For what is no report.
+    GridrValueError, GridrTypeError
+        For what is no report, or one of a Zarr store.
     DatasetError
         For a file that cannot be read.
 
@@ -487,6 +488,11 @@ class _Side:
 
 
 def _of_densify(report: DensifyReport, longest: int) -> Figure:
+    made = report.grid or report.mask
+    if is_store_name(made):
+        raise GridrValueError(
+            f"report must be of rasters, and {made!r} is a Zarr store, which is not drawn", argument="report"
+        )
     given, options = report.inputs, report.options
     (row_start, _), (col_start, _) = report.window
     came_in = _Side(
@@ -517,7 +523,7 @@ def _of_densify(report: DensifyReport, longest: int) -> Figure:
         write_title(ax, f"{word}: {title}")
         _show(ax, *report.window)
         keys.update({str(key.get_label()): key for key in drawn})
-    sets, origin = _polygons_of(report, report.grid or report.mask)
+    sets, origin = _polygons_of(report, made)
     edges = draw_polygons(axes[0], sets, origin)
     write_below(figure, [*keys.values(), *edges], report.warnings)
     return figure

@@ -180,6 +180,19 @@ def test_an_overview_of_a_window_has_its_place(files):
     assert figure.axes[0].get_xlim() == (19.5, 99.5)
 
 
+def test_a_store_is_not_drawn(files):
+    pytest.importorskip("zarr", reason="the extra zarr is not installed")
+    for made in ("grid.tif", "a.zarr", None), (None, None, "m.zarr"):
+        grid, out, mask_out = made
+        shape = {} if grid else {"shape": (3, 4)}
+        report = gn.densify(grid, out, mask_out=mask_out, resolution=(5, 4), **shape)
+        with pytest.raises(
+            gn.GridrValueError, match=r"^report must be of rasters, and '.*zarr' is a Zarr store"
+        ) as caught:
+            plot.overview(report)
+        assert caught.value.argument == "report"
+
+
 def test_an_overview_leaves_out_what_is_said_of_polygons_that_were_no_files(files):
     """Of a pair, the half of those that are not drawn; a CRS may be an object."""
     ground, crs = shapely.box(0, 0, 70, 90), ("EPSG:4326", "pixels")
