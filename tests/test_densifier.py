@@ -221,6 +221,9 @@ def test_arrays_that_do_not_fit(folder, out, error, message):
         ({"resolution": 2, "window": ((0, 1000), (0, 1))}, "window"),
         ({"resolution": 2, "invalid": shapely.LineString([(0, 0), (1, 1)])}, "invalid"),
         ({"resolution": 2, "fill": 1e300, "dtype": "float32"}, "fill"),
+        ({"resolution": 2, "displacement": "no"}, "displacement"),
+        ({"resolution": 2, "repair_geometry": None}, "repair_geometry"),
+        ({"resolution": 2, "allow_vrt": 1}, "allow_vrt"),
     ],
 )
 def test_wrong_options_are_refused_when_it_is_opened(folder, options, argument):

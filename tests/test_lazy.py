@@ -186,7 +186,7 @@ def main(grid, mask):
     options = dict(resolution=(100, 110), mask=mask, invalid=clouds)
     with gn.open_densifier(grid, **options) as densifier:
         coords, valid = densifier.read((slice(None), slice(None)))
-    with LocalCluster(n_workers=2, threads_per_worker=2, processes=True, dashboard_address=None,
+    with LocalCluster(n_workers=2, threads_per_worker=2, processes=True, dashboard_address=":0",
                       host="127.0.0.1") as cluster, Client(cluster) as client:
         dataset = densify_lazy(grid, chunks=50, **options)
         first = client.run(os.getpid)
@@ -354,6 +354,8 @@ def test_coordinates_say_where_a_slice_lies(folder):
         ({"dtype": "float16"}, gn.DtypeError, "dtype"),
         ({"window": ((0, 100), (0, 1))}, gn.GridrValueError, "window"),
         ({"invalid": 3}, gn.GridrTypeError, "invalid"),
+        ({"displacement": "no"}, gn.GridrTypeError, "displacement"),
+        ({"repair_geometry": None}, gn.GridrTypeError, "repair_geometry"),
     ],
 )
 def test_wrong_arrays_and_options(folder, change, error, argument):

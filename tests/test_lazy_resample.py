@@ -242,7 +242,7 @@ from gridr_numba.lazy import resample_lazy
 def main(image, grid, mask, *wanted):
     from distributed import Client, LocalCluster
 
-    with LocalCluster(n_workers=2, threads_per_worker=2, processes=True, dashboard_address=None,
+    with LocalCluster(n_workers=2, threads_per_worker=2, processes=True, dashboard_address=":0",
                       host="127.0.0.1") as cluster, Client(cluster):
         lazy = resample_lazy(image, grid, resolution=(7, 6), mask=mask, chunks=20).compute()
     for name, path in zip(("image", "mask"), wanted):
@@ -326,6 +326,9 @@ def test_auto_chunks_count_all_bands(folder):
         ({"memory_budget": 0}, gn.GridrValueError, "memory_budget"),
         ({"chunks": {"band": 1}}, gn.GridrValueError, "chunks"),
         ({"window": ((0, 1000), (0, 1))}, gn.GridrValueError, "window"),
+        ({"displacement": "no"}, gn.GridrTypeError, "displacement"),
+        ({"repair_geometry": None}, gn.GridrTypeError, "repair_geometry"),
+        ({"allow_vrt": 1}, gn.GridrTypeError, "allow_vrt"),
     ],
 )
 def test_wrong_arguments(folder, monkeypatch, change, error, argument):

@@ -100,7 +100,8 @@ def open_densifier(
     >>> coordinates.tolist(), mask.tolist()
     ([[[5.0, 5.0], [6.0, 6.0]], [[12.0, 13.0], [12.0, 13.0]]], [[1, 1], [1, 1]])
     """
-    given = DenseArguments.of(locals())
+    checks.switches(arguments := locals())
+    given = DenseArguments.of(arguments)
     used = None if threads is None else checks.integer(threads, "threads", minimum=1)
     with ExitStack() as stack:
         dense = DenseInputs.opened(stack, given, Warnings(logger))

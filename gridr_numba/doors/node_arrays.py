@@ -66,6 +66,7 @@ class NodeArrays:
         given: Mapping[str, Any],
     ) -> NodeArrays:
         """Check what is given of the options of `open_densifier`."""
+        checks.switches(given)
         options = {**given, "grid": None, "source": None, "resolution": resolution}
         with ExitStack() as stack:
             source = given.get("source")

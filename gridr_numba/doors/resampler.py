@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from .. import checks
 from ..engine.job import Limits, Warnings
 from ..engine.resample_step import ImageOut, ResampleStep
 from ..errors import GridrTypeError
@@ -41,6 +42,7 @@ def open_resampler(image: FilePath, grid: FilePath | Sequence[FilePath], door: s
     for name in options:
         if name not in _OPTIONS:
             raise GridrTypeError(f"{name} is no argument of {door}", argument=name)
+    checks.switches(options)
     given = {**_OPTIONS, **options, "image": image, "grid": grid}
     with ExitStack() as stack:
         refuse_no_grid(grid)
