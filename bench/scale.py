@@ -27,7 +27,7 @@ import shapely
 SIDE, SHARD = 1_000_000, 4096
 
 
-def no_work(where: tuple[slice, slice], common: object, *, seconds: float = 0.0) -> Any:
+def no_work(window: object, common: object, *, seconds: float = 0.0) -> Any:
     """Be a task that computes and writes nothing."""
     if seconds:
         time.sleep(seconds)
@@ -53,10 +53,10 @@ def densifier_of(folder: Path, clouds: int) -> Any:
 
 def graph(rows: int, cols: int) -> dict[str, Any]:
     """Time the graph of a raster of so many tasks, and weigh what of it is sent."""
-    from gridr_numba.doors.write_zarr import shard_tasks
+    from gridr_numba.doors.window_tasks import flag_tasks
 
     start = time.perf_counter()
-    tasks = shard_tasks(None, (rows * SHARD, cols * SHARD), (SHARD, SHARD))
+    tasks = flag_tasks(no_work, (rows * SHARD, cols * SHARD), (SHARD, SHARD), None)
     seconds = time.perf_counter() - start
     sent = sum(len(pickle.dumps(layer)) for layer in tasks.dask.layers.values())
     return {"tasks": rows * cols, "seconds": seconds, "bytes": sent}
@@ -66,17 +66,17 @@ def scheduler(tasks: int, workers: int, seconds: float) -> dict[str, Any]:
     """Have a scheduler run so many tasks on so many workers."""
     from distributed import Client, LocalCluster
 
-    from gridr_numba.doors.write_zarr import shard_tasks
+    from gridr_numba.doors.window_tasks import flag_tasks
 
     cols = max(1, round(tasks**0.5))
     rows = ceil(tasks / cols)
-    options = {"n_workers": workers, "threads_per_worker": 1, "processes": False, "dashboard_address": None}
+    options = {"n_workers": workers, "threads_per_worker": 1, "processes": False, "dashboard_address": ":0"}
     options["memory_limit"] = 0  # of all together, which dask takes for each one's
     with LocalCluster(**options) as cluster, Client(cluster) as client:
         task = partial(no_work, seconds=seconds)
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         start = time.perf_counter()
-        done = shard_tasks(None, (rows * SHARD, cols * SHARD), (SHARD, SHARD), task).all()
+        done = flag_tasks(task, (rows * SHARD, cols * SHARD), (SHARD, SHARD), None).all()
         assert client.compute(done, sync=True)
         took = time.perf_counter() - start
         memory = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024

@@ -66,7 +66,7 @@ def measure(*, quick: bool) -> list[dict[str, Any]]:
 def _client() -> Iterator[Any]:
     from distributed import Client, LocalCluster
 
-    options = {"n_workers": 2, "threads_per_worker": 1, "processes": True, "dashboard_address": None, "memory_limit": 0}
+    options = {"n_workers": 2, "threads_per_worker": 1, "processes": True, "dashboard_address": ":0", "memory_limit": 0}
     with LocalCluster(**options) as cluster, Client(cluster) as client:
         yield client
 

@@ -12,18 +12,16 @@ from dask.array.core import normalize_chunks
 from dask.array.overlap import overlap
 from dask.base import tokenize
 from dask.blockwise import blockwise
-from dask.highlevelgraph import HighLevelGraph, MaterializedLayer
-from dask.layers import ArraySliceDep
+from dask.highlevelgraph import HighLevelGraph
 
 from .doors.densifier import Densifier
 from .doors.node_arrays import NodeArrays
 from .doors.resampler import Resampler
+from .doors.window_tasks import Sizes, window_tasks
 from .errors import GridrValueError
 from .plan import node_window
 from .types import AnyArray, AnyDtype, Pair
 from .window import Window
-
-Sizes = tuple[tuple[int, ...], ...]
 
 
 class _Part(NamedTuple):
@@ -63,14 +61,6 @@ def _coordinates_and_mask(dtype: AnyDtype | None, mask_dtype: AnyDtype) -> tuple
 # -- tasks --------------------------------------------------------------------------------------------------------
 
 
-class _ChunkWindows(ArraySliceDep):  # type: ignore[misc]
-    """The window of each chunk. Dask looks into slices when it builds a graph, which takes longer than all else."""
-
-    def __getitem__(self, index: tuple[int, int]) -> Window:
-        (i, j), (rows, cols) = index, self.starts
-        return Window(int(rows[i]), int(rows[i + 1]), int(cols[j]), int(cols[j + 1]))
-
-
 def _read(window: Window, densifier: Densifier) -> tuple[AnyArray | None, AnyArray | None, AnyArray]:
     """Make a chunk of what is in files."""
     coords, mask = densifier.read(window)
@@ -105,17 +95,7 @@ def _arrays(
 ) -> dict[str, Any]:
     """Return dask arrays of what a task makes: it takes a chunk's window, what all have in common, and its blocks."""
     token = tokenize(task.__name__, common, chunks, *blocks)
-    shared, made = f"gridr-inputs-{token}", f"gridr-chunk-{token}"
-    numblocks = {shared: (), **{each.name: each.numblocks for each in blocks}}
-    pairs = [argument for each in blocks for argument in (each.name, "yx")]
-    layers: dict[str, Any] = {
-        shared: MaterializedLayer({(shared,): common}),
-        made: blockwise(task, made, "yx", _ChunkWindows(chunks), "yx", shared, (), *pairs, numblocks=numblocks),
-    }
-    dependencies = {shared: set(), made: {shared, *(each.name for each in blocks)}}
-    for each in blocks:
-        layers.update(each.dask.layers)
-        dependencies.update(each.dask.dependencies)
+    made, tasks = window_tasks(task, chunks, common, blocks, token=token)
     counts, arrays = {made: tuple(map(len, chunks))}, {}
     for index, part in enumerate(parts):
         if part.dtype is None:
@@ -124,7 +104,7 @@ def _arrays(
         dims, bands = ("yx", {}) if part.bands is None else ("byx", {"b": part.bands})
         layer = blockwise(itemgetter(index), name, dims, made, "yx", numblocks=counts, new_axes=bands)
         # Of its own band alone: of which no other takes a part, dask makes one task of the two.
-        graph = HighLevelGraph({**layers, name: layer}, {**dependencies, name: {made}})
+        graph = HighLevelGraph({**tasks.layers, name: layer}, {**tasks.dependencies, name: {made}})
         sizes = chunks if part.bands is None else ((part.bands,), *chunks)
         arrays[part.name] = da.Array(graph, name, sizes, dtype=part.dtype)
     return arrays

@@ -104,10 +104,11 @@ def test_the_graph_of_the_largest_raster_is_built_at_once():
     from time import perf_counter
 
     pytest.importorskip("dask.array")
-    from gridr_numba.doors.write_zarr import shard_tasks
+    from gridr_numba.doors.window_tasks import flag_tasks
+    from gridr_numba.doors.write_zarr import write_shard
 
     start = perf_counter()
-    tasks = shard_tasks(None, (1_000_000, 1_000_000), (4096, 4096))
+    tasks = flag_tasks(write_shard, (1_000_000, 1_000_000), (4096, 4096), None)
     assert perf_counter() - start < 1
     assert tasks.npartitions == 60_025
 

@@ -66,6 +66,7 @@ FILES = {
     ],
     "doors": [
         {"build_grid", "chains", "grid_rasterize", "grid_tag", "legend", "options_tag", "paint", "stages"},
+        {"window_tasks"},
         {"reports", "target"},
         {"build_mask", "placement", "production"},
         {"dense_inputs", "output_files", "view"},
@@ -99,7 +100,7 @@ KEEPERS = {
     "numcodecs": {"files.zarr"},
     "click": {"cli"},
     "tqdm": {"engine.progress"},
-    "dask": {"graph", "doors.write_zarr"},
+    "dask": {"graph", "doors.window_tasks", "doors.write_zarr"},
     "xarray": {"lazy"},
 }
 

@@ -20,6 +20,8 @@ from gridr_numba.doors import write_zarr as door
 zarr = pytest.importorskip("zarr", minversion="3.0.8", reason="Zarr stores need zarr 3")
 pytest.importorskip("dask")
 
+from gridr_numba.doors.window_tasks import flag_tasks  # noqa: E402
+
 
 @pytest.fixture
 def folder(tmp_path):
@@ -199,7 +201,7 @@ def test_errors_come_back_from_processes_with_their_argument():
 @pytest.fixture(scope="module")
 def cluster():
     distributed = pytest.importorskip("distributed")
-    options = {"n_workers": 2, "threads_per_worker": 1, "processes": True, "dashboard_address": None}
+    options = {"n_workers": 2, "threads_per_worker": 1, "processes": True, "dashboard_address": ":0"}
     with distributed.LocalCluster(**options, host="127.0.0.1") as cluster:
         yield cluster
 
@@ -238,6 +240,18 @@ def test_a_store_in_this_process_memory_is_not_one_of_the_workers(folder, client
         write(folder, zarr.storage.MemoryStore(), client=client)
 
 
+def test_a_store_that_does_not_travel_is_refused(folder, client, tmp_path):
+    class Kept(zarr.storage.LocalStore):
+        def __reduce__(self):
+            raise ValueError("this one stays here")
+
+    store = Kept(tmp_path / "kept.zarr")
+    with pytest.raises(gn.GridrValueError, match=r"^store must travel to .* cannot be pickled: this one sta") as caught:
+        write(folder, store, client=client)
+    assert caught.value.argument == "store"
+    assert not list(tmp_path.glob("kept.zarr/*"))
+
+
 def test_workers_are_killed_until_all_of_the_first_have_died(folder, client):
     """And what took their places has made the rest: the bits are the same."""
     first = {int(pid) for pid in client.run(os.getpid).values()}
@@ -267,11 +281,70 @@ def test_workers_are_killed_until_all_of_the_first_have_died(folder, client):
     assert not list((folder / "out/dense.zarr").rglob("*.partial"))
 
 
+# -- the stores that docs/clusters.md names -------------------------------------------------------------------------
+
+
+def same_in(store, expected):
+    group = zarr.open_group(store, mode="r")
+    bands = (*expected[0], expected[1])
+    return all(group[name][:].tobytes() == band.tobytes() for name, band in zip(ARRAYS, bands, strict=True))
+
+
+ARRAYS = "row", "col", "mask"
+
+
+@pytest.mark.parametrize("where", ["memory", "threads", "processes"])
+def test_a_store_of_obstores_is_written(folder, tmp_path, request, where):
+    stores = pytest.importorskip("obstore.store", reason="obstore is not installed, and is in no extra")
+    bucket = stores.MemoryStore() if where == "memory" else stores.LocalStore(tmp_path / "bucket", mkdir=True)
+    client = request.getfixturevalue("client") if where == "processes" else None
+    write(folder, zarr.storage.ObjectStore(bucket), client=client)
+    assert same_in(zarr.storage.ObjectStore(bucket), files_of(folder))
+    with pytest.raises(gn.GridrValueError, match=r"^store must be empty"):
+        write(folder, zarr.storage.ObjectStore(bucket))
+
+
+@pytest.fixture
+def repository():
+    icechunk = pytest.importorskip("icechunk", reason="icechunk is not installed, and is in no extra")
+    return icechunk.Repository.create(icechunk.in_memory_storage())
+
+
+def test_what_threads_write_to_icechunk_is_one_transaction(folder, repository):
+    session = repository.writable_session("main")
+    write(folder, session.store)
+    with pytest.raises(FileNotFoundError):
+        zarr.open_group(repository.readonly_session("main").store, mode="r")
+    session.commit("dense")
+    assert same_in(repository.readonly_session("main").store, files_of(folder))
+
+
+def test_an_icechunk_session_does_not_travel(folder, repository, client):
+    session = repository.writable_session("main")
+    with pytest.raises(gn.GridrValueError, match=r"^store must travel to the client's workers"):
+        write(folder, session.store, client=client)
+    assert not session.has_uncommitted_changes
+
+
+def test_workers_write_lazy_arrays_to_icechunk(folder, tmp_path, client):
+    icechunk = pytest.importorskip("icechunk", minversion="2", reason="icechunk 2 is not installed, and is in no extra")
+    from icechunk.xarray import to_icechunk
+
+    from gridr_numba.lazy import densify_lazy
+
+    repository = icechunk.Repository.create(icechunk.local_filesystem_storage(str(tmp_path / "repository")))
+    session = repository.writable_session("main")
+    options = {"resolution": RESOLUTION, "mask": folder / "in-mask.tif", "chunks": 64}
+    to_icechunk(densify_lazy(folder / "in-grid.tif", **options), session)
+    session.commit("dense")
+    assert same_in(repository.readonly_session("main").store, files_of(folder))
+
+
 def test_a_graph_of_many_shards_is_small(folder):
     with densifier(folder) as made:
         writer = door.ShardWriter(made, (), "x", verify=True)
         start = time.perf_counter()
-        tasks = door.shard_tasks(writer, (640_000, 640_000), (2048, 2048))
+        tasks = flag_tasks(door.write_shard, (640_000, 640_000), (2048, 2048), writer)
         assert time.perf_counter() - start < 1
     assert tasks.npartitions == 313**2
     assert len(pickle.dumps(tasks.dask.layers[tasks.name])) < 20_000

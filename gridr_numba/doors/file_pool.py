@@ -221,6 +221,11 @@ class OnDemand(Generic[RecipeT]):
         return f"gridr_numba.{type(self).__name__}", hashlib.sha256(pickle.dumps(self._recipe)).hexdigest()
 
 
+def recipe_of(made: OnDemand[RecipeT]) -> RecipeT:
+    """Return what it takes to make a raster, for doors that write the whole of it."""
+    return made._recipe
+
+
 def _of_rasters(given: DenseArguments) -> DenseArguments:
     """Return what it takes to open the rasters again, wherever that is."""
     reading = ("grid_order", "row_band", "col_band", "displacement", "source_offset", "grid_nodata", "mask_band")

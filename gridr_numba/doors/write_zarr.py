@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Mapping
+import pickle
+from collections.abc import Mapping
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import numpy as np
 
@@ -29,7 +29,9 @@ from ..files.zarr import (
     zarr_library,
 )
 from ..types import DEFAULT_MEMORY_BUDGET, AnyArray, FilePath, Pair
+from ..window import Window
 from .densifier import Densifier
+from .file_pool import recipe_of
 from .output_files import FileMaker, Kind, tags_of
 from .production import Production
 from .stages import Stages
@@ -123,7 +125,7 @@ def _write_folder(
     """Write to a folder beside the destination, and put it in its place."""
     if not is_store_name(value):
         raise GridrValueError(f"store must be a path whose name ends in .zarr, not {value!r}", argument="store")
-    recipe, maker = densifier._recipe, _maker(densifier, options, overwrite=overwrite)
+    recipe, maker = recipe_of(densifier), _maker(densifier, options, overwrite=overwrite)
     path = os.path.abspath(local_path(value, "store"))  # workers start from folders of their own
     folder = maker.store(path, "store", options, recipe.outputs.mask.values, densifier.dtype)[0]
     check_space([folder])
@@ -142,8 +144,10 @@ def _write_store(
     """Write to an empty store of zarr's."""
     if overwrite:
         raise GridrValueError("overwrite is for folders: a store of zarr's must be empty", argument="overwrite")
+    if client is not None:
+        _check_travels(store)
     maker = _maker(densifier, options, overwrite=False)
-    layouts = maker.store_layouts(densifier._recipe.outputs.mask.values, densifier.dtype)
+    layouts = maker.store_layouts(recipe_of(densifier).outputs.mask.values, densifier.dtype)
     if holds_something(store):
         raise GridrValueError(f"store must be empty, and {store!r} holds something", argument="store")
     arrays = create_arrays(store, layouts, options)
@@ -157,9 +161,18 @@ def _write_store(
             )
 
 
+def _check_travels(store: Any) -> None:
+    try:
+        pickle.dumps(store)
+    except Exception as error:  # whatever a store says
+        raise GridrValueError(
+            f"store must travel to the client's workers, and {store!r} cannot be pickled: {error}", argument="store"
+        ) from error
+
+
 def _maker(densifier: Densifier, options: ZarrOptions, *, overwrite: bool) -> FileMaker:
     """Describe what a densifier makes, as a store."""
-    recipe = densifier._recipe
+    recipe = recipe_of(densifier)
     inputs = list(dict.fromkeys(Path(stamp.path) for stamp in recipe.stamps))
     return FileMaker(Kind.store(options), recipe.place, tags_of(recipe.place, inputs), inputs, overwrite)
 
@@ -176,26 +189,22 @@ class ShardWriter:
     name: str
     verify: bool
 
-    def write(self, where: tuple[slice, slice]) -> None:
+    def write(self, window: Window) -> None:
         """Make a shard and write it; read it back, and compare."""
-        coords, mask = self.densifier.read(where)
+        coords, mask = self.densifier.read(window)
+        where = window.to_slices()
         bands = (mask,) if coords is None else (*coords, mask)
         for array, band in zip(self.arrays, bands, strict=True):
             try:
                 array[where] = band
                 same = not self.verify or _reads_as(array, where, band)
             except Exception as error:  # a store's errors have no common root
-                raise self._error(where, array, f"cannot be written: {error}") from error
+                raise self._error(window, array, f"cannot be written: {error}") from error
             if not same:
-                raise self._error(where, array, "were not read back as written")
+                raise self._error(window, array, "were not read back as written")
 
-    def _error(self, where: tuple[slice, slice], array: Any, what: str) -> DatasetError:
-        rows, cols = where
-        return DatasetError(
-            f"store: rows {rows.start} to {rows.stop}, columns {cols.start} to {cols.stop} of {array.path!r} in "
-            f"{self.name!r} {what}",
-            argument="store",
-        )
+    def _error(self, window: Window, array: Any, what: str) -> DatasetError:
+        return DatasetError(f"store: {window} of {array.path!r} in {self.name!r} {what}", argument="store")
 
 
 def _reads_as(array: Any, where: tuple[slice, slice], band: AnyArray) -> bool:
@@ -211,39 +220,18 @@ def _reads_as(array: Any, where: tuple[slice, slice], band: AnyArray) -> bool:
     return True
 
 
-def write_shard(where: tuple[slice, slice], writer: ShardWriter) -> AnyArray:
+def write_shard(window: Window, writer: ShardWriter) -> AnyArray:
     """Be a task."""
-    writer.write(where)
+    writer.write(window)
     return np.ones((1, 1), np.bool_)
 
 
 def _run(writer: ShardWriter, shape: Pair, client: Any) -> None:
     """Have dask run a task a shard."""
-    done = shard_tasks(writer, writer.densifier.shape, shape).all()
+    from .window_tasks import flag_tasks  # needs dask
+
+    done = flag_tasks(write_shard, writer.densifier.shape, shape, writer).all()
     if client is None:
         done.compute(scheduler="threads")
     else:
         client.compute(done, sync=True)
-
-
-def shard_tasks(common: Any, raster_shape: Pair, task_shape: Pair, task: Callable[..., AnyArray] = write_shard) -> Any:
-    """Return a dask array of one element a task.
-
-    What tasks have in common is a task of its own, of which a graph of any size holds one, and workers ask one another
-    for it.
-    """
-    import dask.array as da
-    from dask.blockwise import blockwise
-    from dask.highlevelgraph import HighLevelGraph, MaterializedLayer
-    from dask.layers import ArraySliceDep
-
-    sizes = zip(raster_shape, task_shape, strict=True)
-    chunks = tuple((side,) * (size // side) + ((size % side,) if size % side else ()) for size, side in sizes)
-    token = uuid4().hex  # written anew each time
-    shared, name = f"gridr-store-{token}", f"gridr-shard-{token}"
-    layers = {
-        shared: MaterializedLayer({(shared,): common}),
-        name: blockwise(task, name, "yx", ArraySliceDep(chunks), "yx", shared, (), numblocks={shared: ()}),
-    }
-    graph = HighLevelGraph(layers, {shared: set(), name: {shared}})
-    return da.Array(graph, name, tuple((1,) * len(each) for each in chunks), dtype=np.bool_)
