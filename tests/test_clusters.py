@@ -22,10 +22,10 @@ PLACE = {"crs": "EPSG:32631", "transform": Affine(200.0, 0.0, 500_000.0, 0.0, -2
 CLOUDS = {"type": "Polygon", "coordinates": [[[100, 120], [700, 140], [650, 600], [100, 120]]]}
 
 
-@pytest.fixture
-def scene(tmp_path):
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory):
     """A coarse grid of 61 x 71 nodes, a coarse mask and clouds."""
-    folder, rng = tmp_path / "scene", np.random.default_rng(4)
+    folder, rng = tmp_path_factory.mktemp("examples") / "scene", np.random.default_rng(4)
     folder.mkdir()
     profile = {"driver": "GTiff", "height": 61, "width": 71, **PLACE}
     with rasterio.open(folder / "grid.tif", "w", count=2, dtype="float64", **profile) as dataset:
@@ -36,11 +36,17 @@ def scene(tmp_path):
     return folder
 
 
-def run(folder, *examples):
-    """Run examples in a process of their own, as in a notebook."""
-    code = "\n".join(examples) + "\nclient.close()\ncluster.close()\n"
+@pytest.fixture(scope="module")
+def printed(scene):
+    """Run the examples one after another in a process of its own, as in a notebook; return what they print."""
+    pytest.importorskip("zarr", minversion="3.0.8")
+    pytest.importorskip("distributed")
+    pytest.importorskip("xarray", minversion="2025.1", reason="older ones do not read with zarr 3")
+    pytest.importorskip("tifffile")
+    pytest.importorskip("odc.geo.xr")
+    code = "\n".join(EXAMPLES) + "\nclient.close()\ncluster.close()\n"
     command = [sys.executable, "-W", "ignore", "-c", code]
-    done = subprocess.run(command, cwd=folder.parent, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(command, cwd=scene.parent, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-3000:]
     return done.stdout
 
@@ -48,17 +54,14 @@ def run(folder, *examples):
 def files(scene, **options):
     report = gn.densify(
         scene / "grid.tif", scene / "grid-out.tif", resolution=20, mask=scene / "mask.tif",
-        mask_out=scene / "mask-out.tif", **options,
+        mask_out=scene / "mask-out.tif", overwrite=True, **options,
     )  # fmt: skip
     with rasterio.open(scene / "grid-out.tif") as grid, rasterio.open(scene / "mask-out.tif") as mask:
         return grid.read(), mask.read(1), report
 
 
-def test_from_a_folder_to_a_store_on_a_cluster(scene):
-    zarr = pytest.importorskip("zarr", minversion="3.0.8")
-    pytest.importorskip("distributed")
-    pytest.importorskip("xarray", minversion="2025.1", reason="older ones do not read with zarr 3")
-    printed = run(scene, *EXAMPLES[:2])
+def test_from_a_folder_to_a_store_on_a_cluster(scene, printed):
+    zarr = pytest.importorskip("zarr")
     grid, mask, report = files(scene, invalid=scene / "clouds.geojson", geometry_crs="pixels")
     group = zarr.open_group(scene / "dense.zarr", mode="r")
     for name, expected in (("row", grid[0]), ("col", grid[1]), ("mask", mask)):
@@ -66,12 +69,7 @@ def test_from_a_folder_to_a_store_on_a_cluster(scene):
     assert tuple(map(float, printed.split())) == report.source_rows
 
 
-def test_a_cloud_optimised_geotiff_on_a_cluster(scene):
-    pytest.importorskip("tifffile")
-    pytest.importorskip("odc.geo.xr")
-    pytest.importorskip("distributed")
-    cluster = EXAMPLES[0].split("densifier =")[0].replace(", write_zarr", "")
-    run(scene, cluster, EXAMPLES[2])
+def test_a_cloud_optimised_geotiff_on_a_cluster(scene, printed):
     grid, mask, _ = files(scene)
     for name, expected in (("row", grid[0]), ("mask", mask)):
         with rasterio.open(scene / f"dense-{name}.tif") as dataset, rasterio.open(scene / "grid-out.tif") as ours:

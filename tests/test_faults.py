@@ -41,12 +41,13 @@ from itertools import product
 layouts = ({'TILED': 'NO'}, {'BLOCKXSIZE': 128, 'BLOCKYSIZE': 128})
 compressions = ({}, {'COMPRESS': 'DEFLATE'}, {'COMPRESS': 'ZSTD'})
 threads = ({}, {'NUM_THREADS': 2})
-for parts in product(layouts, compressions, threads):
+for number, parts in enumerate(product(layouts, compressions, threads)):
     options = {**parts[0], **parts[1], **parts[2]}
     clear()
     job(creation_options=options)
     size = os.path.getsize(out)
-    for limit, verify in product((100, size // 3, size - 3000, size - 10), (True, False)):
+    for turn, limit in enumerate((100, size // 3, size - 3000, size - 10)):
+        verify = (number + turn) % 2 == 0
         clear()
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
         try:
@@ -68,16 +69,16 @@ print('fine')
 def test_a_disk_that_is_full_under_copies_and_overviews(folder):
     """What a COG is copied from is there, the copy is not; or the pixels are, and their overviews are not."""
     code = """
-from itertools import product
 tiles, size = {'BLOCKXSIZE': 128, 'BLOCKYSIZE': 128}, {'BLOCKSIZE': 128}
 kinds = [{'driver': 'COG', 'creation_options': size}, {'driver': 'COG', 'creation_options': size, 'overviews': True},
          {'creation_options': tiles, 'overviews': True},
          {'creation_options': {**tiles, 'COMPRESS': 'ZSTD'}, 'overviews': True}]
-for kind in kinds:
+for number, kind in enumerate(kinds):
     clear()
     job(**kind)
     whole = os.path.getsize(out)
-    for limit, verify in product((whole // 2, whole - 200_000, whole - 150, whole - 4), (True, False)):
+    for turn, limit in enumerate((whole // 2, whole - 200_000, whole - 150, whole - 4)):
+        verify = (number + turn) % 2 == 0
         clear()
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
         try:
