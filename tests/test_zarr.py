@@ -508,10 +508,11 @@ def test_what_writers_that_were_killed_left_in_it_is_not_published(folder):
     assert not list((folder / "out/dense.zarr").rglob("*.partial"))
 
 
-# Children are forked from a process that has loaded the kernels, and has used neither threads nor zarr.
+# Children are forked from a process that has loaded the kernels and zarr, and has used neither threads nor zarr.
 KILLED = """
 import os, signal, sys
 from pathlib import Path
+import zarr
 import gridr_numba as gn
 from gridr_numba.files import partial
 from gridr_numba.files.zarr import ZarrStore
