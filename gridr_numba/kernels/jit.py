@@ -53,7 +53,7 @@ SERIAL = 0
 _LAUNCH_LOCK = threading.Lock()
 
 # About what all kernels together take to compile.
-_SECONDS_TO_COMPILE = 10
+_SECONDS_TO_COMPILE = 20
 
 _said: set[str] = set()  # what is said once a process
 
