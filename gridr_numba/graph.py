@@ -118,6 +118,8 @@ def chunk_sizes(chunks: object, shape: Pair, dtype: AnyDtype) -> Sizes:
                 raise GridrValueError(f"chunks must be by 'y' and 'x', not {name!r}", argument="chunks")
         chunks = {0: chunks.get("y", -1), 1: chunks.get("x", -1)}
     try:
+        if isinstance(chunks, bool):
+            raise TypeError("it is no number")
         sizes: Sizes = normalize_chunks(chunks, shape, dtype=dtype)
     except (TypeError, ValueError, ArithmeticError, NotImplementedError) as error:
         raise GridrValueError(

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from importlib import import_module
+from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -87,6 +88,7 @@ def densify_lazy(
     """
     graph = _needed("dask", "dask", ".graph")
     _needed("xarray", "dask")
+    _refuse_others(options, _OF_FILES, "densify_lazy")
     densifier = open_densifier(grid, resolution=resolution, threads=1, **options)
     sizes = graph.chunk_sizes(chunks, densifier.shape, densifier.dtype or densifier.mask_dtype)
     arrays = graph.arrays_of_files(densifier, sizes)
@@ -226,9 +228,7 @@ def densify_arrays(
     ((21, 31), 12.0)
     """
     _needed("xarray", "xarray")
-    for name in options:
-        if name not in _OF_ARRAYS:
-            raise GridrTypeError(f"{name} is no argument of densify_arrays", argument=name)
+    _refuse_others(options, _OF_ARRAYS, "densify_arrays")
     given = {"row": row, "col": col} if mask is None else {"row": row, "col": col, "mask": mask}
     rasters = [_raster(name, each) for name, each in given.items()]
     described = NodeArrays.of(rasters[0], rasters[1], rasters[2] if mask is not None else None, resolution, options)
@@ -246,6 +246,8 @@ def densify_arrays(
         arrays = {"row": coords[0], "col": coords[1], "mask": codes}
     return _dataset(arrays, place.extent.window.shape, place.crs, place.transform)
 
+
+_OF_FILES = frozenset(signature(open_densifier).parameters) - {"threads"}
 
 _OF_ARRAYS = frozenset(
     [
@@ -268,6 +270,12 @@ _OF_ARRAYS = frozenset(
         "geometry_layer",
     ]
 )
+
+
+def _refuse_others(options: Mapping[str, Any], known: frozenset[str], door: str) -> None:
+    for name in options:
+        if name not in known:
+            raise GridrTypeError(f"{name} is no argument of {door}", argument=name)
 
 
 def _needed(library: str, extra: str, module: str | None = None) -> Any:

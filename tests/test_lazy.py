@@ -82,11 +82,18 @@ def test_forms_of_chunks(folder, chunks, expected):
     assert dataset["row"].data.chunks == dataset["mask"].data.chunks == expected
 
 
-@pytest.mark.parametrize("chunks", [0, (3, 4, 5), "some", {"rows": 3}, ((40, 2), (71,)), 2.5, None])
+@pytest.mark.parametrize("chunks", [0, (3, 4, 5), "some", {"rows": 3}, ((40, 2), (71,)), 2.5, None, True])
 def test_chunks_that_are_none(folder, chunks):
     with pytest.raises(gn.GridrValueError, match="chunks must be") as caught:
         densify_lazy(folder / "grid.tif", resolution=RESOLUTION, chunks=chunks)
     assert caught.value.argument == "chunks"
+
+
+@pytest.mark.parametrize("name", ["threads", "mask_out", "nonsense"])
+def test_options_that_are_none(folder, name):
+    with pytest.raises(gn.GridrTypeError, match=f"^{name} is no argument of densify_lazy") as caught:
+        densify_lazy(folder / "grid.tif", resolution=RESOLUTION, **{name: 1})
+    assert caught.value.argument == name
 
 
 def test_a_part_and_gdals_polygons(folder, tmp_path):
