@@ -39,7 +39,7 @@ _ROOM_BESIDE = 24
 # Windows are halved until their source boxes fit, but not below so many rows and columns.
 _LEAST_SIDE = 8
 # So many windows of a plan are looked at, to compare it with others.
-_WINDOWS_SAMPLED = 10
+_WINDOWS_SAMPLED = 6
 # Of what the buffers may take, the whole source may take one part in so many.
 _WHOLE_SHARE = 2
 # Nodes are looked at in squares of so many a side, to find out what of the source is read whole.
@@ -145,7 +145,7 @@ class ResampleStep(DenseStep):
             self._tables = 2
             self._other_readers = NodeReaders(self._grid, self._mask_in)
         self.threads_with_files = self._tables
-        self._source = SourceTables(image, self._tables, job.limits.threads if self._ahead is None else 1)
+        self._source = SourceTables(image, self._tables, job.limits.threads)
         self._next: Piece | None = None
         self._is_begun = False
         self._held: SourceTable | None = None
