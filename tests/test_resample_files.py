@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ import gridr_numba as gn
 from gridr_numba.engine import resample_step
 from gridr_numba.engine.source_tables import SourceUse
 from gridr_numba.errors import DtypeError, GridrTypeError, GridrValueError, StrictError
+from gridr_numba.files.bands import WindowReader
 from gridr_numba.files.source import BAND_VALIDITIES, SourceImage
 from gridr_numba.types import IMAGE_DTYPES, Cause, Interpolation
 from gridr_numba.window import Window
@@ -598,6 +600,27 @@ def boxes(monkeypatch):
         SourceImage, "read", lambda self, window, *out: seen.append(window) or read_window(self, window, *out)
     )
     return seen
+
+
+def test_nodes_of_each_window_are_read_once_and_beside(large, tmp_path, monkeypatch):
+    """The main thread looks at some, to choose among plans; then another one reads all of them."""
+    seen, read_nodes = [], WindowReader.read
+
+    def reading(self, window):
+        seen.append((threading.current_thread() is threading.main_thread(), window))
+        return read_nodes(self, window)
+
+    monkeypatch.setattr(WindowReader, "read", reading)
+    monkeypatch.setattr(resample_step, "usable_threads", lambda threads: 2)
+    how = {"resolution": (10, 11), "memory_budget": 1_500_000, "creation_options": TILES, "threads": 2}
+    wanted, *_ = resampled(large / "tiled.tif", large / "grid45.tif", tmp_path / "one.tif", **how | {"threads": 1})
+    seen.clear()
+    out, *_ = resampled(large / "tiled.tif", large / "grid45.tif", tmp_path / "out.tif", **how)
+    beside = [window for main, window in seen if not main]
+    assert len(beside) == len(set(beside)) > 4
+    last_of_main = max(index for index, (main, _) in enumerate(seen) if main)
+    assert all(main for main, _ in seen[: last_of_main + 1])
+    assert (out == wanted).all()
 
 
 def test_a_source_that_fits_is_read_once(large, tmp_path, boxes):
