@@ -1,7 +1,9 @@
 """What a cluster's scheduler takes for `write_zarr`, simulated: ``python -m bench.scale [--tasks N] [--workers N]``.
 
 The graph is the one of `write_zarr`, and the scheduler dask's own. Tasks do nothing but, where asked, sleep, and the
-workers are threads of this process: what is left is what dask takes. docs/scale.md says what follows from it.
+workers are threads of this process: what is left is what dask takes. With ``--processes`` they are processes of their
+own: the processor time of this one is then the scheduler's and the client's, whatever else the machine does.
+docs/scale.md says what follows from it.
 """
 
 from __future__ import annotations
@@ -62,7 +64,7 @@ def graph(rows: int, cols: int) -> dict[str, Any]:
     return {"tasks": rows * cols, "seconds": seconds, "bytes": sent}
 
 
-def scheduler(tasks: int, workers: int, seconds: float) -> dict[str, Any]:
+def scheduler(tasks: int, workers: int, seconds: float, processes: bool) -> dict[str, Any]:
     """Have a scheduler run so many tasks on so many workers."""
     from distributed import Client, LocalCluster
 
@@ -70,22 +72,25 @@ def scheduler(tasks: int, workers: int, seconds: float) -> dict[str, Any]:
 
     cols = max(1, round(tasks**0.5))
     rows = ceil(tasks / cols)
-    options = {"n_workers": workers, "threads_per_worker": 1, "processes": False, "dashboard_address": ":0"}
+    options = {"n_workers": workers, "threads_per_worker": 1, "processes": processes, "dashboard_address": ":0"}
     options["memory_limit"] = 0  # of all together, which dask takes for each one's
     with LocalCluster(**options) as cluster, Client(cluster) as client:
         task = partial(no_work, seconds=seconds)
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        start = time.perf_counter()
+        client.wait_for_workers(workers)
+        start, cpu_start = time.perf_counter(), time.process_time()
         done = flag_tasks(task, (rows * SHARD, cols * SHARD), (SHARD, SHARD), None).all()
         assert client.compute(done, sync=True)
-        took = time.perf_counter() - start
+        took, cpu = time.perf_counter() - start, time.process_time() - cpu_start
         memory = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024
     return {
         "tasks": rows * cols,
         "workers": workers,
         "seconds_a_task": seconds,
         "seconds": took,
+        "processes": processes,
         "tasks_a_second": rows * cols / took,
+        "tasks_a_second_of_this_process": rows * cols / cpu,
         "bytes_a_task": memory / (rows * cols),
     }
 
@@ -96,6 +101,7 @@ def main() -> None:
     parser.add_argument("--tasks", type=int, default=10_000)
     parser.add_argument("--workers", type=int, default=100)
     parser.add_argument("--seconds", type=float, default=0.0, help="what each task sleeps")
+    parser.add_argument("--processes", action="store_true", help="workers are processes, not threads of this one")
     given = parser.parse_args()
     warnings.simplefilter("ignore")
     side = ceil(SIDE / SHARD)
@@ -107,7 +113,7 @@ def main() -> None:
     found = {
         "graph": graph(side, side),
         "densifier_bytes": sizes,
-        "scheduler": scheduler(given.tasks, given.workers, given.seconds),
+        "scheduler": scheduler(given.tasks, given.workers, given.seconds, given.processes),
         "cores": len(os.sched_getaffinity(0)),
         "load": os.getloadavg(),
     }
