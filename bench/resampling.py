@@ -122,10 +122,11 @@ def package(
     room = np.zeros(table_size(bands, job.source_shape), table_dtype(job.image.dtype))
     out, mask = np.zeros((bands, *job.shape), job.image.dtype), np.zeros((1, *job.shape), np.uint8)
     options = DenseOptions((_RESOLUTION, _RESOLUTION), threads=threads)
+    raw = kind is Interpolation.NEAREST
     more = {} if valid_nodes is None else {"valid_nodes": valid_nodes}
 
     def call() -> NDArray[Any]:
-        table = SourceTable.of(job.image, valid, (0, 0), job.source_shape, out=room, threads=threads)
+        table = SourceTable.of(job.image, valid, (0, 0), job.source_shape, out=room, threads=threads, raw=raw)
         resample_window(table, options, Window.whole(job.shape), kind, out, mask, nodes=job.nodes, **more)
         return out
 

@@ -27,6 +27,7 @@ KERNELS = {
     "test_scanline",
     "test_source_box",
     "test_threads",
+    "test_vectors",
     "test_windows",
 }
 OTHERS = {

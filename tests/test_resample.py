@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 import gridr_numba as gn
 from gridr_numba.engine.dense import DenseOptions
-from gridr_numba.engine.resampling import SourceTable, resample_window, table_dtype, table_size, taps_of
+from gridr_numba.engine.resampling import ResampleCounts, SourceTable, resample_window, table_dtype, table_size, taps_of
 from gridr_numba.kernels import bilinear
 from gridr_numba.kernels.resample import resample_piece
 from gridr_numba.types import IMAGE_DTYPES, Cause, Interpolation
@@ -294,6 +294,35 @@ def test_a_window_of_the_source_is_enough(kind, strict, data):
     part = SourceTable.of(cut, valid[box[0], box[1]], (box[0].start, box[1].start), (40, 37), out=room)
     got = run(part)
     assert all(np.array_equal(a, b) for a, b in zip(got, expected, strict=True))
+
+
+@pytest.mark.parametrize("dtype", IMAGE_DTYPES[:6])
+@pytest.mark.parametrize("nodata", [None, 0, 7, "lowest"])
+@pytest.mark.parametrize("per_band", [False, True])
+def test_raw_pixels_are_the_same_nearest_pixels(dtype, nodata, per_band):
+    """Images with many zeros, which invalid raw pixels are too."""
+    image = noise(dtype, (2, 30, 37))
+    image[:, :15] *= noise(dtype, (2, 15, 37), 1) % 2
+    valid = noise("uint8", (2, 30, 37) if per_band else (30, 37), 2) > 40
+    nodes = turned((8, 9), (30, 37), 20, 4) + 3  # some look beyond the image
+    nodata = np.iinfo(dtype).min if nodata == "lowest" else nodata
+
+    def run(raw, valid):
+        shape = (len(image), 29, 33)
+        table = SourceTable.of(image, valid, (0, 0), (30, 37), raw=raw)
+        out, mask = np.empty(shape, dtype), np.empty((2 if per_band else 1, *shape[1:]), np.uint8)
+        counts = ResampleCounts()
+        window, kind, options = Window.whole(shape[1:]), Interpolation.NEAREST, DenseOptions((4, 4))
+        resample_window(table, options, window, kind, out, mask, nodes=nodes, nodata=nodata, counts=counts)
+        return out, mask, counts
+
+    for some in (valid, None):
+        got, expected = run(True, some), run(False, some)
+        assert np.array_equal(got[0], expected[0])
+        assert np.array_equal(got[1], expected[1])
+        assert got[2] == expected[2]
+        assert (got[1] == OUTSIDE).any()
+        assert (got[1] == INVALID).any() == (some is not None)
 
 
 @pytest.mark.parametrize("kind", list(Interpolation))

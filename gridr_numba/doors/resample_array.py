@@ -21,7 +21,7 @@ from ..files.arrays import ArrayRaster
 from ..files.source import BAND_VALIDITIES
 from ..plan import WindowPlan
 from ..polygons.files import Polygons
-from ..types import AnyArray, Pair, WindowPairs
+from ..types import AnyArray, Interpolation, Pair, WindowPairs
 from .dense_inputs import DenseArguments, DenseInputs
 from .in_arrays import ArraysOut, job_in_arrays
 from .output_files import mask_type
@@ -214,7 +214,8 @@ def resample_array(
     if polygons is not None:
         polygons.write_causes(piece.dense, causes[0], options.threads)
     shape = bands.shape[1], bands.shape[2]
-    table = SourceTable.of(bands, table_valid, (0, 0), shape, threads=options.threads)
+    raw = kind is Interpolation.NEAREST and held == bands.dtype
+    table = SourceTable.of(bands, table_valid, (0, 0), shape, threads=options.threads, raw=raw)
     result, counts = np.empty((len(bands), *piece.dense.shape), held), ResampleCounts()
     resample_window(
         table,

@@ -145,7 +145,9 @@ class ResampleStep(DenseStep):
             self._tables = 2
             self._other_readers = NodeReaders(self._grid, self._mask_in)
         self.threads_with_files = self._tables
-        self._source = SourceTables(image, self._tables, job.limits.threads)
+        # Of which pixels are copied, none is made a number.
+        raw = out.interpolation is Interpolation.NEAREST and out.target.dtype == image.dtype
+        self._source = SourceTables(image, self._tables, job.limits.threads, raw=raw)
         self._next: Piece | None = None
         self._is_begun = False
         self._held: SourceTable | None = None

@@ -17,27 +17,31 @@ from ..kernels.resample import (
     COUNTS,
     CUBIC,
     EQUAL_TO_NODATA,
+    INTEGERS_1,
+    INTEGERS_2,
+    INTEGERS_4,
     LANCZOS3,
-    LANES,
     LINEAR,
     NEAREST,
     OVERFLOWN,
     PAD,
+    REALS_4,
+    REALS_8,
     STRAY,
     TILE_ROWS,
     Finish,
     Source,
     Taps,
-    finish_integers,
-    finish_reals,
     resample_piece,
+    void_pixels,
 )
+from ..kernels.vectors import LANCZOS_PARTS, LANCZOS_POWERS, LANES
 from ..types import AnyArray, AnyDtype, Interpolation, Pair
 from ..window import Window
 from .codes import parts_of
 from .dense import NO_BYTES, DenseOptions, largest_float64_in, rules_of
 
-# Columns of a piece, which has the rows of a tile: its numbers stay in the cache until they are pixels.
+# Columns of a piece, which has the rows of a tile: some tiles a call.
 _PIECE_COLS = 2048
 
 _KINDS = {
@@ -129,6 +133,11 @@ class SourceTable:
         Rows and columns of the whole image.
     of_reals : bool
         Whether the image holds floating-point numbers.
+    raw : dtype or None
+        Of integers that are in the bytes of `numbers` as the image holds them, invalid ones being 0, for the nearest
+        interpolation. None: there are numbers.
+    has_voids : bool
+        Whether the raw pixels are followed by a byte for each, which is not 0 where it is invalid.
     """
 
     numbers: AnyArray
@@ -136,6 +145,8 @@ class SourceTable:
     origin_row_col: Pair
     image_shape: Pair
     of_reals: bool
+    raw: AnyDtype | None = None
+    has_voids: bool = False
 
     @classmethod
     def of(
@@ -146,6 +157,8 @@ class SourceTable:
         image_shape: Pair,
         out: AnyArray | None = None,
         threads: int | None = None,
+        *,
+        raw: bool = False,
     ) -> SourceTable:
         """Make the table of a window.
 
@@ -160,34 +173,64 @@ class SourceTable:
             Flat, of `table_dtype` and at least `table_size`: the table is made there. None is a new one.
         threads : int, optional
             None is all that the process may use. Nothing depends on it.
+        raw : bool
+            It is for the nearest interpolation, and for pixels of the image's type: integers are kept as they are,
+            which takes less memory and time. The result is the same.
         """
         bands, rows, cols = values.shape
         dtype = table_dtype(values.dtype)
         size = table_size(bands, (rows, cols))
         numbers = np.empty(size, dtype) if out is None else out[:size]
         numbers[-LANES:] = 0
+        shape = bands, rows + 2 * PAD, cols + 2 * PAD
+        raw = raw and values.dtype.kind != "f"
         table = cls(
-            numbers, (bands, rows + 2 * PAD, cols + 2 * PAD), origin_row_col, image_shape, values.dtype.kind == "f"
+            numbers,
+            shape,
+            origin_row_col,
+            image_shape,
+            values.dtype.kind == "f",
+            values.dtype if raw else None,
+            raw and valid is not None,
         )
-        pixels = table.pixels
+        pixels, voids = table.pixels, table.voids
         parts = parts_of((rows, cols))
         remaining = iter(parts)  # shared: each part is taken once
 
         def work() -> None:
             for part in remaining:
+                row = PAD + part.start
                 for band in range(bands):
                     mask = None if valid is None else valid[part] if valid.ndim == 2 else valid[band, part]
-                    _fill(values[band, part], mask, pixels[band, PAD + part.start : PAD + part.stop])
+                    _fill(values[band, part], mask, pixels[band], row)
+                    if voids is not None and mask is not None:
+                        np.logical_not(mask, out=voids[band, row : row + len(mask), PAD : PAD + cols])
+                        _repeat_sides(voids[band, row : row + len(mask)])
 
         share(work, min(usable_threads(threads), len(parts)))
-        pixels[:, :PAD] = pixels[:, PAD : PAD + 1]
-        pixels[:, PAD + rows :] = pixels[:, PAD + rows - 1 : PAD + rows]
+        for each in (pixels,) if voids is None else (pixels, voids):
+            each[:, :PAD] = each[:, PAD : PAD + 1]
+            each[:, PAD + rows :] = each[:, PAD + rows - 1 : PAD + rows]
         return table
 
     @property
     def pixels(self) -> AnyArray:
         """The table as bands of rows."""
-        return self.numbers[:-LANES].reshape(self.shape)
+        if self.raw is None:
+            return self.numbers[:-LANES].reshape(self.shape)
+        return self.numbers.view(self.raw)[: self._size].reshape(self.shape)
+
+    @property
+    def voids(self) -> NDArray[np.bool_] | None:
+        """Of a raw table, which pixels are invalid, as bands of rows."""
+        if self.raw is None or not self.has_voids:
+            return None
+        start = self.raw.itemsize * self._size
+        return self.numbers.view(np.bool_)[start : start + self._size].reshape(self.shape)
+
+    @property
+    def _size(self) -> int:
+        return self.shape[0] * self.shape[1] * self.shape[2]
 
     def source(self, taps: Taps) -> Source:
         """Return it as the kernels take it."""
@@ -201,48 +244,56 @@ class SourceTable:
             # One less: at the largest position, a whole one, all taps are read, and those that do not count weigh 0.
             last = stop + (PAD - 1 if stop == size else 0)
             reach[axis] = first + support - 1, last - support
-            answered[axis] = reach[axis]
-            if taps.strict and taps.kind != NEAREST:
-                answered[axis] = max(reach[axis, 0], support - 1), min(reach[axis, 1], size - support)
+            low, high = pixel_area(size)
+            answered[axis] = max(reach[axis, 0] - taps.shift, low), min(reach[axis, 1] - taps.shift, high)
+            if taps.kind != NEAREST:
+                answered[axis, 0] = max(answered[axis, 0], 1.0)
+                if taps.strict:
+                    answered[axis] = max(answered[axis, 0], support - 1), min(answered[axis, 1], size - support)
         origin = float(self.origin_row_col[0] - PAD), float(self.origin_row_col[1] - PAD)
         _, rows, cols = self.shape
         largest = float(np.finfo(self.numbers.dtype).max)
         whole = self.image_shape
-        return Source(self.numbers, rows * cols, cols, origin, reach, answered, whole, self.of_reals, largest)
+        raw = 0 if self.raw is None else self.raw.itemsize
+        voids = raw * self._size if self.has_voids else -1
+        size = rows * cols
+        return Source(self.numbers, size, cols, origin, reach, answered, whole, self.of_reals, largest, raw, voids)
 
 
-def _fill(values: AnyArray, valid: NDArray[np.bool_] | None, out: AnyArray) -> None:
-    """Write some rows of a band into a table's, and what is left and right of them."""
-    cols = values.shape[1]
-    body = out[:, PAD : PAD + cols]
+def _fill(values: AnyArray, valid: NDArray[np.bool_] | None, out: AnyArray, row: int) -> None:
+    """Write some rows of a band into a table's, from a row on, and what is left and right of them."""
+    rows, cols = values.shape
+    body = out[row : row + rows, PAD : PAD + cols]
     np.copyto(body, values)
+    void = out.dtype.type(np.nan if out.dtype.kind == "f" else 0)
     if values.dtype.kind == "f":
-        np.copyto(body, np.nan, where=~np.isfinite(body))
+        finite = np.isfinite(body)
+        if not finite.all():
+            void_pixels(finite.view(np.uint8), row, PAD, void, out)
     if valid is not None:
-        np.copyto(body, np.nan, where=~valid)
-    out[:, :PAD] = body[:, :1]
-    out[:, PAD + cols :] = body[:, -1:]
+        void_pixels(np.ascontiguousarray(valid).view(np.uint8), row, PAD, void, out)
+    _repeat_sides(out[row : row + rows])
+
+
+def _repeat_sides(rows: AnyArray) -> None:
+    """Write what is left and right of some rows of a table."""
+    rows[:, :PAD] = rows[:, PAD : PAD + 1]
+    rows[:, -PAD:] = rows[:, -PAD - 1 : -PAD]
 
 
 # -- the interpolation ------------------------------------------------------------------------------------------------
 
-# Of the powers of a fraction, for each tap: a = -0.5.
-_KEYS = np.array([[0.0, -0.5, 1.0, -0.5], [1.0, 0.0, -2.5, 1.5], [0.0, 0.5, 2.0, -1.5], [0.0, 0.0, -0.5, 0.5]])
-_POWERS = 5
-# So many bins that the polynomials err by less than the type's rounding.
-_BINS = {4: 32, 8: 1024}
-
 
 @cache
 def _lanczos_table(dtype: AnyDtype) -> AnyArray:
-    """Return the weights of Lanczos' six taps, normalised: a polynomial for each bin of the fraction and each tap."""
-    bins = _BINS[dtype.itemsize]
-    # Through Chebyshev's points of each bin.
-    points = (1 - np.cos(np.pi * (2 * np.arange(_POWERS) + 1) / (2 * _POWERS))) / 2
-    place = (np.arange(bins)[:, np.newaxis] + points)[..., np.newaxis] / bins - np.arange(-2, 4)
+    """Return the weights of Lanczos' six taps, normalised: a polynomial for each part of a pixel and each tap."""
+    parts, powers = LANCZOS_PARTS[dtype.itemsize], LANCZOS_POWERS[dtype.itemsize]
+    # Through Chebyshev's points of each part.
+    points = (1 - np.cos(np.pi * (2 * np.arange(powers) + 1) / (2 * powers))) / 2
+    place = (np.arange(parts)[:, np.newaxis] + points)[..., np.newaxis] / parts - np.arange(-2, 4)
     weights = np.sinc(place) * np.sinc(place / 3)
     weights /= weights.sum(axis=-1, keepdims=True)
-    table = np.zeros((bins, _POWERS, LANES), dtype)
+    table = np.zeros((parts, powers, LANES), dtype)
     table[..., :6] = np.linalg.solve(np.vander(points, increasing=True), weights)
     table[0, 0, :6] = [0, 0, 1, 0, 0, 0]
     return table
@@ -257,7 +308,6 @@ def taps_of(interpolation: Interpolation, dtype: AnyDtype, *, strict: bool = Fal
         strict,
         float(np.finfo(dtype).tiny),
         float(np.nextafter(dtype.type(1), dtype.type(0))),
-        _KEYS.astype(dtype),
         _lanczos_table(dtype),
     )
 
@@ -327,9 +377,10 @@ def resample_window(
     largest = float(np.finfo(np.float64).max)
     rules = rules_of(replace(options, limits=(largest, largest), source=area, fill=np.nan, fill_masked=False))
     around = Nodes(nodes, valid_nodes, (relative.row_start, relative.col_start), options.resolution_row_col)
-    reals = out.dtype.kind == "f"
-    limit = largest_float64_in(out.dtype) if reals else np.inf
-    finish = _finish(table.numbers.dtype, out.dtype, nodata)
+    if table.raw is not None and (interpolation is not Interpolation.NEAREST or out.dtype != table.raw):
+        raise ValueError(f"a raw table of {table.raw} is for pixels of its type, and for the nearest interpolation")
+    finish = _finish(out.dtype, nodata)
+    pixels = out.view(np.uint8)
     pieces = _pieces(relative.shape)
     remaining = iter(pieces)  # shared: each piece is taken once
     all_counts: list[NDArray[np.int64]] = []
@@ -337,12 +388,8 @@ def resample_window(
     def work() -> None:
         own = np.zeros(COUNTS, np.int64)
         all_counts.append(own)
-        room = np.empty(len(out) * TILE_ROWS * min(_PIECE_COLS, out.shape[2]), table.numbers.dtype)
         for piece in remaining:
-            shape = len(out), piece[1] - piece[0], piece[3] - piece[2]
-            values = room[: shape[0] * shape[1] * shape[2]].reshape(shape)
-            resample_piece(around, rules, marked, source, taps, limit, piece, mask, values, own)
-            (finish_reals if reals else finish_integers)(values, mask, finish, (piece[0], piece[2]), out, own)
+            resample_piece(around, rules, marked, source, taps, finish, piece, mask, pixels, own)
 
     threads = usable_threads(options.threads) if options.parallel else 1
     share(work, min(threads, len(pieces)))
@@ -364,12 +411,19 @@ def _pieces(shape: Pair) -> Sequence[tuple[int, int, int, int]]:
     ]
 
 
-def _finish(summed: AnyDtype, dtype: AnyDtype, nodata: float | None) -> Finish:
-    """Return what the finishing kernels are told, each number in its type."""
-    fill = dtype.type((np.nan if dtype.kind == "f" else 0) if nodata is None else nodata)
-    no = dtype.type(0 if nodata is None else nodata)
+# Outputs as the kernels are told, by what a type is of.
+_OUTPUTS = {"i1": INTEGERS_1, "i2": INTEGERS_2, "i4": INTEGERS_4, "f4": REALS_4, "f8": REALS_8}
+
+
+def _finish(dtype: AnyDtype, nodata: float | None) -> Finish:
+    """Return what the kernels are told of pixels of a type."""
+    wanted = (np.nan if dtype.kind == "f" else 0) if nodata is None else nodata
+    fill = np.array([wanted, 0 if nodata is None else nodata]).astype(dtype)
+    low, high, limit = 0.0, 0.0, np.inf
     if dtype.kind == "f":
-        return Finish(0.0, 0.0, fill, no, nodata is not None)
-    compared = np.float32 if summed == np.float32 and dtype.itemsize <= 2 else np.float64
-    limits = np.iinfo(dtype)
-    return Finish(compared(limits.min), compared(limits.max), fill, no, nodata is not None)
+        limit = largest_float64_in(dtype)
+    else:
+        low, high = float(np.iinfo(dtype).min), float(np.iinfo(dtype).max)
+        fill = fill.view(f"u{dtype.itemsize}")
+    kind = _OUTPUTS[f"{dtype.kind.replace('u', 'i')}{dtype.itemsize}"]
+    return Finish(kind, dtype.itemsize, limit, low, high, float(fill[0]), float(fill[1]), nodata is not None)

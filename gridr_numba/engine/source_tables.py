@@ -68,15 +68,17 @@ class SourceTables:
     tables : int
     threads : int or None
         To fill them with.
+    raw : bool
+        As `SourceTable.of` takes it.
 
     Attributes
     ----------
     use : SourceUse
     """
 
-    def __init__(self, image: SourceImage, tables: int, threads: int | None) -> None:
+    def __init__(self, image: SourceImage, tables: int, threads: int | None, *, raw: bool = False) -> None:
         self.use = SourceUse()
-        self._image, self._threads = image, threads
+        self._image, self._threads, self._raw = image, threads, raw
         self._values = WindowBuffer(len(image.indexes), image.dtype)
         self._valid = WindowBuffer(len(image.indexes), np.bool_)
         self._tables = [WindowBuffer(1, table_dtype(image.dtype)) for _ in range(tables)]
@@ -100,14 +102,15 @@ class SourceTables:
         image = self._image
         if box is None:  # no pixel has a position in the image, and none takes anything of this
             nothing = np.zeros((len(image.indexes), 1, 1), image.dtype)
-            return SourceTable.of(nothing, None, (0, 0), image.shape, threads=1)
+            return SourceTable.of(nothing, None, (0, 0), image.shape, threads=1, raw=self._raw)
         values, mask = image.read(box, self._values.part(box.shape))
         room = self._valid.part(box.shape, touched=False)
         valid, differing = source_validity(values, image.nodata, mask, all_bands=image.validity == "all", out=room)
         self.use.add(box, differing)
         self._tables.append(self._tables.pop(0))
         numbers = self._tables[0].part((1, table_size(len(values), box.shape)), touched=False)[0, 0]
-        return SourceTable.of(values, valid, (box.row_start, box.col_start), image.shape, numbers, self._threads)
+        origin = box.row_start, box.col_start
+        return SourceTable.of(values, valid, origin, image.shape, numbers, self._threads, raw=self._raw)
 
     def only(self, box: Window) -> SourceTable:
         """Read the one window that there is, and leave no more memory in use than its table."""

@@ -203,9 +203,9 @@ def densify_tile(job: tuple[Nodes, Rules, bool, Weights, Tiling, DensePart], til
         mask = out.mask[i, start : start + n] if has_mask else scratch
         if not (marked and has_mask):
             set_bytes(NONE, mask)
-        if state & _MASKED:
+        if state & MASKED:
             mark_masked(valid_sums[upper], valid_sums[lower], a, rr, rules.threshold_sum, mask)
-        if rules.has_source and state & _OUTSIDE:
+        if rules.has_source and state & OUTSIDE:
             for band in range(bands):
                 mark_outside(spread[upper, band], spread[lower, band], a, rr, rules.source[band], mask)
         write_bands(spread, upper, lower, a, rr, rules, state, marked, mask, i, start, out.grid)
@@ -231,17 +231,17 @@ def write_bands(
     n = mask.shape[0]
     for band in range(out.shape[0]):
         blend_row(spread[upper, band], spread[lower, band], a, rr, out[band, i, start : start + n])
-    if state & _OUTSIDE:
+    if state & OUTSIDE:
         for band in range(out.shape[0]):
             mark_void(out[band, i, start : start + n], rules.limits[band], mask)
-    if state & _OUTSIDE or (rules.fill_masked and (state != 0 or marked)):
+    if state & OUTSIDE or (rules.fill_masked and (state != 0 or marked)):
         for band in range(out.shape[0]):
             fill_invalid(mask, rules.fill, rules.fill_masked, out[band, i, start : start + n])
 
 
 # What some pixel of a spread row is. Void ones are outside too.
-_OUTSIDE = 1
-_MASKED = 2
+OUTSIDE = 1
+MASKED = 2
 
 
 @helper
@@ -255,9 +255,9 @@ def spread_nodes(
     for band in range(out.shape[0]):
         spread_row(nodes.values[band, node_row], first_col, rc, weights, out[band])
         if not within(out[band], rules.source[band, 0], rules.source[band, 1]):
-            state |= _OUTSIDE
+            state |= OUTSIDE
     if nodes.valid.shape[0] > 0 and not spread_valid_row(nodes.valid[node_row], first_col, rc, out_sums):
-        state |= _MASKED
+        state |= MASKED
     return state
 
 

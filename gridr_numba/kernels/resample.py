@@ -25,9 +25,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..types import Cause
-from .bilinear import DensePart, Nodes, Rules, Tiling, Weights, causes_in, column_weights, densify_tile
+from .bilinear import (
+    MASKED,
+    OUTSIDE,
+    Nodes,
+    Rules,
+    Weights,
+    blend_row,
+    blended,
+    causes_in,
+    column_weights,
+    mark_masked,
+    mark_outside,
+    mark_void,
+    set_bytes,
+    spread_nodes,
+)
 from .jit import helper, kernel
-from .vectors import sum_rows_2, sum_rows_4, sum_rows_8
+from .vectors import KEYS, PLACE_BASE, PLACE_BITS, four_cubic, four_lanczos, four_linear, prefetch
 
 Floats = NDArray[np.float64]
 Floats32 = NDArray[np.float32]
@@ -44,9 +59,6 @@ VALID = np.uint8(0)
 #: Pixels around the table: the edge, repeated. Lanczos' taps reach 3 pixels beyond it.
 PAD = 4
 
-#: Numbers of a pixel in scratch and in tables that are for Lanczos' six taps. The last two are not looked at.
-LANES = 8
-
 #: How the taps are weighed, as the kernels are told.
 NEAREST, LINEAR, CUBIC, LANCZOS3 = range(4)
 
@@ -54,10 +66,16 @@ NEAREST, LINEAR, CUBIC, LANCZOS3 = range(4)
 CLIPPED, EQUAL_TO_NODATA, OVERFLOWN, STRAY = range(4)
 COUNTS = 4
 
-# Rows and columns of a tile: its coordinates stay in the cache that is next to the first.
-TILE_ROWS, TILE_COLS = 32, 256
+# Rows and columns of a tile: a row's scratch stays in the first cache, and what a row takes of the table is near when
+# the next one takes most of it again.
+TILE_ROWS, TILE_COLS = 64, 256
 
-_LANES = np.uint64(LANES)
+# What a row so many rows below takes is fetched, every so manieth pixel.
+AHEAD = 2
+_FETCHED_EVERY = 8
+_FAR = 1e6
+
+PLACE_BITS_UNSIGNED = np.uint64(PLACE_BITS)
 _LESS = 2.0**-8
 
 
@@ -75,13 +93,19 @@ class Source(NamedTuple):
     reach : float64 (2, 2)
         The least and the largest position along each axis whose taps are in the table.
     answered : float64 (2, 2)
-        The same of those that need no look at their taps: within `reach` and, where the edge is strict, with all taps
-        in the image.
+        The same of those that need no look: before the interpolation's shift, in the image and within `reach` and,
+        where the edge is strict, with all taps in the image. From 1 on where there are fractions, which then are
+        multiples of 2**-52.
     image_shape : (int, int)
     may_overflow : bool
         Whether a sum of pixels may be beyond the table's type: not where they are integers.
     largest : float
         Number of that type.
+    raw : int
+        Bytes of a pixel where `pixels` holds those of the image as they are, of a type that is the output's; else 0.
+    voids : int
+        Where in the bytes of `pixels` there is one for each raw pixel, which is not 0 for invalid ones; these are 0
+        themselves. -1 where all are valid.
     """
 
     pixels: Reals
@@ -93,6 +117,8 @@ class Source(NamedTuple):
     image_shape: Pair
     may_overflow: bool
     largest: float
+    raw: int
+    voids: int
 
 
 class Taps(NamedTuple):
@@ -110,10 +136,8 @@ class Taps(NamedTuple):
         Whether a pixel with a tap beyond the image is outside.
     least, most : float
         Of a fraction that is not 0, as the table's type holds it.
-    coefficients : float32 or float64 (4, 4)
-        Of Keys' kernel: for each tap, of the powers of the fraction.
-    lanczos : float32 or float64 (bins, powers, LANES)
-        Of the six taps of Lanczos' kernel, the powers of what a fraction is beyond its bin.
+    lanczos : float32 or float64 (parts, powers, LANES)
+        Of the six taps of Lanczos' kernel, the powers of what a fraction is beyond its part of a pixel.
     """
 
     kind: int
@@ -122,20 +146,65 @@ class Taps(NamedTuple):
     strict: bool
     least: float
     most: float
-    coefficients: Reals
     lanczos: Reals
 
 
 class Lines(NamedTuple):
-    """Scratch for a row of a tile: first taps, fractions, weights and sums of columns. All but the taps are Reals."""
+    """Scratch for a row of a tile. From `places` on there are whole fours of columns.
 
-    rows: Integers32
-    cols: Integers32
+    Attributes
+    ----------
+    spread : float64 (2, 2, columns)
+        The node rows above and below, by parity of the node row; rows and columns of the source.
+    valid_sums : float64 (2, columns)
+        The same of the coarse mask.
+    blended : float64 (2, columns)
+        Positions, where they are looked at one by one.
+    places : float64 (columns,)
+        Where in the table the first taps are, `PLACE_BASE` added.
+    row_fractions, col_fractions : float32 or float64 (columns,)
+    values : float32 or float64 (bands, columns)
+        What is made. Of invalid pixels, anything.
+    """
+
+    spread: Floats
+    valid_sums: Floats
+    blended: Floats
+    places: Floats
     row_fractions: Reals
     col_fractions: Reals
-    row_weights: Reals
-    col_weights: Reals
-    sums: Reals
+    values: Reals
+
+
+class Finish(NamedTuple):
+    """What becomes of numbers.
+
+    Attributes
+    ----------
+    kind : int
+        `INTEGERS_1` and so on.
+    size : int
+        Bytes of a pixel.
+    limit : float
+        The largest magnitude that it holds; infinity where what is beyond is clipped.
+    low, high : float
+        Of its integers.
+    fill : float
+        Of invalid pixels; of integers, that without a sign which has the same bits.
+    nodata : float
+        What a valid pixel should not be, in the same way.
+    has_nodata : bool
+        Whether there is one.
+    """
+
+    kind: int
+    size: int
+    limit: float
+    low: float
+    high: float
+    fill: float
+    nodata: float
+    has_nodata: bool
 
 
 @kernel
@@ -145,10 +214,10 @@ def resample_piece(
     marked: bool,
     source: Source,
     taps: Taps,
-    limit: float,
+    finish: Finish,
     piece: tuple[int, int, int, int],
     mask: Bytes,
-    values: Reals,
+    out: Bytes,
     counts: Integers,
 ) -> None:
     """Compute a piece of a window.
@@ -163,55 +232,45 @@ def resample_piece(
         Whether the first band of the mask holds causes already.
     source : Source
     taps : Taps
-    limit : float
-        The largest magnitude that the output holds; infinity where what is beyond is clipped.
+    finish : Finish
     piece : (int, int, int, int)
         First row, last row + 1, first column, last column + 1 in the window.
     mask : uint8 (1 or bands, rows, columns)
         Of the whole window; the piece is written. With one, a pixel is valid if it is in all bands.
-    values : float32 or float64 (bands, rows of the piece, columns of the piece)
-        Written; of invalid pixels, anything.
+    out : uint8 (bands, rows, bytes of the columns)
+        Pixels of the whole window, looked at as bytes; the piece is written.
     counts : int64 (COUNTS,)
         Added to.
     """
     row_start, row_stop, col_start, col_stop = piece
     rc = nodes.resolution[1]
     tile_cols = min(TILE_COLS, col_stop - col_start)
-    tile_rows = min(TILE_ROWS, row_stop - row_start)
-    coordinates = np.empty(2 * tile_rows * tile_cols)
-    causes = np.empty(tile_rows * tile_cols, np.uint8)
-    lines = new_lines(tile_cols, values)
-    no_bands = np.empty((0, 0, 0), np.float32)
+    lines = new_lines(tile_cols, out.shape[0], source.pixels)
     for col in range(col_start, col_stop, TILE_COLS):
         n = min(TILE_COLS, col_stop - col)
+        if n < tile_cols:
+            lines = new_lines(n, out.shape[0], source.pixels)
         first_col = nodes.first[1] + col
         base = first_col % rc if rc > n else 0
         weights = Weights(base, column_weights(base, min(rc, n), rc))
         for row in range(row_start, row_stop, TILE_ROWS):
-            m = min(TILE_ROWS, row_stop - row)
-            grid = coordinates[: 2 * m * n].reshape((2, m, n))
-            tile_mask = causes[: m * n].reshape((m, n))
-            if marked:
-                for i in range(m):
-                    copy_bytes(mask[0, row + i, col : col + n], tile_mask[i])
             tile_nodes = Nodes(nodes.values, nodes.valid, (nodes.first[0] + row, first_col), nodes.resolution)
-            tiling = Tiling(m, n, m, n, 1)
-            densify_tile((tile_nodes, rules, marked, weights, tiling, DensePart(grid, no_bands, tile_mask)), 0)
-            places = (row, col), (row - row_start, col - col_start)
-            resample_tile(grid, tile_mask, source, taps, limit, lines, places, mask, values, counts)
+            tile = row, min(TILE_ROWS, row_stop - row), col, n
+            resample_tile(tile_nodes, rules, marked, weights, source, taps, finish, lines, tile, mask, out, counts)
 
 
 @helper
-def new_lines(n: int, like: Reals) -> Lines:
+def new_lines(n: int, bands: int, like: Reals) -> Lines:
     """Make room for a row of so many pixels, in the type of these."""
+    fours = (n + 3) // 4 * 4
     return Lines(
-        np.empty(n, np.int32),
-        np.empty(n, np.int32),
-        np.empty(n, like.dtype),
-        np.empty(n, like.dtype),
-        np.empty(LANES * n, like.dtype),
-        np.empty(LANES * n, like.dtype),
-        np.empty(LANES * n, like.dtype),
+        np.empty((2, 2, n)),
+        np.empty((2, n)),
+        np.empty((2, n)),
+        np.full(fours, PLACE_BASE),
+        np.zeros(fours, like.dtype),
+        np.zeros(fours, like.dtype),
+        np.empty((bands, fours), like.dtype),
     )
 
 
@@ -254,84 +313,269 @@ def axis_of(source: Source, taps: Taps, axis: int) -> Axis:
 # tuple, which for a row takes as long as its arithmetic. So this one takes all tuples apart.
 @helper
 def resample_tile(
-    grid: Floats,
-    causes: Bytes,
+    nodes: Nodes,
+    rules: Rules,
+    marked: bool,
+    weights: Weights,
     source: Source,
     taps: Taps,
-    limit: float,
+    finish: Finish,
     lines: Lines,
-    places: tuple[Pair, Pair],
+    tile: tuple[int, int, int, int],
     mask: Bytes,
-    out: Reals,
+    out: Bytes,
     counts: Integers,
 ) -> None:
-    """Compute a tile, every band, and its part of the mask: where in the mask and in `out` it begins, `places` says."""
-    _, m, n = grid.shape
-    (mask_row, mask_col), (row, col) = places
+    """Compute a tile, every band, and its part of the mask: spread node rows down it, and go from row to row.
+
+    The tile: its first row, how many there are, its first column, and how many there are.
+    """
+    row, m, col, n = tile
+    rr = nodes.resolution[0]
     row_axis, col_axis = axis_of(source, taps, 0), axis_of(source, taps, 1)
-    kind, pixels, stride = taps.kind, source.pixels, np.uint64(source.row_stride)
-    rows, cols, sums = lines.rows[:n], lines.cols[:n], lines.sums
-    row_fractions, col_fractions = lines.row_fractions[:n], lines.col_fractions[:n]
-    row_weights, col_weights = lines.row_weights, lines.col_weights
-    coefficients, lanczos = taps.coefficients, taps.lanczos
-    bound = out.dtype.type(min(limit, source.largest))
-    for i in range(m):
-        some = split_row(grid[0, i], row_axis, rows, row_fractions)
-        some += split_row(grid[1, i], col_axis, cols, col_fractions)
-        if some > 0:
-            mark_beyond(grid[0, i], grid[1, i], source, taps, causes[i], counts)
-        for band in range(mask.shape[0]):
-            copy_bytes(causes[i], mask[band, mask_row + i, mask_col : mask_col + n])
-        if kind == LINEAR:
-            write_linear(row_fractions, coefficients[1, 0], row_weights)
-            write_linear(col_fractions, coefficients[1, 0], col_weights)
-        elif kind == CUBIC:
-            write_cubic(row_fractions, coefficients, row_weights)
-            write_cubic(col_fractions, coefficients, col_weights)
-        elif kind == LANCZOS3:
-            write_lanczos(row_fractions, lanczos, row_weights)
-            write_lanczos(col_fractions, lanczos, col_weights)
-        for band in range(out.shape[0]):
-            base = np.uint64(band * source.band_stride)
-            line = out[band, row + i, col : col + n]
-            if kind == NEAREST:
-                take_nearest(pixels, base, stride, rows, cols, line)
-            elif kind == LINEAR:
-                sum_down_2(pixels, base, stride, rows, cols, row_weights, sums)
-                sum_across_2(sums, col_weights, line)
-            elif kind == CUBIC:
-                sum_down_4(pixels, base, stride, rows, cols, row_weights, sums)
-                sum_across_4(sums, col_weights, line)
-            else:
-                sum_down_6(pixels, base, stride, rows, cols, row_weights, sums)
-                sum_across_6(sums, col_weights, line)
+    stride, row_stride, band_stride = float(source.row_stride), np.uint64(source.row_stride), source.band_stride
+    kind, lanczos, pixels, raw, voids, size = (
+        taps.kind,
+        taps.lanczos,
+        source.pixels,
+        source.raw,
+        source.voids,
+        finish.size,
+    )
+    values, bands = lines.values, out.shape[0]
+    bound = values.dtype.type(min(finish.limit, source.largest))
+    spread, valid_sums, ys, xs = lines.spread, lines.valid_sums, lines.blended[0], lines.blended[1]
+    places, row_fractions, col_fractions = lines.places, lines.row_fractions, lines.col_fractions
+    # A spread row is `OUTSIDE` where not all of its positions are answered, and so are those between two that are.
+    answered = Rules(rules.threshold_sum, rules.limits, source.answered, True, rules.fill, False)
+    states = 0  # of each of the two spread rows, in four bits
+    spread_rows = 0  # node rows before this one are spread, or not needed
+    ahead = 0
+    for i in range(row, row + m):
+        r = (nodes.first[0] + i - row) // rr
+        a = (nodes.first[0] + i - row) % rr
+        spread_rows = max(spread_rows, r)
+        while spread_rows <= (r + 1 if a > 0 else r):
+            slot = spread_rows % 2
+            state = spread_nodes(nodes, answered, weights, spread_rows, 0, spread[slot], valid_sums[slot])
+            states = (states & ~(15 << 4 * slot)) | (state << 4 * slot)
+            spread_rows += 1
+        upper = r % 2
+        lower = (r + 1) % 2 if a > 0 else upper
+        state = (states >> 4 * upper | states >> 4 * lower) & 15
+        causes = mask[0, i, col : col + n]
+        if not marked:
+            set_bytes(VALID, causes)
+        if state & MASKED:
+            mark_masked(valid_sums[upper], valid_sums[lower], a, rr, rules.threshold_sum, causes)
+        above, below = spread[upper], spread[lower]
+        if state & OUTSIDE:
+            for axis in range(2):
+                mark_outside(above[axis], below[axis], a, rr, rules.source[axis], causes)
+                blend_row(above[axis], below[axis], a, rr, lines.blended[axis])
+            mark_void(ys, rules.limits[0], causes)
+            mark_void(xs, rules.limits[1], causes)
+            if split_row(ys, xs, row_axis, col_axis, stride, places, row_fractions, col_fractions) > 0:
+                mark_beyond(ys, xs, source, taps, causes, counts)
+        elif kind == NEAREST:
+            place_blended(above[0], below[0], above[1], below[1], a, rr, row_axis, col_axis, stride, places)
+        else:
+            split_blended(
+                above[0],
+                below[0],
+                above[1],
+                below[1],
+                a,
+                rr,
+                row_axis,
+                col_axis,
+                stride,
+                places,
+                row_fractions,
+                col_fractions,
+            )
+        for band in range(1, mask.shape[0]):
+            copy_bytes(causes, mask[band, i, col : col + n])
+        if a > 0:
+            down = (below[0, n // 2] - above[0, n // 2]) / rr
+            right = (below[1, n // 2] - above[1, n // 2]) / rr
+            ahead = pixels_ahead(down, right, source.row_stride, taps.support)
+        for band in range(bands):
+            line, line_causes = values[band, :n], mask[band if mask.shape[0] > 1 else 0, i, col : col + n]
+            shift = band * band_stride
+            if raw > 0:
+                row_out = out[band, i, col * size : (col + n) * size]
+                take_raw(pixels, raw, shift, voids, ahead, places[:n], line_causes, row_out)
+                continue
+            fetch_ahead(pixels, shift + ahead, places)
+            sum_taps(
+                kind, pixels, np.uint64(shift), row_stride, places, row_fractions, col_fractions, lanczos, values[band]
+            )
             if count_lost(line, bound) > 0:
-                line_mask = mask[band if mask.shape[0] > 1 else 0, mask_row + i, mask_col : mask_col + n]
-                settle_row(source, band, taps, limit, lines, line_mask, line, counts)
+                settle_row(source, band, taps, finish.limit, lines, line_causes, line, counts)
+        # When it is known which are valid in all bands.
+        for band in range(bands):
+            line, line_causes = values[band, :n], mask[band if mask.shape[0] > 1 else 0, i, col : col + n]
+            row_out = out[band, i, col * size : (col + n) * size]
+            if raw == 0:
+                finish_row(line, line_causes, finish, row_out, counts)
+            fill_invalid(line_causes, finish, row_out, counts)
+
+
+@helper
+def take_raw(
+    pixels: Reals, raw: int, shift: int, voids: int, ahead: int, places: Floats, causes: Bytes, out: Bytes
+) -> None:
+    """Copy the one tap of each pixel, whose bytes are looked at as an integer without a sign; mark the invalid ones."""
+    if raw == 1:
+        zeros = take_some(pixels.view(np.uint8), shift, ahead, places, causes, out)
+    elif raw == 2:
+        zeros = take_some(pixels.view(np.uint16), shift, ahead, places, causes, out.view(np.uint16))
+    else:
+        zeros = take_some(pixels.view(np.uint32), shift, ahead, places, causes, out.view(np.uint32))
+    if voids >= 0 and zeros > 0:
+        mark_voids(pixels.view(np.uint8), np.uint64(shift + voids), places, causes)
+
+
+@helper
+def take_some(pixels: Any, shift: int, ahead: int, places: Floats, causes: Bytes, out: Any) -> int:
+    """Copy the one tap, and return how many are 0, as invalid ones are."""
+    fetch_ahead(pixels, shift + ahead, places)
+    take_nearest(pixels, np.uint64(shift), places, out)
+    return count_equal(out, causes, out.dtype.type(0))
+
+
+@helper
+def mark_voids(voids: Bytes, base: np.uint64, places: Floats, causes: Bytes) -> None:
+    """Mark the pixels whose tap is invalid."""
+    whole = places.view(np.uint64)
+    for j in range(causes.shape[0]):
+        void = (voids[base + (whole[j] & PLACE_BITS_UNSIGNED)] != 0) & (causes[j] == 0)
+        causes[j] |= SOURCE_INVALID if void else VALID
 
 
 # -- where the taps are ---------------------------------------------------------------------------------------------
 
 
 @helper
-def split_row(places: Floats, axis: Axis, out: Integers32, out_fractions: Reals) -> int:
-    """Split positions along an axis into the first tap, counted from the table's first pixel, and the fraction.
+def place_blended(
+    upper_rows: Floats,
+    lower_rows: Floats,
+    upper_cols: Floats,
+    lower_cols: Floats,
+    a: int,
+    rr: int,
+    row_axis: Axis,
+    col_axis: Axis,
+    stride: float,
+    out: Floats,
+) -> None:
+    """Interpolate positions between two spread rows, `a` rows of `rr` below the upper one: where the one tap is."""
+    weight_upper = (rr - a) / rr
+    weight_lower = a / rr
+    shift, first_row, first_col = row_axis.shift, row_axis.first, PLACE_BASE - col_axis.first
+    n = upper_rows.shape[0]
+    out = out[:n]
+    for j in range(n):
+        y = np.floor(blended(upper_rows[j], lower_rows[j], weight_upper, weight_lower) + shift)
+        x = np.floor(blended(upper_cols[j], lower_cols[j], weight_upper, weight_lower) + shift)
+        out[j] = (y - first_row) * stride + (x + first_col)
 
-    Return whether some are not `answered`. Those that are not numbers, or beyond the table, are moved into it.
+
+@helper
+def split_blended(
+    upper_rows: Floats,
+    lower_rows: Floats,
+    upper_cols: Floats,
+    lower_cols: Floats,
+    a: int,
+    rr: int,
+    row_axis: Axis,
+    col_axis: Axis,
+    stride: float,
+    out: Floats,
+    out_row_fractions: Reals,
+    out_col_fractions: Reals,
+) -> None:
+    """Interpolate positions between two spread rows, and split them: where the first taps are, and the fractions.
+
+    All positions are answered: no fraction is so small that its type does not hold it.
     """
+    weight_upper = (rr - a) / rr
+    weight_lower = a / rr
+    first_row, first_col = row_axis.first, PLACE_BASE - col_axis.first
+    most = out_row_fractions.dtype.type(row_axis.most)
+    n = upper_rows.shape[0]
+    out, out_row_fractions, out_col_fractions = out[:n], out_row_fractions[:n], out_col_fractions[:n]
+    for j in range(n):
+        y = blended(upper_rows[j], lower_rows[j], weight_upper, weight_lower)
+        x = blended(upper_cols[j], lower_cols[j], weight_upper, weight_lower)
+        row = np.floor(y)
+        col = np.floor(x)
+        out[j] = (row - first_row) * stride + (col + first_col)
+        down = out_row_fractions.dtype.type(y - row)
+        right = out_row_fractions.dtype.type(x - col)
+        out_row_fractions[j] = down if down < most else most
+        out_col_fractions[j] = right if right < most else most
+
+
+@helper
+def split_row(
+    ys: Floats,
+    xs: Floats,
+    row_axis: Axis,
+    col_axis: Axis,
+    stride: float,
+    out: Floats,
+    out_row_fractions: Reals,
+    out_col_fractions: Reals,
+) -> int:
+    """Split positions, and return how many are not answered: those that are beyond the table are moved into it."""
     beyond = 0
-    for j in range(places.shape[0]):
-        place = places[j] + axis.shift
-        beyond += not (place >= axis.sure_low) & (place <= axis.sure_high)
-        place = place if place > axis.low else axis.low
-        place = place if place < axis.high else axis.high
-        whole = np.floor(place)
-        fraction = place - whole
-        kept = fraction if fraction > axis.least else axis.least
-        kept = kept if kept < axis.most else axis.most
-        out[j] = np.int32(whole - axis.first)
-        out_fractions[j] = 0.0 if fraction == 0.0 else kept
+    for j in range(ys.shape[0]):
+        beyond += not (
+            (ys[j] >= row_axis.sure_low)
+            & (ys[j] <= row_axis.sure_high)
+            & (xs[j] >= col_axis.sure_low)
+            & (xs[j] <= col_axis.sure_high)
+        )
+        y = ys[j] + row_axis.shift
+        x = xs[j] + col_axis.shift
+        y = y if y > row_axis.low else row_axis.low
+        y = y if y < row_axis.high else row_axis.high
+        x = x if x > col_axis.low else col_axis.low
+        x = x if x < col_axis.high else col_axis.high
+        row = np.floor(y)
+        col = np.floor(x)
+        out[j] = ((row - row_axis.first) * stride + (col - col_axis.first)) + PLACE_BASE
+        out_row_fractions[j] = kept(y - row, row_axis.least, row_axis.most)
+        out_col_fractions[j] = kept(x - col, row_axis.least, row_axis.most)
     return beyond
+
+
+@helper
+def kept(fraction: float, least: float, most: float) -> float:
+    """Return a fraction that keeps away from 0 and 1 when it is rounded, unless it is 0."""
+    away = fraction if fraction > least else least
+    away = away if away < most else most
+    return 0.0 if fraction == 0.0 else away
+
+
+@helper
+def pixels_ahead(down: float, right: float, stride: int, support: int) -> int:
+    """Return how far from a row's first taps those lie which a row `AHEAD` rows below takes as the first to do so."""
+    if not (abs(down) < _FAR and abs(right) < _FAR):
+        return 0
+    rows = int(np.rint(down * AHEAD)) + (2 * support - 1 if down > 0 else 0)
+    return rows * stride + int(np.rint(right * AHEAD))
+
+
+@helper
+def fetch_ahead(pixels: Any, ahead: int, places: Floats) -> None:
+    """Have what a row further down needs brought near."""
+    whole = places.view(np.int64)
+    for j in range(0, whole.shape[0], _FETCHED_EVERY):
+        prefetch(pixels, ahead + (whole[j] & PLACE_BITS))
 
 
 @helper
@@ -362,158 +606,87 @@ def taps_within(place: Any, taps: Taps, size: int) -> bool:
     return bool(whole - (taps.support - 1) >= 0 and whole + taps.support <= size - 1)
 
 
-# -- what they weigh: tap by tap, but those of Lanczos' kernel pixel by pixel ---------------------------------------
-
-
-@helper
-def write_linear(fractions: Reals, one: Any, out: Reals) -> None:
-    """Write 1 - f, then f."""
-    n = fractions.shape[0]
-    left = out[:n]
-    right = out[n : 2 * n]
-    for j in range(n):
-        left[j] = one - fractions[j]
-        right[j] = fractions[j]
-
-
-@helper
-def write_cubic(fractions: Reals, coefficients: Reals, out: Reals) -> None:
-    """Write the four polynomials."""
-    n = fractions.shape[0]
-    for tap in range(4):
-        write_polynomial(
-            fractions,
-            coefficients[tap, 0],
-            coefficients[tap, 1],
-            coefficients[tap, 2],
-            coefficients[tap, 3],
-            out[tap * n : (tap + 1) * n],
-        )
-
-
-@helper
-def write_polynomial(fractions: Reals, c0: Any, c1: Any, c2: Any, c3: Any, out: Reals) -> None:
-    """Write a polynomial of each fraction."""
-    for j in range(fractions.shape[0]):
-        f = fractions[j]
-        out[j] = ((c3 * f + c2) * f + c1) * f + c0
-
-
-@helper
-def write_lanczos(fractions: Reals, table: Reals, out: Reals) -> None:
-    """Write for each fraction the polynomials of its bin."""
-    flat = table.reshape(-1)
-    size = np.uint64(table.shape[1] * LANES)
-    scale = table.dtype.type(table.shape[0])
-    one = table.dtype.type(1)
-    for j in range(fractions.shape[0]):
-        place = fractions[j] * scale
-        bin_ = np.int32(place)
-        r = place - table.dtype.type(bin_)
-        powers = (one, r, r * r, r * r * r, (r * r) * (r * r))
-        sum_rows_8(flat, np.uint64(bin_) * size, _LANES, powers, out, np.uint64(LANES * j))
-
-
 # -- their sum ------------------------------------------------------------------------------------------------------
 
 
 @helper
-def take_nearest(
-    pixels: Reals, base: np.uint64, stride: np.uint64, rows: Integers32, cols: Integers32, out: Reals
+def sum_taps(
+    kind: int,
+    pixels: Reals,
+    base: np.uint64,
+    stride: np.uint64,
+    places: Floats,
+    row_fractions: Reals,
+    col_fractions: Reals,
+    lanczos: Reals,
+    out: Reals,
 ) -> None:
+    """Sum the taps of a row of a band."""
+    if kind == NEAREST:
+        take_nearest(pixels, base, places, out)
+    elif kind == LINEAR:
+        sum_linear(pixels, base, stride, places, row_fractions, col_fractions, out)
+    elif kind == CUBIC:
+        sum_cubic(pixels, base, stride, places, row_fractions, col_fractions, out)
+    else:
+        sum_lanczos(pixels, base, stride, places, row_fractions, col_fractions, out, lanczos)
+
+
+@helper
+def take_nearest(pixels: Any, base: np.uint64, places: Floats, out: Any) -> None:
     """Copy the one tap."""
+    whole = places.view(np.uint64)
     for j in range(out.shape[0]):
-        out[j] = pixels[base + np.uint64(rows[j]) * stride + np.uint64(cols[j])]
+        out[j] = pixels[base + (whole[j] & PLACE_BITS_UNSIGNED)]
 
 
 @helper
-def sum_down_2(
+def sum_linear(
     pixels: Reals,
     base: np.uint64,
     stride: np.uint64,
-    rows: Integers32,
-    cols: Integers32,
-    weights: Reals,
+    places: Floats,
+    row_fractions: Reals,
+    col_fractions: Reals,
     out: Reals,
 ) -> None:
-    """Sum two columns of two taps."""
-    n = rows.shape[0]
-    w0, w1 = weights[:n], weights[n : 2 * n]
-    for j in range(n):
-        o = base + np.uint64(rows[j]) * stride + np.uint64(cols[j])
-        sum_rows_2(pixels, o, stride, (w0[j], w1[j]), out, np.uint64(2 * j))
+    """Sum 2 x 2 taps, down and then across."""
+    whole = places.view(np.uint64)
+    for j in range(0, out.shape[0], 4):
+        four_linear(pixels, base, stride, whole, row_fractions, col_fractions, np.uint64(j), out)
 
 
 @helper
-def sum_down_4(
+def sum_cubic(
     pixels: Reals,
     base: np.uint64,
     stride: np.uint64,
-    rows: Integers32,
-    cols: Integers32,
-    weights: Reals,
+    places: Floats,
+    row_fractions: Reals,
+    col_fractions: Reals,
     out: Reals,
 ) -> None:
-    """Sum four columns of four taps."""
-    n = rows.shape[0]
-    w0, w1, w2, w3 = weights[:n], weights[n : 2 * n], weights[2 * n : 3 * n], weights[3 * n : 4 * n]
-    for j in range(n):
-        o = base + np.uint64(rows[j]) * stride + np.uint64(cols[j])
-        sum_rows_4(pixels, o, stride, (w0[j], w1[j], w2[j], w3[j]), out, np.uint64(4 * j))
+    """Sum 4 x 4 taps."""
+    whole = places.view(np.uint64)
+    for j in range(0, out.shape[0], 4):
+        four_cubic(pixels, base, stride, whole, row_fractions, col_fractions, np.uint64(j), out)
 
 
 @helper
-def sum_down_6(
+def sum_lanczos(
     pixels: Reals,
     base: np.uint64,
     stride: np.uint64,
-    rows: Integers32,
-    cols: Integers32,
-    weights: Reals,
+    places: Floats,
+    row_fractions: Reals,
+    col_fractions: Reals,
     out: Reals,
+    table: Reals,
 ) -> None:
-    """Sum six columns of six taps."""
-    for j in range(rows.shape[0]):
-        o = base + np.uint64(rows[j]) * stride + np.uint64(cols[j])
-        at = np.uint64(LANES * j)
-        w = weights[LANES * j : LANES * j + 6]
-        sum_rows_8(pixels, o, stride, (w[0], w[1], w[2], w[3], w[4], w[5]), out, at)
-
-
-@helper
-def sum_across_2(sums: Reals, weights: Reals, out: Reals) -> None:
-    """Sum the two columns."""
-    n = out.shape[0]
-    left = weights[:n]
-    right = weights[n : 2 * n]
-    for j in range(n):
-        out[j] = sums[2 * j] * left[j] + sums[2 * j + 1] * right[j]
-
-
-@helper
-def sum_across_4(sums: Reals, weights: Reals, out: Reals) -> None:
-    """Sum the four columns."""
-    n = out.shape[0]
-    w0 = weights[:n]
-    w1 = weights[n : 2 * n]
-    w2 = weights[2 * n : 3 * n]
-    w3 = weights[3 * n : 4 * n]
-    for j in range(n):
-        outer = sums[4 * j] * w0[j] + sums[4 * j + 3] * w3[j]
-        out[j] = outer + (sums[4 * j + 1] * w1[j] + sums[4 * j + 2] * w2[j])
-
-
-@helper
-def sum_across_6(sums: Reals, weights: Reals, out: Reals) -> None:
-    """Sum the six columns."""
-    n = out.shape[0]
-    for j in range(LANES * n):
-        sums[j] = sums[j] * weights[j]
-    for j in range(n):
-        first = sums[LANES * j] + sums[LANES * j + 1]
-        middle = sums[LANES * j + 2] + sums[LANES * j + 3]
-        last = sums[LANES * j + 4] + sums[LANES * j + 5]
-        out[j] = (first + last) + middle
+    """Sum 6 x 6 taps."""
+    whole = places.view(np.uint64)
+    for j in range(0, out.shape[0], 4):
+        four_lanczos(pixels, base, stride, whole, row_fractions, col_fractions, np.uint64(j), out, table)
 
 
 # -- what is no number ----------------------------------------------------------------------------------------------
@@ -565,12 +738,13 @@ def settle_again(
     bound = out.dtype.type(min(limit, source.largest))
     row_weights = np.empty(6)
     col_weights = np.empty(6)
+    whole = lines.places.view(np.int64)
     for j in range(out.shape[0]):
         if abs(out[j]) <= bound or mask[j] != 0:
             continue
         row_first, row_count = weights_of(lines.row_fractions[j], taps, row_weights)
         col_first, col_count = weights_of(lines.col_fractions[j], taps, col_weights)
-        o = band * source.band_stride + (lines.rows[j] + row_first) * source.row_stride + lines.cols[j] + col_first
+        o = band * source.band_stride + (whole[j] & PLACE_BITS) + row_first * source.row_stride + col_first
         rows = row_weights[:row_count]
         cols = col_weights[:col_count]
         value = sum_some(source.pixels, o, source.row_stride, rows, cols, 1.0)
@@ -612,7 +786,7 @@ def weights_of(fraction: Any, taps: Taps, out: Floats) -> tuple[int, int]:
         return 0, 2
     if taps.kind == CUBIC:
         for tap in range(4):
-            c = taps.coefficients[tap]
+            c = KEYS[tap]
             out[tap] = ((c[3] * f + c[2]) * f + c[1]) * f + c[0]
         return 0, 4
     place = f * taps.lanczos.shape[0]
@@ -627,76 +801,65 @@ def weights_of(fraction: Any, taps: Taps, out: Floats) -> tuple[int, int]:
 
 # -- pixels ---------------------------------------------------------------------------------------------------------
 
+#: Outputs, as the kernels are told: integers of 1, 2 and 4 bytes, with a sign or without, and reals of 4 and 8.
+INTEGERS_1, INTEGERS_2, INTEGERS_4, REALS_4, REALS_8 = range(5)
 
-class Finish(NamedTuple):
-    """What becomes of a piece's numbers.
 
-    Attributes
-    ----------
-    low, high : float
-        Of the output's integers, in float32 where it holds them.
-    fill : number
-        Of invalid pixels, in the output's type.
-    nodata : number
-        What a valid pixel should not be, in the output's type.
-    has_nodata : bool
-        Whether there is one.
+@helper
+def finish_row(values: Reals, causes: Bytes, finish: Finish, out: Bytes, counts: Integers) -> None:
+    """Write a row of a band in the output's type: rounded half to even and clipped, and filled where it is invalid.
+
+    Integers are written as those without a sign that have the same bits; so are `fill` and `nodata`.
     """
-
-    low: Any
-    high: Any
-    fill: Any
-    nodata: Any
-    has_nodata: bool
-
-
-@kernel
-def finish_integers(values: Reals, mask: Bytes, finish: Finish, place: Pair, out: Any, counts: Integers) -> None:
-    """Round a piece half to even, clip it, and fill what is invalid.
-
-    Parameters
-    ----------
-    values : float32 or float64 (bands, rows, columns)
-        Of the piece.
-    mask : uint8 (1 or bands, rows, columns)
-        Of the whole window.
-    finish : Finish
-    place : (int, int)
-        Of the piece's first pixel in the window.
-    out : integers (bands, rows, columns)
-        The whole window; the piece is written.
-    counts : int64 (COUNTS,)
-        Added to.
-    """
-    bands, rows, n = values.shape
-    col = place[1]
-    for band in range(bands):
-        for i in range(rows):
-            causes = mask[band if mask.shape[0] > 1 else 0, place[0] + i, col : col + n]
-            line = out[band, place[0] + i, col : col + n]
-            if round_row(values[band, i], finish.low, finish.high, line) > 0:
-                counts[CLIPPED] += count_clipped(values[band, i], causes, finish.low, finish.high)
-            if finish.has_nodata:
-                counts[EQUAL_TO_NODATA] += count_equal(line, causes, finish.nodata)
-            if causes_in(causes):
-                fill_row(causes, finish.fill, line)
+    clipped = 0
+    if finish.kind == INTEGERS_1:
+        low, high = values.dtype.type(finish.low), values.dtype.type(finish.high)
+        clipped = round_row(values, low, high, out)
+    elif finish.kind == INTEGERS_2:
+        low, high = values.dtype.type(finish.low), values.dtype.type(finish.high)
+        clipped = round_row(values, low, high, out.view(np.uint16))
+    elif finish.kind == INTEGERS_4:  # of which float32 may not hold the limits
+        clipped = round_wide_row(values, finish.low, finish.high, out.view(np.uint32))
+    elif finish.kind == REALS_4:
+        copy_row(values, out.view(np.float32))
+    else:
+        copy_row(values, out.view(np.float64))
+    if clipped > 0:
+        counts[CLIPPED] += count_clipped(values, causes, finish.low, finish.high)
 
 
-@kernel
-def finish_reals(values: Reals, mask: Bytes, finish: Finish, place: Pair, out: Any, counts: Integers) -> None:
-    """Copy a piece, and fill what is invalid. Parameters as in `finish_integers`, but that `out` holds reals."""
-    bands, rows, n = values.shape
-    col = place[1]
-    for band in range(bands):
-        for i in range(rows):
-            causes = mask[band if mask.shape[0] > 1 else 0, place[0] + i, col : col + n]
-            line = out[band, place[0] + i, col : col + n]
-            for j in range(n):
-                line[j] = values[band, i, j]
-            if finish.has_nodata:
-                counts[EQUAL_TO_NODATA] += count_equal(line, causes, finish.nodata)
-            if causes_in(causes):
-                fill_row(causes, finish.fill, line)
+@helper
+def fill_invalid(causes: Bytes, finish: Finish, out: Bytes, counts: Integers) -> None:
+    """Fill the invalid pixels of a row, and count the valid ones that equal nodata."""
+    if finish.has_nodata:
+        if finish.kind == INTEGERS_1:
+            counts[EQUAL_TO_NODATA] += count_equal(out, causes, np.uint8(finish.nodata))
+        elif finish.kind == INTEGERS_2:
+            counts[EQUAL_TO_NODATA] += count_equal(out.view(np.uint16), causes, np.uint16(finish.nodata))
+        elif finish.kind == INTEGERS_4:
+            counts[EQUAL_TO_NODATA] += count_equal(out.view(np.uint32), causes, np.uint32(finish.nodata))
+        elif finish.kind == REALS_4:
+            counts[EQUAL_TO_NODATA] += count_equal(out.view(np.float32), causes, np.float32(finish.nodata))
+        else:
+            counts[EQUAL_TO_NODATA] += count_equal(out.view(np.float64), causes, finish.nodata)
+    if causes_in(causes):
+        if finish.kind == INTEGERS_1:
+            fill_row(causes, np.uint8(finish.fill), out)
+        elif finish.kind == INTEGERS_2:
+            fill_row(causes, np.uint16(finish.fill), out.view(np.uint16))
+        elif finish.kind == INTEGERS_4:
+            fill_row(causes, np.uint32(finish.fill), out.view(np.uint32))
+        elif finish.kind == REALS_4:
+            fill_row(causes, np.float32(finish.fill), out.view(np.float32))
+        else:
+            fill_row(causes, finish.fill, out.view(np.float64))
+
+
+@helper
+def copy_row(values: Reals, out: Any) -> None:
+    """Write reals."""
+    for j in range(out.shape[0]):
+        out[j] = values[j]
 
 
 @helper
@@ -707,17 +870,30 @@ def round_row(values: Reals, low: Any, high: Any, out: Any) -> int:
         value = np.rint(values[j])
         within = value if value > low else low  # NaN too
         within = within if within < high else high
-        out[j] = within
+        out[j] = out.dtype.type(np.int32(within))
         clipped += within != value
     return clipped
 
 
 @helper
-def count_clipped(values: Reals, causes: Bytes, low: Any, high: Any) -> int:
+def round_wide_row(values: Reals, low: float, high: float, out: Any) -> int:
+    """Write integers as `round_row` does, by way of float64."""
+    clipped = 0
+    for j in range(out.shape[0]):
+        value = np.float64(np.rint(values[j]))
+        within = value if value > low else low  # NaN too
+        within = within if within < high else high
+        out[j] = out.dtype.type(np.int64(within))
+        clipped += within != value
+    return clipped
+
+
+@helper
+def count_clipped(values: Reals, causes: Bytes, low: float, high: float) -> int:
     """Count the valid pixels of a row that are clipped."""
     clipped = 0
     for j in range(causes.shape[0]):
-        value = np.rint(values[j])
+        value = np.float64(np.rint(values[j]))
         clipped += ((value < low) | (value > high)) & (causes[j] == 0)
     return clipped
 
@@ -736,3 +912,28 @@ def fill_row(causes: Bytes, fill: Any, out: Any) -> None:
     """Fill the invalid pixels of a row."""
     for j in range(out.shape[0]):
         out[j] = out[j] if causes[j] == 0 else fill
+
+
+@kernel
+def void_pixels(valid: Bytes, row: int, col: int, value: Any, out: Any) -> None:
+    """Write a value where pixels are invalid.
+
+    Parameters
+    ----------
+    valid : uint8 (rows, columns)
+        0 where they are.
+    row, col : int
+        Of `out`, where these begin.
+    value : number
+    out : array
+        A band; written.
+    """
+    for i in range(valid.shape[0]):
+        write_where(valid[i], value, out[row + i, col : col + valid.shape[1]])
+
+
+@helper
+def write_where(valid: Bytes, value: Any, out: Any) -> None:
+    """Write a value where bytes are 0."""
+    for j in range(out.shape[0]):
+        out[j] = out[j] if valid[j] != 0 else value

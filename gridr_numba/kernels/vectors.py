@@ -1,70 +1,334 @@
-"""Sums of a few numbers that lie side by side, as vector instructions: what numba does not make of a loop.
+"""Pixels four at a time, as vector instructions: what numba does not make of a loop.
 
-The only file with vectors. Each has a plain twin, which says what it computes, and runs where nothing is compiled: the
-same products and sums in the same order, none of them fused, so the bits are the same on every processor.
+The only file with vectors. Each function has a plain twin, which says what it computes, and runs where nothing is
+compiled: the same products and sums in the same order, none of them fused, so the bits are the same on every
+processor.
+
+All take a flat table of pixels in rows `stride` apart, and write four numbers of `out` from `j` on, each from
+``places[j]``, which says where in the table its first tap is, beyond `base`, and from its fractions along rows and
+columns. Places are float64 with 2**52 added, looked at as integers: the lower 52 bits are the number.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numba
+import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
+#: Added to a place, a whole number from 0 on: its lower bits then are that number.
+PLACE_BASE = 2.0**52
+PLACE_BITS = 2**52 - 1
 
-def _plain(lanes: int) -> Callable[..., None]:
-    def sum_rows(values: Any, start: Any, stride: Any, weights: Any, out: Any, at: Any) -> None:
-        for lane in range(lanes):
-            place = int(start) + lane
-            total = values[place] * weights[0]
-            for row in range(1, len(weights)):
-                total = total + values[place + row * int(stride)] * weights[row]
-            out[int(at) + lane] = total
+#: Keys' kernel with a = -0.5: of each of the four taps, of the powers of the fraction.
+KEYS = ((0.0, -0.5, 1.0, -0.5), (1.0, 0.0, -2.5, 1.5), (0.0, 0.5, 2.0, -1.5), (0.0, 0.0, -0.5, 0.5))
 
-    return sum_rows
+#: Numbers of a place of the table of Lanczos' weights: six taps. The last two are not looked at.
+LANES = 8
+
+# -- plain ----------------------------------------------------------------------------------------------------------
 
 
-def _compiled(lanes: int) -> Any:
+def _rows_of_taps(pixels: Any, place: Any, base: Any, stride: Any, rows: int, cols: int) -> list[Any]:
+    start = (int(place) & PLACE_BITS) + int(base)
+    return [pixels[start + row * int(stride) :][:cols] for row in range(rows)]
+
+
+def _plain_linear(
+    pixels: Any, base: Any, stride: Any, places: Any, row_fractions: Any, col_fractions: Any, j: Any, out: Any
+) -> None:
+    one = out.dtype.type(1)
+    for each in range(int(j), int(j) + 4):
+        top, bottom = _rows_of_taps(pixels, places[each], base, stride, 2, 2)
+        f, g = row_fractions[each], one - row_fractions[each]
+        left, right = top[0] * g + bottom[0] * f, top[1] * g + bottom[1] * f
+        out[each] = left * (one - col_fractions[each]) + right * col_fractions[each]
+
+
+def _plain_cubic(
+    pixels: Any, base: Any, stride: Any, places: Any, row_fractions: Any, col_fractions: Any, j: Any, out: Any
+) -> None:
+    c = np.array(KEYS, out.dtype).T
+    for each in range(int(j), int(j) + 4):
+        f, g = row_fractions[each], col_fractions[each]
+        down, across = (((c[3] * f + c[2]) * f + c[1]) * f + c[0]), (((c[3] * g + c[2]) * g + c[1]) * g + c[0])
+        sums = _summed_down(_rows_of_taps(pixels, places[each], base, stride, 4, 4), down) * across
+        out[each] = (sums[0] + sums[2]) + (sums[1] + sums[3])
+
+
+def _plain_lanczos(
+    pixels: Any,
+    base: Any,
+    stride: Any,
+    places: Any,
+    row_fractions: Any,
+    col_fractions: Any,
+    j: Any,
+    out: Any,
+    table: Any,
+) -> None:
+    for each in range(int(j), int(j) + 4):
+        down, across = (_lanczos_weights(fractions[each], table) for fractions in (row_fractions, col_fractions))
+        sums = _summed_down(_rows_of_taps(pixels, places[each], base, stride, 6, LANES), down) * across
+        sums = sums[:4] + np.array([sums[4], sums[5], 0, 0], out.dtype)
+        out[each] = (sums[0] + sums[2]) + (sums[1] + sums[3])
+
+
+def _summed_down(rows: list[Any], weights: Any) -> Any:
+    total = rows[0] * weights[0]
+    for row, weight in zip(rows[1:], weights[1:], strict=False):
+        total = total + row * weight
+    return total
+
+
+def _lanczos_weights(fraction: Any, table: Any) -> Any:
+    place = fraction * table.dtype.type(table.shape[0])
+    part = int(place)
+    rest = place - table.dtype.type(part)
+    weights = table[part, -1]
+    for power in range(table.shape[1] - 2, -1, -1):
+        weights = weights * rest + table[part, power]
+    return weights
+
+
+def _plain_prefetch(pixels: Any, index: Any) -> None:
+    """Nothing."""
+
+
+# -- as instructions ------------------------------------------------------------------------------------------------
+
+_I32, _I64 = ir.IntType(32), ir.IntType(64)
+
+
+class _Code:
+    """Writes instructions: numbers of the table's type, in vectors."""
+
+    def __init__(self, context: Any, builder: Any, signature: Any, arguments: Any) -> None:
+        self.builder, self._context, self._signature = builder, context, signature
+        self.arguments = arguments
+        self.number = context.get_data_type(signature.args[0].dtype)
+        self._align = self.number.get_abi_size(context.target_data)
+        self.stride = arguments[2]
+
+    def data(self, index: int) -> Any:
+        """Return where an array's numbers are."""
+        array = self._context.make_array(self._signature.args[index])
+        return array(self._context, self.builder, self.arguments[index]).data
+
+    def vector(self, data: Any, place: Any, lanes: int, number: Any = None) -> Any:
+        """Load numbers that are side by side."""
+        number = number or self.number
+        pointer = self.builder.bitcast(self.builder.gep(data, [place]), ir.VectorType(number, lanes).as_pointer())
+        return self.builder.load(pointer, align=min(self._align, 8))
+
+    def store(self, value: Any, data: Any, place: Any) -> None:
+        """Write them."""
+        self.builder.store(
+            value, self.builder.bitcast(self.builder.gep(data, [place]), value.type.as_pointer()), align=self._align
+        )
+
+    def pick(self, a: Any, lanes: Sequence[int], b: Any = None) -> Any:
+        """Take lanes of one vector or of two."""
+        other = ir.Constant(a.type, ir.Undefined) if b is None else b
+        return self.builder.shuffle_vector(
+            a, other, ir.Constant(ir.VectorType(_I32, len(lanes)), [int(lane) for lane in lanes])
+        )
+
+    def constant(self, values: Sequence[float]) -> Any:
+        """Return a vector of these."""
+        return ir.Constant(ir.VectorType(self.number, len(values)), [float(value) for value in values])
+
+    def multiply_add(self, a: Any, b: Any, c: Any) -> Any:
+        """Return a * b + c, rounded twice."""
+        return self.builder.fadd(self.builder.fmul(a, b), c)
+
+    def firsts(self) -> list[Any]:
+        """Return where the first taps of the four pixels are."""
+        bits = self.vector(self.data(3), self.arguments[6], 4, _I64)
+        four = ir.VectorType(_I64, 4)
+        bits = self.builder.and_(bits, ir.Constant(four, [PLACE_BITS] * 4))
+        return [
+            self.builder.add(self.builder.extract_element(bits, ir.Constant(_I32, lane)), self.arguments[1])
+            for lane in range(4)
+        ]
+
+    def fractions(self) -> tuple[Any, Any]:
+        """Load them, along rows and columns."""
+        return self.vector(self.data(4), self.arguments[6], 4), self.vector(self.data(5), self.arguments[6], 4)
+
+    def finish(self, value: Any) -> Any:
+        """Write the four results."""
+        self.store(value, self.data(7), self.arguments[6])
+        return self._context.get_dummy_value()
+
+
+def _write_linear(code: _Code) -> Any:
+    build = code.builder
+    down, across = code.fractions()
+    one = code.constant([1.0] * 4)
+    places = code.firsts()
+    pixels = code.data(0)
+
+    def columns(places: list[Any]) -> tuple[Any, Any]:
+        taps = [code.vector(pixels, place, 2) for place in places]
+        first, last = code.pick(taps[0], range(4), taps[1]), code.pick(taps[2], range(4), taps[3])
+        return code.pick(first, [0, 2, 4, 6], last), code.pick(first, [1, 3, 5, 7], last)
+
+    top = columns(places)
+    bottom = columns([build.add(place, code.stride) for place in places])
+    up = build.fsub(one, down)
+    left, right = (
+        build.fadd(build.fmul(above, up), build.fmul(below, down)) for above, below in zip(top, bottom, strict=True)
+    )
+    return code.finish(build.fadd(build.fmul(left, build.fsub(one, across)), build.fmul(right, across)))
+
+
+def _write_cubic(code: _Code) -> Any:
+    build = code.builder
+    down, across = code.fractions()
+    places, pixels = code.firsts(), code.data(0)
+    powers = [code.constant([KEYS[tap][power] for tap in range(4)] * 2) for power in range(4)]
+
+    def weights(fractions: Any, pair: int) -> Any:
+        f = code.pick(fractions, [pair] * 4 + [pair + 1] * 4)
+        total = powers[3]
+        for power in powers[2::-1]:
+            total = code.multiply_add(total, f, power)
+        return total
+
+    pairs = []
+    for pair in (0, 2):
+        one, other = places[pair], places[pair + 1]
+        weights_down = weights(down, pair)
+        total = None
+        for tap in range(4):
+            taps = code.pick(code.vector(pixels, one, 4), range(8), code.vector(pixels, other, 4))
+            product = build.fmul(taps, code.pick(weights_down, [tap] * 4 + [4 + tap] * 4))
+            total = product if total is None else build.fadd(total, product)
+            one, other = build.add(one, code.stride), build.add(other, code.stride)
+        pairs.append(build.fmul(total, weights(across, pair)))
+    a, b = pairs
+    halves = build.fadd(
+        code.pick(a, [0, 1, 8, 9, 4, 5, 12, 13], b), code.pick(a, [2, 3, 10, 11, 6, 7, 14, 15], b)
+    )  # of the pixels 0, 2, 1, 3
+    return code.finish(build.fadd(code.pick(halves, [0, 4, 2, 6]), code.pick(halves, [1, 5, 3, 7])))
+
+
+def _write_lanczos(code: _Code) -> Any:
+    build = code.builder
+    places, pixels, table = code.firsts(), code.data(0), code.data(8)
+    parts = _POWERS_AND_PARTS[code.number][1]
+    powers = _POWERS_AND_PARTS[code.number][0]
+
+    def weights(fractions: Any) -> list[Any]:
+        place = build.fmul(fractions, code.constant([float(parts)] * 4))
+        part = build.fptosi(place, ir.VectorType(_I32, 4))
+        rest = build.fsub(place, build.sitofp(part, place.type))
+        start = build.mul(part, ir.Constant(part.type, [powers * LANES] * 4))
+        found = []
+        for lane in range(4):
+            first = build.zext(build.extract_element(start, ir.Constant(_I32, lane)), _I64)
+            r = code.pick(rest, [lane] * LANES)
+            at = [build.add(first, ir.Constant(_I64, LANES * power)) for power in range(powers)]
+            total = code.vector(table, at[-1], LANES)
+            for power in range(powers - 2, -1, -1):
+                total = code.multiply_add(total, r, code.vector(table, at[power], LANES))
+            found.append(total)
+        return found
+
+    down, across = (weights(fractions) for fractions in code.fractions())
+    sums = []
+    for lane in range(4):
+        place, total = places[lane], None
+        for tap in range(6):
+            product = build.fmul(code.vector(pixels, place, LANES), code.pick(down[lane], [tap] * LANES))
+            total = product if total is None else build.fadd(total, product)
+            place = build.add(place, code.stride)
+        total = build.fmul(total, across[lane])
+        zeros = code.constant([0.0] * LANES)
+        sums.append(build.fadd(code.pick(total, range(4)), code.pick(total, [4, 5, 8, 8], zeros)))
+    a, b = (
+        build.fadd(code.pick(one, [0, 4, 1, 5], other), code.pick(one, [2, 6, 3, 7], other))
+        for one, other in (sums[:2], sums[2:])
+    )
+    return code.finish(build.fadd(code.pick(a, [0, 1, 4, 5], b), code.pick(a, [2, 3, 6, 7], b)))
+
+
+#: Of the table of Lanczos' weights: so many powers, for so many parts of a pixel that they err by less than rounding.
+LANCZOS_POWERS = {4: 3, 8: 5}
+LANCZOS_PARTS = {4: 128, 8: 1024}
+_POWERS_AND_PARTS = {
+    ir.FloatType(): (LANCZOS_POWERS[4], LANCZOS_PARTS[4]),
+    ir.DoubleType(): (LANCZOS_POWERS[8], LANCZOS_PARTS[8]),
+}
+
+
+def _compiled(write: Callable[[_Code], Any]) -> Any:
     @intrinsic  # type: ignore[untyped-decorator]
-    def sum_rows(_: Any, values: Any, start: Any, stride: Any, weights: Any, out: Any, at: Any) -> Any:
-        signature = types.none(values, types.uint64, types.uint64, weights, out, types.uint64)
+    def four(
+        _: Any,
+        pixels: Any,
+        base: Any,
+        stride: Any,
+        places: Any,
+        row_fractions: Any,
+        col_fractions: Any,
+        j: Any,
+        out: Any,
+    ) -> Any:
+        u = types.uint64
+        signature = types.none(pixels, u, u, places, row_fractions, col_fractions, u, out)
+        return signature, lambda *given: write(_Code(*given))
 
-        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            values, start, stride, weights, out, at = arguments
-            number = context.get_data_type(signature.args[0].dtype)
-            vector = ir.VectorType(number, lanes)
-            align = number.get_abi_size(context.target_data)
-
-            def place(array: Any, index: int, element: Any) -> Any:
-                data = context.make_array(signature.args[index])(context, builder, array).data
-                return builder.bitcast(builder.gep(data, [element]), vector.as_pointer())
-
-            total = None
-            for row in range(signature.args[3].count):
-                weight = builder.extract_value(weights, row)
-                first = builder.insert_element(
-                    ir.Constant(vector, ir.Undefined), weight, ir.Constant(ir.IntType(32), 0)
-                )
-                zeros = ir.Constant(ir.VectorType(ir.IntType(32), lanes), [0] * lanes)
-                spread = builder.shuffle_vector(first, ir.Constant(vector, ir.Undefined), zeros)
-                product = builder.fmul(builder.load(place(values, 0, start), align=align), spread)
-                total = product if total is None else builder.fadd(total, product)
-                start = builder.add(start, stride)
-            builder.store(total, place(out, 4, at), align=align)
-            return context.get_dummy_value()
-
-        return signature, generate
-
-    return sum_rows
+    return four
 
 
-_make = _plain if numba.config.DISABLE_JIT else _compiled
+def _compiled_with_table(write: Callable[[_Code], Any]) -> Any:
+    @intrinsic  # type: ignore[untyped-decorator]
+    def four(
+        _: Any,
+        pixels: Any,
+        base: Any,
+        stride: Any,
+        places: Any,
+        row_fractions: Any,
+        col_fractions: Any,
+        j: Any,
+        out: Any,
+        table: Any,
+    ) -> Any:
+        u = types.uint64
+        signature = types.none(pixels, u, u, places, row_fractions, col_fractions, u, out, table)
+        return signature, lambda *given: write(_Code(*given))
 
-#: ``sum_rows_4(values, start, stride, weights, out, at)``: of 4 numbers side by side in each of several rows, from
-#: `start` on and `stride` apart, each row times its weight, the sum, first to last; to 4 numbers of `out` from `at` on.
-sum_rows_2: Any = _make(2)
-sum_rows_4: Any = _make(4)
-sum_rows_8: Any = _make(8)
+    return four
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _compiled_prefetch(_: Any, pixels: Any, index: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
+        pointer = builder.bitcast(builder.gep(data, [arguments[1]]), ir.IntType(8).as_pointer())
+        kind = ir.FunctionType(ir.VoidType(), [pointer.type, _I32, _I32, _I32])
+        name = "llvm.prefetch.p0"
+        prefetch = builder.module.globals.get(name) or ir.Function(builder.module, kind, name)
+        builder.call(prefetch, [pointer, *(ir.Constant(_I32, value) for value in (0, 3, 1))])
+        return context.get_dummy_value()
+
+    return types.none(pixels, types.int64), generate
+
+
+_JIT = not numba.config.DISABLE_JIT
+
+#: ``four_linear(pixels, base, stride, places, row_fractions, col_fractions, j, out)``: 2 x 2 taps.
+four_linear: Any = _compiled(_write_linear) if _JIT else _plain_linear
+#: The same with Keys' kernel: 4 x 4 taps.
+four_cubic: Any = _compiled(_write_cubic) if _JIT else _plain_cubic
+#: The same with one more argument, the table of Lanczos' weights (parts, powers, LANES): 6 x 6 taps.
+four_lanczos: Any = _compiled_with_table(_write_lanczos) if _JIT else _plain_lanczos
+#: ``prefetch(pixels, index)``: have a line of memory brought near, which need not be in the table. Changes nothing.
+prefetch: Any = _compiled_prefetch if _JIT else _plain_prefetch

@@ -1,0 +1,47 @@
+"""Vector instructions compute what their plain twins say, to the bit."""
+
+import numba
+import numpy as np
+import pytest
+
+from gridr_numba.engine.resampling import taps_of
+from gridr_numba.kernels import vectors
+from gridr_numba.types import Interpolation
+
+pytestmark = pytest.mark.skipif(numba.config.DISABLE_JIT, reason="the twins alone run")
+
+N, STRIDE, ROWS = 12, 23, 40
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("kind", ["linear", "cubic", "lanczos3"])
+def test_four_pixels_are_those_of_the_twin(kind, dtype):
+    compiled, plain = {
+        "linear": (vectors.four_linear, vectors._plain_linear),
+        "cubic": (vectors.four_cubic, vectors._plain_cubic),
+        "lanczos3": (vectors.four_lanczos, vectors._plain_lanczos),
+    }[kind]
+    random = np.random.default_rng(3)
+    pixels = (random.random(ROWS * STRIDE) * 65535).astype(dtype)
+    pixels[100] = np.nan
+    pixels[200:210] = -0.0
+    whole = random.integers(0, (ROWS - 8) * STRIDE, N)
+    whole[:2] = 94, 195  # NaN, and zeros with a sign
+    places = (whole + vectors.PLACE_BASE).view(np.int64)
+    fractions = random.random((2, N)).astype(dtype)
+    most = np.nextafter(np.dtype(dtype).type(1), np.dtype(dtype).type(0))
+    fractions[:, :4] = [[0, 0, most, 0.5], [most, 0, 0, 0.25]]
+    base = 5
+    more = (taps_of(Interpolation.LANCZOS3, np.dtype(dtype)).lanczos,) if kind == "lanczos3" else ()
+
+    @numba.njit(error_model="numpy")
+    def run(pixels, places, down, across, out, more):
+        for j in range(0, places.shape[0], 4):
+            compiled(pixels, np.uint64(base), np.uint64(STRIDE), places, down, across, np.uint64(j), out, *more)
+
+    got, expected = np.zeros((2, N), dtype)
+    run(pixels, places, *fractions, got, more)
+    for j in range(0, N, 4):
+        plain(pixels, base, STRIDE, places, *fractions, j, expected, *more)
+    assert np.isnan(expected).any()
+    assert got.tobytes() == expected.tobytes()
