@@ -35,8 +35,10 @@ FILES = {
     "kernels": [
         {"jit"},
         {"bilinear", "checksum", "crossings", "rpc", "survey", "vectors"},
-        {"edge_table", "resample"},
-        {"scanline"},
+        {"edge_table", "source_table"},
+        {"scanline", "taps", "lost"},
+        {"pixels"},
+        {"resample"},
     ],
     "files": [
         {"crs", "gdal", "locks", "partial", "vrt"},

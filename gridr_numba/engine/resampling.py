@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 from ..georef import pixel_area
 from ..kernels.bilinear import Nodes
 from ..kernels.jit import share, usable_threads
-from ..kernels.resample import (
+from ..kernels.pixels import void_pixels
+from ..kernels.resample import TILE_ROWS, resample_piece
+from ..kernels.source_table import (
     CLIPPED,
     COUNTS,
     CUBIC,
@@ -28,12 +30,9 @@ from ..kernels.resample import (
     REALS_4,
     REALS_8,
     STRAY,
-    TILE_ROWS,
     Finish,
     Source,
     Taps,
-    resample_piece,
-    void_pixels,
 )
 from ..kernels.vectors import LANCZOS_PARTS, LANCZOS_POWERS, LANES
 from ..types import AnyArray, AnyDtype, Interpolation, Pair

@@ -1,0 +1,296 @@
+"""Where the taps of a row of pixels are in the table, and their sum.
+
+Positions along a row and a column are split into the whole part, which says where the first tap is, and the fraction,
+which weighs the taps: in the loop that interpolates them between two spread rows, where all are known to be answered.
+Whole parts and fractions are those of the coordinate in the image, in float64, before the table's origin is subtracted.
+A fraction keeps away from 0 and 1 when it is rounded.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .bilinear import blended
+from .jit import helper
+from .source_table import (
+    CUBIC,
+    LINEAR,
+    NEAREST,
+    OUTSIDE_SOURCE,
+    PLACE_BITS_UNSIGNED,
+    SOURCE_INVALID,
+    STRAY,
+    Source,
+    Taps,
+)
+from .vectors import PLACE_BASE, PLACE_BITS, four_cubic, four_lanczos, four_linear, prefetch
+
+Floats = NDArray[np.float64]
+Reals = NDArray[Any]  # float32 or float64
+Integers = NDArray[np.int64]
+Bytes = NDArray[np.uint8]
+
+# What a row so many rows below takes is fetched, every so manieth pixel.
+AHEAD = 2
+_FETCHED_EVERY = 8
+_FAR = 1e6
+
+
+class Axis(NamedTuple):
+    """What positions along an axis are split by: of `Source` and `Taps`, what is for this axis."""
+
+    shift: float
+    low: float
+    high: float
+    sure_low: float
+    sure_high: float
+    first: float
+    least: float
+    most: float
+
+
+@helper
+def axis_of(source: Source, taps: Taps, axis: int) -> Axis:
+    """Return what is for an axis."""
+    return Axis(
+        taps.shift,
+        source.reach[axis, 0],
+        source.reach[axis, 1],
+        source.answered[axis, 0],
+        source.answered[axis, 1],
+        source.origin[axis] + (taps.support - 1),
+        taps.least,
+        taps.most,
+    )
+
+
+@helper
+def place_blended(
+    upper_rows: Floats,
+    lower_rows: Floats,
+    upper_cols: Floats,
+    lower_cols: Floats,
+    a: int,
+    rr: int,
+    row_axis: Axis,
+    col_axis: Axis,
+    stride: float,
+    out: Floats,
+) -> None:
+    """Interpolate positions between two spread rows, `a` rows of `rr` below the upper one: where the one tap is."""
+    weight_upper = (rr - a) / rr
+    weight_lower = a / rr
+    shift, first_row, first_col = row_axis.shift, row_axis.first, PLACE_BASE - col_axis.first
+    n = upper_rows.shape[0]
+    out = out[:n]
+    for j in range(n):
+        y = np.floor(blended(upper_rows[j], lower_rows[j], weight_upper, weight_lower) + shift)
+        x = np.floor(blended(upper_cols[j], lower_cols[j], weight_upper, weight_lower) + shift)
+        out[j] = (y - first_row) * stride + (x + first_col)
+
+
+@helper
+def split_blended(
+    upper_rows: Floats,
+    lower_rows: Floats,
+    upper_cols: Floats,
+    lower_cols: Floats,
+    a: int,
+    rr: int,
+    row_axis: Axis,
+    col_axis: Axis,
+    stride: float,
+    out: Floats,
+    out_row_fractions: Reals,
+    out_col_fractions: Reals,
+) -> None:
+    """Interpolate positions between two spread rows, and split them: where the first taps are, and the fractions.
+
+    All positions are answered: no fraction is so small that its type does not hold it.
+    """
+    weight_upper = (rr - a) / rr
+    weight_lower = a / rr
+    first_row, first_col = row_axis.first, PLACE_BASE - col_axis.first
+    most = out_row_fractions.dtype.type(row_axis.most)
+    n = upper_rows.shape[0]
+    out, out_row_fractions, out_col_fractions = out[:n], out_row_fractions[:n], out_col_fractions[:n]
+    for j in range(n):
+        y = blended(upper_rows[j], lower_rows[j], weight_upper, weight_lower)
+        x = blended(upper_cols[j], lower_cols[j], weight_upper, weight_lower)
+        row = np.floor(y)
+        col = np.floor(x)
+        out[j] = (row - first_row) * stride + (col + first_col)
+        down = out_row_fractions.dtype.type(y - row)
+        right = out_row_fractions.dtype.type(x - col)
+        out_row_fractions[j] = down if down < most else most
+        out_col_fractions[j] = right if right < most else most
+
+
+@helper
+def split_row(
+    ys: Floats,
+    xs: Floats,
+    row_axis: Axis,
+    col_axis: Axis,
+    stride: float,
+    out: Floats,
+    out_row_fractions: Reals,
+    out_col_fractions: Reals,
+) -> int:
+    """Split positions, and return how many are not answered: those that are beyond the table are moved into it."""
+    beyond = 0
+    for j in range(ys.shape[0]):
+        beyond += not (
+            (ys[j] >= row_axis.sure_low)
+            & (ys[j] <= row_axis.sure_high)
+            & (xs[j] >= col_axis.sure_low)
+            & (xs[j] <= col_axis.sure_high)
+        )
+        y = ys[j] + row_axis.shift
+        x = xs[j] + col_axis.shift
+        y = y if y > row_axis.low else row_axis.low
+        y = y if y < row_axis.high else row_axis.high
+        x = x if x > col_axis.low else col_axis.low
+        x = x if x < col_axis.high else col_axis.high
+        row = np.floor(y)
+        col = np.floor(x)
+        out[j] = ((row - row_axis.first) * stride + (col - col_axis.first)) + PLACE_BASE
+        out_row_fractions[j] = kept(y - row, row_axis.least, row_axis.most)
+        out_col_fractions[j] = kept(x - col, row_axis.least, row_axis.most)
+    return beyond
+
+
+@helper
+def kept(fraction: float, least: float, most: float) -> float:
+    """Return a fraction that keeps away from 0 and 1 when it is rounded, unless it is 0."""
+    away = fraction if fraction > least else least
+    away = away if away < most else most
+    return 0.0 if fraction == 0.0 else away
+
+
+@helper
+def pixels_ahead(down: float, right: float, stride: int, support: int) -> int:
+    """Return how far from a row's first taps those lie which a row `AHEAD` rows below takes as the first to do so."""
+    if not (abs(down) < _FAR and abs(right) < _FAR):
+        return 0
+    rows = int(np.rint(down * AHEAD)) + (2 * support - 1 if down > 0 else 0)
+    return rows * stride + int(np.rint(right * AHEAD))
+
+
+@helper
+def fetch_ahead(pixels: Any, ahead: int, places: Floats) -> None:
+    """Have what a row further down needs brought near."""
+    whole = places.view(np.int64)
+    for j in range(0, whole.shape[0], _FETCHED_EVERY):
+        prefetch(pixels, ahead + (whole[j] & PLACE_BITS))
+
+
+@helper
+def mark_beyond(ys: Floats, xs: Floats, source: Source, taps: Taps, causes: Bytes, counts: Integers) -> None:
+    """Mark the pixels of a row that have a tap beyond the image, where the edge is strict, or beyond the table."""
+    for j in range(causes.shape[0]):
+        if causes[j] != 0:
+            continue
+        y = ys[j] + taps.shift
+        x = xs[j] + taps.shift
+        if taps.strict and not (
+            taps_within(y, taps, source.image_shape[0]) and taps_within(x, taps, source.image_shape[1])
+        ):
+            causes[j] |= OUTSIDE_SOURCE
+        elif not (source.reach[0, 0] <= y <= source.reach[0, 1] and source.reach[1, 0] <= x <= source.reach[1, 1]):
+            causes[j] |= SOURCE_INVALID
+            counts[STRAY] += 1
+
+
+@helper
+def taps_within(place: Any, taps: Taps, size: int) -> bool:
+    """Say whether all taps that count lie within so many pixels."""
+    if taps.kind == NEAREST:
+        return True
+    whole = np.floor(place)
+    if place == whole:
+        return bool(0 <= whole <= size - 1)
+    return bool(whole - (taps.support - 1) >= 0 and whole + taps.support <= size - 1)
+
+
+@helper
+def sum_taps(
+    kind: int,
+    pixels: Reals,
+    base: np.uint64,
+    stride: np.uint64,
+    places: Floats,
+    row_fractions: Reals,
+    col_fractions: Reals,
+    lanczos: Reals,
+    out: Reals,
+) -> None:
+    """Sum the taps of a row of a band."""
+    if kind == NEAREST:
+        take_nearest(pixels, base, places, out)
+    elif kind == LINEAR:
+        sum_linear(pixels, base, stride, places, row_fractions, col_fractions, out)
+    elif kind == CUBIC:
+        sum_cubic(pixels, base, stride, places, row_fractions, col_fractions, out)
+    else:
+        sum_lanczos(pixels, base, stride, places, row_fractions, col_fractions, out, lanczos)
+
+
+@helper
+def take_nearest(pixels: Any, base: np.uint64, places: Floats, out: Any) -> None:
+    """Copy the one tap."""
+    whole = places.view(np.uint64)
+    for j in range(out.shape[0]):
+        out[j] = pixels[base + (whole[j] & PLACE_BITS_UNSIGNED)]
+
+
+@helper
+def sum_linear(
+    pixels: Reals,
+    base: np.uint64,
+    stride: np.uint64,
+    places: Floats,
+    row_fractions: Reals,
+    col_fractions: Reals,
+    out: Reals,
+) -> None:
+    """Sum 2 x 2 taps, down and then across."""
+    whole = places.view(np.uint64)
+    for j in range(0, out.shape[0], 4):
+        four_linear(pixels, base, stride, whole, row_fractions, col_fractions, np.uint64(j), out)
+
+
+@helper
+def sum_cubic(
+    pixels: Reals,
+    base: np.uint64,
+    stride: np.uint64,
+    places: Floats,
+    row_fractions: Reals,
+    col_fractions: Reals,
+    out: Reals,
+) -> None:
+    """Sum 4 x 4 taps."""
+    whole = places.view(np.uint64)
+    for j in range(0, out.shape[0], 4):
+        four_cubic(pixels, base, stride, whole, row_fractions, col_fractions, np.uint64(j), out)
+
+
+@helper
+def sum_lanczos(
+    pixels: Reals,
+    base: np.uint64,
+    stride: np.uint64,
+    places: Floats,
+    row_fractions: Reals,
+    col_fractions: Reals,
+    out: Reals,
+    table: Reals,
+) -> None:
+    """Sum 6 x 6 taps."""
+    whole = places.view(np.uint64)
+    for j in range(0, out.shape[0], 4):
+        four_lanczos(pixels, base, stride, whole, row_fractions, col_fractions, np.uint64(j), out, table)
