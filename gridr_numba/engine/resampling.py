@@ -269,7 +269,7 @@ def _fill(values: AnyArray, valid: NDArray[np.bool_] | None, out: AnyArray, row:
         finite = np.isfinite(body)
         if not finite.all():
             void_pixels(finite.view(np.uint8), row, PAD, void, out)
-    if valid is not None:
+    if valid is not None and not valid.all():  # which is quickly seen, and is true of most parts of most images
         void_pixels(np.ascontiguousarray(valid).view(np.uint8), row, PAD, void, out)
     _repeat_sides(out[row : row + rows])
 
