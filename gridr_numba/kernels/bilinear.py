@@ -349,6 +349,13 @@ def spread_valid_row(valid_nodes: Bytes, first_col: int, rc: int, out: Floats) -
     n = out.shape[0]
     k = first_col // rc
     b = first_col % rc
+    invalid = 0
+    for node in range(k, (first_col + n - 1 + rc - 1) // rc + 1):
+        invalid += valid_nodes[node] == 0
+    if invalid == 0:
+        for j in range(n):
+            out[j] = rc
+        return True
     j = 0
     masked = 0
     while j < n:
