@@ -7,6 +7,7 @@ import pickle
 import signal
 import threading
 import time
+from contextlib import suppress
 
 import pytest
 import shapely
@@ -202,8 +203,10 @@ def test_errors_come_back_from_processes_with_their_argument():
 def cluster():
     distributed = pytest.importorskip("distributed")
     options = {"n_workers": 2, "threads_per_worker": 1, "processes": True, "dashboard_address": ":0"}
-    with distributed.LocalCluster(**options, host="127.0.0.1") as cluster:
-        yield cluster
+    cluster = distributed.LocalCluster(**options, host="127.0.0.1")
+    yield cluster
+    with suppress(TimeoutError):  # older ones give up on workers that take 5 s to end, as they may on a busy machine
+        cluster.close()
 
 
 @pytest.fixture
