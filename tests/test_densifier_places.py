@@ -162,7 +162,7 @@ def test_the_last_node_may_be_asked_of_and_nothing_beyond(folder):
             with pytest.raises(gn.GridrValueError) as caught:
                 densifier.at(rows, cols)
             assert caught.value.argument == argument
-        for wrong in ("a", None, [[1, 2]], [1, [2]], [True]):
+        for wrong in ("a", None, [[1, 2]], [1, [2]], [True], np.ma.masked_less([-1], 0)):
             with pytest.raises(gn.GridrTypeError, match="rows must be numbers, in one dimension") as caught:
                 densifier.at(wrong, [0])
             assert caught.value.argument == "rows"

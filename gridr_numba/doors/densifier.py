@@ -267,8 +267,8 @@ def _axis(value: object, name: str, size: int) -> tuple[NDArray[np.int64], NDArr
         given = np.atleast_1d(np.asarray(value))
     except ValueError:
         given = np.empty(0, object)
-    if given.ndim != 1 or given.dtype.kind not in "iuf":
-        raise GridrTypeError(f"{name} must be numbers, in one dimension, not {value!r}", argument=name)
+    if given.ndim != 1 or given.dtype.kind not in "iuf" or isinstance(value, np.ma.MaskedArray):
+        raise GridrTypeError(f"{name} must be numbers, in one dimension and none masked, not {value!r}", argument=name)
     wrong = np.flatnonzero(~((given >= 0) & (given <= size - 1)))
     if len(wrong):
         raise GridrValueError(
