@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import rasterio
@@ -19,7 +20,7 @@ from .resample_array import resample_array
 
 
 def warm_up() -> None:
-    """Run `densify` on the smallest files that need every kernel; each has one signature, but for the checksum's words.
+    """Run `densify` on the smallest files that need every kernel, and `resample_array` on each type of image.
 
     Numba keeps the compiled kernels in its cache (``NUMBA_CACHE_DIR``, else beside the package or in the user's cache
     folder), for this kind of processor and this version of the package.
@@ -40,8 +41,10 @@ def warm_up() -> None:
             "overwrite": True,
         }
         densify(grid, Path(folder, "dense.tif"), **common)
-    for dtype in IMAGE_DTYPES:
-        resample_array(np.ones((2, 2), dtype), nodes, 2)
+    interpolations: tuple[Literal["nearest", "cubic"], ...] = "nearest", "cubic"
+    for dtype, interpolation in product(IMAGE_DTYPES, interpolations):
+        image, valid = np.ones((2, 2), dtype), np.eye(2, dtype=np.uint8)
+        resample_array(image, nodes, 2, interpolation=interpolation, source_mask=valid)
     parallel_loop()
     for size in (1, 2, 4, 8):  # of the words that a row of a window may be made of
         fold(np.zeros(1, f"u{size}"), 0, np.zeros(LANES, np.uint64))

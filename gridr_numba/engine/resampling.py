@@ -264,13 +264,15 @@ def _fill(values: AnyArray, valid: NDArray[np.bool_] | None, out: AnyArray, row:
     rows, cols = values.shape
     body = out[row : row + rows, PAD : PAD + cols]
     np.copyto(body, values)
-    void = out.dtype.type(np.nan if out.dtype.kind == "f" else 0)
+    # Integers, of which invalid ones are 0, as the bits that they are: a kernel for each size.
+    numbers = out if out.dtype.kind == "f" else out.view(f"u{out.itemsize}")
+    void = numbers.dtype.type(np.nan if out.dtype.kind == "f" else 0)
     if values.dtype.kind == "f":
         finite = np.isfinite(body)
         if not finite.all():
-            void_pixels(finite.view(np.uint8), row, PAD, void, out)
+            void_pixels(finite.view(np.uint8), row, PAD, void, numbers)
     if valid is not None and not valid.all():  # which is quickly seen, and is true of most parts of most images
-        void_pixels(np.ascontiguousarray(valid).view(np.uint8), row, PAD, void, out)
+        void_pixels(np.ascontiguousarray(valid).view(np.uint8), row, PAD, void, numbers)
     _repeat_sides(out[row : row + rows])
 
 
