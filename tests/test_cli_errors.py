@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import warnings
+from functools import wraps
 from pathlib import Path
 
 import pytest
@@ -207,3 +208,18 @@ def test_a_file_without_a_place_on_the_map_is_no_matter_for_stderr(files, raster
         for arguments in (("densify", plain.name, "out.tif", "-r", 3, 4), ("info", plain.name)):
             good(*arguments)
         good("preview", plain.name, "out.png")
+
+
+def test_warnings_of_what_libraries_will_change_are_not_for_users(files, monkeypatch):
+    densify = product.densify
+
+    @wraps(densify)
+    def warn(*arguments, **options):
+        warnings.warn("use @", PendingDeprecationWarning, stacklevel=1)
+        warnings.warn("look here", UserWarning, stacklevel=1)
+        return densify(*arguments, **options)
+
+    monkeypatch.setattr(product, "densify", warn)
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")
+        assert run(*JOB).stderr == "WARNING: look here\n"

@@ -173,6 +173,8 @@ def _messages_on_stderr() -> Iterator[None]:
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="Dataset has no geotransform")  # as rasters in pixels should
+            # What libraries, as rasterio 1.3 and affine 3, tell one another, whatever Python's options are.
+            warnings.simplefilter("ignore", PendingDeprecationWarning)
             warnings.showwarning = lambda message, *_: _LOGGER.warning("%s", message)
             yield
     finally:
