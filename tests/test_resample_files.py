@@ -24,6 +24,9 @@ from gridr_numba.files.source import BAND_VALIDITIES, SourceImage
 from gridr_numba.types import IMAGE_DTYPES, Cause, Interpolation
 from gridr_numba.window import Window
 
+# Minutes without compilation, for windows, files and masks: accesses out of bounds are found by test_resample.
+pytestmark = pytest.mark.large
+
 TILES = {"BLOCKXSIZE": 16, "BLOCKYSIZE": 16}
 
 

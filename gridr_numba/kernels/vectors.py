@@ -33,31 +33,32 @@ LANES = 8
 # -- plain ----------------------------------------------------------------------------------------------------------
 
 
-def _rows_of_taps(pixels: Any, place: Any, base: Any, stride: Any, rows: int, cols: int) -> list[Any]:
-    start = (int(place) & PLACE_BITS) + int(base)
-    return [pixels[start + row * int(stride) :][:cols] for row in range(rows)]
+def _rows_of_taps(pixels: Any, places: Any, base: Any, stride: Any, rows: int, cols: int) -> list[Any]:
+    """Return the taps of four pixels, row by row: (4, cols) each."""
+    starts = (places.astype(np.int64) & PLACE_BITS) + int(base)
+    return [pixels[starts[:, np.newaxis] + row * int(stride) + np.arange(cols)] for row in range(rows)]
 
 
 def _plain_linear(
     pixels: Any, base: Any, stride: Any, places: Any, row_fractions: Any, col_fractions: Any, j: Any, out: Any
 ) -> None:
+    four = slice(int(j), int(j) + 4)
     one = out.dtype.type(1)
-    for each in range(int(j), int(j) + 4):
-        top, bottom = _rows_of_taps(pixels, places[each], base, stride, 2, 2)
-        f, g = row_fractions[each], one - row_fractions[each]
-        left, right = top[0] * g + bottom[0] * f, top[1] * g + bottom[1] * f
-        out[each] = left * (one - col_fractions[each]) + right * col_fractions[each]
+    f, g = row_fractions[four], col_fractions[four]
+    top, bottom = _rows_of_taps(pixels, places[four], base, stride, 2, 2)
+    left, right = (top[:, col] * (one - f) + bottom[:, col] * f for col in range(2))
+    out[four] = left * (one - g) + right * g
 
 
 def _plain_cubic(
     pixels: Any, base: Any, stride: Any, places: Any, row_fractions: Any, col_fractions: Any, j: Any, out: Any
 ) -> None:
+    four = slice(int(j), int(j) + 4)
     c = np.array(KEYS, out.dtype).T
-    for each in range(int(j), int(j) + 4):
-        f, g = row_fractions[each], col_fractions[each]
-        down, across = (((c[3] * f + c[2]) * f + c[1]) * f + c[0]), (((c[3] * g + c[2]) * g + c[1]) * g + c[0])
-        sums = _summed_down(_rows_of_taps(pixels, places[each], base, stride, 4, 4), down) * across
-        out[each] = (sums[0] + sums[2]) + (sums[1] + sums[3])
+    f, g = row_fractions[four, np.newaxis], col_fractions[four, np.newaxis]
+    down, across = (((c[3] * f + c[2]) * f + c[1]) * f + c[0]), (((c[3] * g + c[2]) * g + c[1]) * g + c[0])
+    sums = _summed_down(_rows_of_taps(pixels, places[four], base, stride, 4, 4), down) * across
+    out[four] = (sums[:, 0] + sums[:, 2]) + (sums[:, 1] + sums[:, 3])
 
 
 def _plain_lanczos(
@@ -71,27 +72,28 @@ def _plain_lanczos(
     out: Any,
     table: Any,
 ) -> None:
-    for each in range(int(j), int(j) + 4):
-        down, across = (_lanczos_weights(fractions[each], table) for fractions in (row_fractions, col_fractions))
-        sums = _summed_down(_rows_of_taps(pixels, places[each], base, stride, 6, LANES), down) * across
-        sums = sums[:4] + np.array([sums[4], sums[5], 0, 0], out.dtype)
-        out[each] = (sums[0] + sums[2]) + (sums[1] + sums[3])
+    four = slice(int(j), int(j) + 4)
+    down, across = (_lanczos_weights(fractions[four], table) for fractions in (row_fractions, col_fractions))
+    sums = _summed_down(_rows_of_taps(pixels, places[four], base, stride, 6, LANES), down) * across
+    sums = sums[:, :4] + np.pad(sums[:, 4:6], ((0, 0), (0, 2)))
+    out[four] = (sums[:, 0] + sums[:, 2]) + (sums[:, 1] + sums[:, 3])
 
 
 def _summed_down(rows: list[Any], weights: Any) -> Any:
-    total = rows[0] * weights[0]
-    for row, weight in zip(rows[1:], weights[1:], strict=False):
-        total = total + row * weight
+    total = rows[0] * weights[:, :1]
+    for tap, row in enumerate(rows[1:], 1):
+        total = total + row * weights[:, tap : tap + 1]
     return total
 
 
-def _lanczos_weights(fraction: Any, table: Any) -> Any:
-    place = fraction * table.dtype.type(table.shape[0])
-    part = int(place)
-    rest = place - table.dtype.type(part)
-    weights = table[part, -1]
+def _lanczos_weights(fractions: Any, table: Any) -> Any:
+    """Return the weights of four pixels' taps: (4, LANES)."""
+    places = fractions * table.dtype.type(table.shape[0])
+    parts = places.astype(np.int64)
+    rest = (places - parts.astype(table.dtype))[:, np.newaxis]
+    weights = table[parts, -1]
     for power in range(table.shape[1] - 2, -1, -1):
-        weights = weights * rest + table[part, power]
+        weights = weights * rest + table[parts, power]
     return weights
 
 
