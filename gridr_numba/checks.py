@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from enum import IntEnum
 from fractions import Fraction
 from numbers import Integral, Real
@@ -175,6 +175,13 @@ def one_of(value: object, name: str, choices: Sequence[str]) -> str:
     if not isinstance(value, str) or value not in choices:
         raise GridrValueError(f"{name} must be one of {', '.join(map(repr, choices))}, not {value!r}", argument=name)
     return value
+
+
+def known(options: Iterable[str], names: Collection[str], door: str) -> None:
+    """Refuse options that a door does not have."""
+    for name in options:
+        if name not in names:
+            raise GridrTypeError(f"{name} is no argument of {door}", argument=name)
 
 
 def interpolation(value: object, name: str) -> Interpolation:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from . import checks
 from .doors.densifier import open_densifier
 from .doors.node_arrays import NodeArrays, array_raster
 from .doors.resampler import Resampler, open_resampler
@@ -88,7 +89,7 @@ def densify_lazy(
     """
     graph = _needed("dask", "dask", ".graph")
     _needed("xarray", "dask")
-    _refuse_others(options, _OF_FILES, "densify_lazy")
+    checks.known(options, _OF_FILES, "densify_lazy")
     densifier = open_densifier(grid, resolution=resolution, threads=1, **options)
     sizes = graph.chunk_sizes(chunks, densifier.shape, densifier.dtype or densifier.mask_dtype)
     arrays = graph.arrays_of_files(densifier, sizes)
@@ -228,7 +229,7 @@ def densify_arrays(
     ((21, 31), 12.0)
     """
     _needed("xarray", "xarray")
-    _refuse_others(options, _OF_ARRAYS, "densify_arrays")
+    checks.known(options, _OF_ARRAYS, "densify_arrays")
     given = {"row": row, "col": col} if mask is None else {"row": row, "col": col, "mask": mask}
     rasters = [_raster(name, each) for name, each in given.items()]
     described = NodeArrays.of(rasters[0], rasters[1], rasters[2] if mask is not None else None, resolution, options)
@@ -270,12 +271,6 @@ _OF_ARRAYS = frozenset(
         "geometry_layer",
     ]
 )
-
-
-def _refuse_others(options: Mapping[str, Any], known: frozenset[str], door: str) -> None:
-    for name in options:
-        if name not in known:
-            raise GridrTypeError(f"{name} is no argument of {door}", argument=name)
 
 
 def _needed(library: str, extra: str, module: str | None = None) -> Any:

@@ -80,7 +80,7 @@ WRONG = {
     "writable": [{"dataset": None}],
 }
 DATASETS = {"dataset_shape", "band"}  # need a dataset: `test_the_parts_of_a_job_take_the_doors_names` has them
-OF_NAMES = {"switches"}  # takes arguments by their names
+OF_NAMES = {"known", "switches"}  # take arguments by their names
 
 
 def test_every_check_is_listed():

@@ -19,9 +19,7 @@ from ..engine.loop import run_windows
 from ..engine.step import DenseStep
 from ..errors import GridrValueError
 from ..files.bands import SinkBand
-from ..files.outputs import (
-    OutputFormat,
-)
+from ..files.outputs import OutputFormat
 from ..files.zarr import ZarrOptions
 from ..polygons.files import Polygons
 from ..types import DEFAULT_MEMORY_BUDGET, AnyDtype, FilePath, GeometryCrs, Pair, Progress, WindowPairs

@@ -24,15 +24,7 @@ from ..files.inputs import HeldRaster, open_raster
 from ..files.outputs import OutputFormat, check_apart
 from ..files.source import SourceImage
 from ..polygons.files import Polygons
-from ..types import (
-    DEFAULT_MEMORY_BUDGET,
-    AnyDtype,
-    FilePath,
-    GeometryCrs,
-    Pair,
-    Progress,
-    WindowPairs,
-)
+from ..types import DEFAULT_MEMORY_BUDGET, AnyDtype, FilePath, GeometryCrs, Pair, Progress, WindowPairs
 from .dense_inputs import DenseArguments, DenseInputs
 from .options_tag import files_given, options_given
 from .output_files import FileMaker, Kind, mask_values
@@ -409,10 +401,10 @@ def open_source(stack: ExitStack, given: Mapping[str, Any]) -> tuple[SourceImage
     image = SourceImage.of(opened, given["bands"], given["nodata"], given["band_validity"], how)
     files = {"image": opened.files}
     value, band = given["source_mask_valid_value"], given["source_mask_band"]
+    mask_file = None
     if given["source_mask"] is not None:
-        opened = stack.enter_context(open_raster(given["source_mask"], "source_mask", allow_vrt=allow_vrt))
-        files["source_mask"] = opened.files
-    mask_file = None if given["source_mask"] is None else opened
+        mask_file = stack.enter_context(open_raster(given["source_mask"], "source_mask", allow_vrt=allow_vrt))
+        files["source_mask"] = mask_file.files
     mask = MaskIn.of(mask_file, value, band, image.shape, "as image has", _MASK_NAMES)
     if mask is None:
         checks.left_out(band, 1, "source_mask_band", "source_mask")

@@ -171,7 +171,7 @@ def resample_array(
            [  4,   6,   7],
            [  8,  10, 255]], dtype=uint8)
     """
-    checks.switches({"displacement": displacement, "repair_geometry": repair_geometry})
+    checks.switches(given := locals())
     bands = _bands_of(image)
     table_valid, differing = source_validity(
         bands,
@@ -182,21 +182,6 @@ def resample_array(
     held = bands.dtype if dtype is None else checks.image_dtype(dtype, "dtype")
     if nodata is not None:
         checks.fits(nodata, held, "nodata")
-    given = {
-        "resolution": resolution,
-        "window": window,
-        "grid_order": grid_order,
-        "displacement": displacement,
-        "source_offset": source_offset,
-        "grid_nodata": grid_nodata,
-        "mask_valid_value": mask_valid_value,
-        "threshold": threshold,
-        "valid": valid,
-        "invalid": invalid,
-        "geometry_origin": geometry_origin,
-        "rasterize_kwargs": rasterize_kwargs,
-        "repair_geometry": repair_geometry,
-    }
     dense = _dense_inputs(nodes, mask, given)
     outputs, rules, polygons = ArraysOut.of(None, None, mask_out_values), dense.rules(None), dense.inputs.polygons
     extent = dense.place.extent
@@ -282,7 +267,7 @@ def _dense_inputs(nodes: object, mask: object, given: Mapping[str, Any]) -> Dens
     mask_nodes = None
     if mask is not None:
         mask_nodes = _raster("mask", _of_shape(checks.array(mask, "mask", 2, "biu"), "mask", rows.shape, "the nodes'"))
-    arguments = DenseArguments.of({**given, "grid": None, "grid_order": "row_col"})
+    arguments = DenseArguments.of({**given, "grid": None, "mask": None, "grid_order": "row_col"})  # these are in memory
     return DenseInputs.of(Sources(rows, cols, mask_nodes, names=_NAMES), arguments, Warnings(logger))
 
 

@@ -14,7 +14,6 @@ import numpy as np
 from .. import checks
 from ..engine.job import Limits, Warnings
 from ..engine.resample_step import ImageOut, ResampleStep
-from ..errors import GridrTypeError
 from ..files.bands import BandTraits
 from ..plan import WindowPlan
 from ..types import AnyArray, AnyDtype, FilePath
@@ -39,9 +38,7 @@ def open_resampler(image: FilePath, grid: FilePath | Sequence[FilePath], door: s
 
     `door` is the name of what was called, for errors.
     """
-    for name in options:
-        if name not in _OPTIONS:
-            raise GridrTypeError(f"{name} is no argument of {door}", argument=name)
+    checks.known(options, _OPTIONS, door)
     checks.switches(options)
     given = {**_OPTIONS, **options, "image": image, "grid": grid}
     with ExitStack() as stack:

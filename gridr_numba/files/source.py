@@ -88,18 +88,18 @@ class SourceImage:
             tags = [checks.number(nodata, "nodata") if tag is None else tag for tag in tags]
         flags = {index: dataset.mask_flag_enums[index - 1] for index in indexes}
         has_mask = any(MaskFlags.per_dataset in each and MaskFlags.alpha not in each for each in flags.values())
-        masks = has_mask, tuple(index for index, each in flags.items() if not each)
         return cls(
-            dataset,
-            indexes,
-            np.result_type(*held),
-            tuple(tags),
-            traits,
-            tuple(alphas),
-            *masks,
-            None,
-            None,
-            str(validity),
+            dataset=dataset,
+            indexes=indexes,
+            dtype=np.result_type(*held),
+            nodata=tuple(tags),
+            traits=traits,
+            alphas=tuple(alphas),
+            has_mask=has_mask,
+            own_masks=tuple(index for index, each in flags.items() if not each),
+            mask=None,
+            mask_valid_value=None,
+            validity=str(validity),
         )
 
     @property

@@ -228,15 +228,20 @@ def sum_taps(
     lanczos: Reals,
     out: Reals,
 ) -> None:
-    """Sum the taps of a row of a band."""
+    """Sum the taps of a row of a band, four pixels at a time."""
     if kind == NEAREST:
         take_nearest(pixels, base, places, out)
-    elif kind == LINEAR:
-        sum_linear(pixels, base, stride, places, row_fractions, col_fractions, out)
+        return
+    whole = places.view(np.uint64)
+    if kind == LINEAR:
+        for j in range(0, out.shape[0], 4):
+            four_linear(pixels, base, stride, whole, row_fractions, col_fractions, np.uint64(j), out)
     elif kind == CUBIC:
-        sum_cubic(pixels, base, stride, places, row_fractions, col_fractions, out)
+        for j in range(0, out.shape[0], 4):
+            four_cubic(pixels, base, stride, whole, row_fractions, col_fractions, np.uint64(j), out)
     else:
-        sum_lanczos(pixels, base, stride, places, row_fractions, col_fractions, out, lanczos)
+        for j in range(0, out.shape[0], 4):
+            four_lanczos(pixels, base, stride, whole, row_fractions, col_fractions, np.uint64(j), out, lanczos)
 
 
 @helper
@@ -245,52 +250,3 @@ def take_nearest(pixels: Any, base: np.uint64, places: Floats, out: Any) -> None
     whole = places.view(np.uint64)
     for j in range(out.shape[0]):
         out[j] = pixels[base + (whole[j] & PLACE_BITS_UNSIGNED)]
-
-
-@helper
-def sum_linear(
-    pixels: Reals,
-    base: np.uint64,
-    stride: np.uint64,
-    places: Floats,
-    row_fractions: Reals,
-    col_fractions: Reals,
-    out: Reals,
-) -> None:
-    """Sum 2 x 2 taps, down and then across."""
-    whole = places.view(np.uint64)
-    for j in range(0, out.shape[0], 4):
-        four_linear(pixels, base, stride, whole, row_fractions, col_fractions, np.uint64(j), out)
-
-
-@helper
-def sum_cubic(
-    pixels: Reals,
-    base: np.uint64,
-    stride: np.uint64,
-    places: Floats,
-    row_fractions: Reals,
-    col_fractions: Reals,
-    out: Reals,
-) -> None:
-    """Sum 4 x 4 taps."""
-    whole = places.view(np.uint64)
-    for j in range(0, out.shape[0], 4):
-        four_cubic(pixels, base, stride, whole, row_fractions, col_fractions, np.uint64(j), out)
-
-
-@helper
-def sum_lanczos(
-    pixels: Reals,
-    base: np.uint64,
-    stride: np.uint64,
-    places: Floats,
-    row_fractions: Reals,
-    col_fractions: Reals,
-    out: Reals,
-    table: Reals,
-) -> None:
-    """Sum 6 x 6 taps."""
-    whole = places.view(np.uint64)
-    for j in range(0, out.shape[0], 4):
-        four_lanczos(pixels, base, stride, whole, row_fractions, col_fractions, np.uint64(j), out, table)
