@@ -32,6 +32,24 @@ def pytest_collection_modifyitems(items):
             item.add_marker("kernels")
 
 
+@pytest.fixture(scope="module")
+def compiled_kernels():
+    """Have them compiled before commands run, which say so on stderr."""
+    from gridr_numba.doors.warmup import warm_up
+
+    warm_up()
+
+
+@pytest.fixture
+def files(tmp_path, monkeypatch):
+    """Inputs of commands in a folder that is the current one, unless a file of tests has its own."""
+    from command_line import make_files
+
+    monkeypatch.chdir(tmp_path)
+    make_files(tmp_path)
+    return tmp_path
+
+
 class Rasters:
     """Makes GeoTIFFs in a folder and keeps them open for the length of a test."""
 

@@ -15,31 +15,19 @@ import rasterio
 import shapely
 from affine import Affine
 from click.testing import CliRunner
-from command_line import CLOUD, GROUND, JOB, MASKED, NODE_SHAPE, good, make_files
+from command_line import CLOUD, GROUND, JOB, MASKED, NODE_SHAPE, good
 from images import read
 
 import gridr_numba as gn
 from gridr_numba import types
 from gridr_numba.cli import main
 from gridr_numba.doors import densify as product
-from gridr_numba.doors.warmup import warm_up
 
 #: Of `densify`, before a test puts something else in its place.
 SIGNATURE = inspect.signature(gn.densify).parameters
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _kernels():
-    """Compile first, since that is said on stderr."""
-    warm_up()
-
-
-@pytest.fixture
-def files(tmp_path, monkeypatch):
-    """Inputs in a folder that is the current one."""
-    monkeypatch.chdir(tmp_path)
-    make_files(tmp_path)
-    return tmp_path
+pytestmark = pytest.mark.usefixtures("compiled_kernels")
 
 
 def test_densify_makes_what_the_function_makes(files):

@@ -12,29 +12,17 @@ from pathlib import Path
 import pytest
 import rasterio
 import shapely
-from command_line import JOB, bad, good, make_files, run
+from command_line import JOB, bad, good, run
 from images import read
 
 import gridr_numba as gn
 from gridr_numba.cli.messages import in_options
 from gridr_numba.doors import densify as product
-from gridr_numba.doors.warmup import warm_up
 
 GIVEN = ("--valid", "ground.wkt")
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _kernels():
-    """Compile first, since that is said on stderr."""
-    warm_up()
-
-
-@pytest.fixture
-def files(tmp_path, monkeypatch):
-    """Inputs in a folder that is the current one."""
-    monkeypatch.chdir(tmp_path)
-    make_files(tmp_path)
-    return tmp_path
+pytestmark = pytest.mark.usefixtures("compiled_kernels")
 
 
 @pytest.mark.parametrize(

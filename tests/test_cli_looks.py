@@ -14,29 +14,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from command_line import CLOUD, GROUND, MASKED, bad, good, make_files, run
+from command_line import CLOUD, GROUND, MASKED, bad, good, run
 from images import read
 from numba.core.caching import NullCache
 
 from gridr_numba.doors import inspection as info
 from gridr_numba.doors import preview as quicklook
 from gridr_numba.doors import warmup
-from gridr_numba.doors.warmup import warm_up
 from gridr_numba.kernels import jit
 
-
-@pytest.fixture(scope="module", autouse=True)
-def _kernels():
-    """Compile first, since that is said on stderr."""
-    warm_up()
-
-
-@pytest.fixture
-def files(tmp_path, monkeypatch):
-    """Inputs in a folder that is the current one."""
-    monkeypatch.chdir(tmp_path)
-    make_files(tmp_path)
-    return tmp_path
+pytestmark = pytest.mark.usefixtures("compiled_kernels")
 
 
 def test_info(files):

@@ -12,23 +12,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from command_line import JOB, make_files, process
+from command_line import JOB, process
 
-from gridr_numba.doors.warmup import warm_up
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _kernels():
-    """Compile first, since that is said on stderr."""
-    warm_up()
-
-
-@pytest.fixture
-def files(tmp_path, monkeypatch):
-    """Inputs in a folder that is the current one."""
-    monkeypatch.chdir(tmp_path)
-    make_files(tmp_path)
-    return tmp_path
+pytestmark = pytest.mark.usefixtures("compiled_kernels")
 
 
 def test_a_process_says_nothing_in_a_pipe_but_the_summary(files):
