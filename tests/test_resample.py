@@ -23,7 +23,7 @@ import gridr_numba as gn
 from gridr_numba.engine.dense import DenseOptions
 from gridr_numba.engine.resampling import ResampleCounts, SourceTable, resample_window, table_dtype, table_size, taps_of
 from gridr_numba.kernels import bilinear
-from gridr_numba.kernels.resample import resample_piece
+from gridr_numba.kernels.resample import TILE_COLS, TILE_ROWS, resample_tile
 from gridr_numba.types import IMAGE_DTYPES, Cause, Interpolation
 from gridr_numba.window import Window
 
@@ -267,6 +267,24 @@ def test_windows_and_threads_change_no_bit(dtype, kind, data):
     assert np.array_equal(part.mask, whole.mask[first:last_row, second:last_col])
 
 
+@pytest.mark.large
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("degrees", [0, 45, 90, -100])
+def test_tiles_change_no_bit(kind, degrees):
+    """A raster of some tiles, parts of which lie beyond the image, and windows that begin and end within tiles."""
+    image, valid = noise("uint16", (400, 420)), np.ones((400, 420), np.uint8)
+    valid[100:180, 90:300] = 0
+    nodes = turned((2 * TILE_ROWS // 10 + 2, 2 * TILE_COLS // 10 + 2), image.shape, degrees, 6)
+    options = {"interpolation": kind, "source_mask": valid, "mask_out_values": "causes"}
+    whole = gn.resample_array(image, nodes, 10, **options)
+    assert {0, OUTSIDE, INVALID} <= set(np.unique(whole.mask))
+    rows, cols = whole.mask.shape
+    for row, col in ((TILE_ROWS - 3, 5), (0, TILE_COLS + 1), (rows - 7, cols - 9)):
+        part = gn.resample_array(image, nodes, 10, window=((row, rows), (col, cols)), **options)
+        assert np.array_equal(part.image, whole.image[row:, col:])
+        assert np.array_equal(part.mask, whole.mask[row:, col:])
+
+
 @pytest.mark.parametrize("kind", list(Interpolation))
 @pytest.mark.parametrize("strict", [False, True])
 @given(st.data())
@@ -370,7 +388,7 @@ def test_bits_are_the_same_without_compilation():
 @pytest.mark.skipif(numba.config.DISABLE_JIT, reason="nothing is cached")
 def test_a_cached_kernel_is_void_when_a_helper_elsewhere_was_edited():
     """The tile that makes the coordinates is in another file than the kernel that calls it."""
-    stamp = resample_piece.dispatcher._cache._cache_file._source_stamp
+    stamp = resample_tile.dispatcher._cache._cache_file._source_stamp
     helpers = Path(bilinear.__file__)
     assert (helpers.name, helpers.stat().st_mtime, helpers.stat().st_size) in stamp
 

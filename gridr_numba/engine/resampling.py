@@ -13,7 +13,7 @@ from ..georef import pixel_area
 from ..kernels.bilinear import Nodes
 from ..kernels.jit import share, usable_threads
 from ..kernels.pixels import void_pixels
-from ..kernels.resample import TILE_ROWS, resample_piece
+from ..kernels.resample import TILE_COLS, TILE_ROWS, Tile, resample_tile
 from ..kernels.source_table import (
     CLIPPED,
     COUNTS,
@@ -40,8 +40,9 @@ from ..window import Window
 from .codes import parts_of
 from .dense import NO_BYTES, DenseOptions, largest_float64_in, rules_of
 
-# Columns of a piece, which has the rows of a tile: some tiles a call.
-_PIECE_COLS = 2048
+# So many tiles a thread, or more, and no tile that is lower than this for their sake.
+_TILES = 2
+_LEAST_ROWS = 64
 
 _KINDS = {
     Interpolation.NEAREST: NEAREST,
@@ -133,10 +134,11 @@ class SourceTable:
     of_reals : bool
         Whether the image holds floating-point numbers.
     raw : dtype or None
-        Of integers that are in the bytes of `numbers` as the image holds them, invalid ones being 0, for the nearest
-        interpolation. None: there are numbers.
-    has_voids : bool
-        Whether the raw pixels are followed by a byte for each, which is not 0 where it is invalid.
+        Of integers that are in the bytes of `numbers` as the image holds them, for the nearest interpolation. None:
+        there are numbers.
+    flagged : bool
+        Whether raw pixels are the lower halves of integers twice as wide, of which the upper half is not 0 where it is
+        invalid.
     """
 
     numbers: AnyArray
@@ -145,7 +147,7 @@ class SourceTable:
     image_shape: Pair
     of_reals: bool
     raw: AnyDtype | None = None
-    has_voids: bool = False
+    flagged: bool = False
 
     @classmethod
     def of(
@@ -192,7 +194,7 @@ class SourceTable:
             values.dtype if raw else None,
             raw and valid is not None,
         )
-        pixels, voids = table.pixels, table.voids
+        pixels = table.pixels
         parts = parts_of((rows, cols))
         remaining = iter(parts)  # shared: each part is taken once
 
@@ -202,14 +204,10 @@ class SourceTable:
                 for band in range(bands):
                     mask = None if valid is None else valid[part] if valid.ndim == 2 else valid[band, part]
                     _fill(values[band, part], mask, pixels[band], row)
-                    if voids is not None and mask is not None:
-                        np.logical_not(mask, out=voids[band, row : row + len(mask), PAD : PAD + cols])
-                        _repeat_sides(voids[band, row : row + len(mask)])
 
         share(work, min(usable_threads(threads), len(parts)))
-        for each in (pixels,) if voids is None else (pixels, voids):
-            each[:, :PAD] = each[:, PAD : PAD + 1]
-            each[:, PAD + rows :] = each[:, PAD + rows - 1 : PAD + rows]
+        pixels[:, :PAD] = pixels[:, PAD : PAD + 1]
+        pixels[:, PAD + rows :] = pixels[:, PAD + rows - 1 : PAD + rows]
         return table
 
     @property
@@ -217,19 +215,9 @@ class SourceTable:
         """The table as bands of rows."""
         if self.raw is None:
             return self.numbers[:-LANES].reshape(self.shape)
-        return self.numbers.view(self.raw)[: self._size].reshape(self.shape)
-
-    @property
-    def voids(self) -> NDArray[np.bool_] | None:
-        """Of a raw table, which pixels are invalid, as bands of rows."""
-        if self.raw is None or not self.has_voids:
-            return None
-        start = self.raw.itemsize * self._size
-        return self.numbers.view(np.bool_)[start : start + self._size].reshape(self.shape)
-
-    @property
-    def _size(self) -> int:
-        return self.shape[0] * self.shape[1] * self.shape[2]
+        size = self.shape[0] * self.shape[1] * self.shape[2]
+        unsigned = f"u{self.raw.itemsize * (2 if self.flagged else 1)}"
+        return self.numbers.view(unsigned)[:size].reshape(self.shape)
 
     def source(self, taps: Taps) -> Source:
         """Return it as the kernels take it."""
@@ -254,25 +242,32 @@ class SourceTable:
         largest = float(np.finfo(self.numbers.dtype).max)
         whole = self.image_shape
         raw = 0 if self.raw is None else self.raw.itemsize
-        voids = raw * self._size if self.has_voids else -1
-        size = rows * cols
-        return Source(self.numbers, size, cols, origin, reach, answered, whole, self.of_reals, largest, raw, voids)
+        return Source(
+            self.numbers,
+            rows * cols,
+            cols,
+            origin,
+            reach,
+            answered,
+            whole,
+            self.of_reals,
+            largest,
+            raw,
+            self.flagged,
+        )
 
 
 def _fill(values: AnyArray, valid: NDArray[np.bool_] | None, out: AnyArray, row: int) -> None:
     """Write some rows of a band into a table's, from a row on, and what is left and right of them."""
     rows, cols = values.shape
     body = out[row : row + rows, PAD : PAD + cols]
-    np.copyto(body, values)
-    # Integers, of which invalid ones are 0, as the bits that they are: a kernel for each size.
-    numbers = out if out.dtype.kind == "f" else out.view(f"u{out.itemsize}")
-    void = numbers.dtype.type(np.nan if out.dtype.kind == "f" else 0)
+    raw = out.dtype.kind != "f"
+    np.copyto(body, values.view(f"u{values.itemsize}") if raw else values)
+    void = out.dtype.type(1 << 4 * out.itemsize if raw else np.nan)  # of raw ones, a bit of the upper half
     if values.dtype.kind == "f":
-        finite = np.isfinite(body)
-        if not finite.all():
-            void_pixels(finite.view(np.uint8), row, PAD, void, numbers)
-    if valid is not None and not valid.all():  # which is quickly seen, and is true of most parts of most images
-        void_pixels(np.ascontiguousarray(valid).view(np.uint8), row, PAD, void, numbers)
+        void_pixels(np.isfinite(body).view(np.uint8), row, PAD, void, out)
+    if valid is not None:
+        void_pixels(np.ascontiguousarray(valid).view(np.uint8), row, PAD, void, out)
     _repeat_sides(out[row : row + rows])
 
 
@@ -382,18 +377,18 @@ def resample_window(
         raise ValueError(f"a raw table of {table.raw} is for pixels of its type, and for the nearest interpolation")
     finish = _finish(out.dtype, nodata)
     pixels = out.view(np.uint8)
-    pieces = _pieces(relative.shape)
-    remaining = iter(pieces)  # shared: each piece is taken once
+    threads = usable_threads(options.threads) if options.parallel else 1
+    tiles = _tiles(relative.shape, threads)
+    remaining = iter(tiles)  # shared: each tile is taken once
     all_counts: list[NDArray[np.int64]] = []
 
     def work() -> None:
         own = np.zeros(COUNTS, np.int64)
         all_counts.append(own)
-        for piece in remaining:
-            resample_piece(around, rules, marked, source, taps, finish, piece, mask, pixels, own)
+        for tile in remaining:
+            resample_tile(around, rules, marked, source, taps, finish, tile, mask, pixels, own)
 
-    threads = usable_threads(options.threads) if options.parallel else 1
-    share(work, min(threads, len(pieces)))
+    share(work, min(threads, len(tiles)))
     total = np.sum(all_counts, axis=0)
     if total[STRAY]:
         raise RuntimeError(f"{total[STRAY]} pixels lie beyond the window of the source that was read for them")
@@ -403,12 +398,16 @@ def resample_window(
         counts.overflown += int(total[OVERFLOWN])
 
 
-def _pieces(shape: Pair) -> Sequence[tuple[int, int, int, int]]:
-    """Cut a window into pieces, each of which one thread makes."""
+def _tiles(shape: Pair, threads: int) -> Sequence[Tile]:
+    """Cut a window into tiles, each of which one thread makes."""
+    rows = TILE_ROWS
+    across = -(-shape[1] // TILE_COLS)
+    while rows > _LEAST_ROWS and -(-shape[0] // rows) * across < _TILES * threads:
+        rows //= 2
     return [
-        (row, min(row + TILE_ROWS, shape[0]), col, min(col + _PIECE_COLS, shape[1]))
-        for row in range(0, shape[0], TILE_ROWS)
-        for col in range(0, shape[1], _PIECE_COLS)
+        Tile(row, min(row + rows, shape[0]), col, min(col + TILE_COLS, shape[1]))
+        for row in range(0, shape[0], rows)
+        for col in range(0, shape[1], TILE_COLS)
     ]
 
 

@@ -518,7 +518,7 @@ def causes_in(mask: Bytes) -> int:
     """Return the causes of a row's pixels, all together."""
     some = np.uint8(0)
     for j in range(mask.shape[0]):
-        some |= mask[j]
+        some = np.uint8(some | mask[j])
     return int(some)
 
 

@@ -19,7 +19,8 @@ that takes its arguments by numba's calling convention (``context.call_conv``: t
 error, then the arguments) and returns a status. `_define_piece` writes such a function, which loads a kernel's
 arguments from an address and calls a helper with them; `_call_piece` calls one, and returns early with its status if
 that is an error. The address of `run_in_parallel` is that of its C wrapper, which any code may call. Besides, a cached
-kernel has a stamp, with which numba tells that its source was edited.
+kernel has a stamp, with which numba tells that its source was edited; and of an array whose `meminfo` is null, as it is
+of one that `borrowed` returns, numba counts no references.
 """
 
 from __future__ import annotations
@@ -174,6 +175,22 @@ def summing_helper(function: Function) -> Function:
         fastmath={"reassoc", "contract", "nsz"},
     )
     return jit(function)  # type: ignore[no-any-return]
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _borrowed(_: Any, array: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        given = context.make_array(signature.args[0])(context, builder, arguments[0])
+        for owner in ("meminfo", "parent"):
+            setattr(given, owner, ir.Constant(getattr(given, owner).type, None))
+        return given._getvalue()
+
+    return array(array), generate
+
+
+#: In a helper, ``borrowed(array)`` is an array that it was given, without its owner: slices and views of it count no
+#: references, which takes longer than the arithmetic of a few pixels. Whoever calls the helper holds the array.
+borrowed: Any = (lambda array: array) if numba.config.DISABLE_JIT else _borrowed
 
 
 # -- launching ----------------------------------------------------------------------------------------------------

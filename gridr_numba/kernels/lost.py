@@ -42,10 +42,10 @@ def settle_row(
 @helper
 def count_lost(values: Reals, bound: Any) -> int:
     """Count what is no number, or beyond a magnitude."""
-    lost = 0
+    lost = np.uint32(0)
     for j in range(values.shape[0]):
-        lost += not abs(values[j]) <= bound
-    return lost
+        lost = np.uint32(lost + np.uint32(not abs(values[j]) <= bound))
+    return int(lost)
 
 
 @helper

@@ -11,20 +11,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .bilinear import causes_in
-from .jit import helper, kernel
+from .jit import borrowed, helper, kernel
 from .source_table import (
     CLIPPED,
     EQUAL_TO_NODATA,
     INTEGERS_1,
     INTEGERS_2,
     INTEGERS_4,
-    PLACE_BITS_UNSIGNED,
     REALS_4,
     SOURCE_INVALID,
     VALID,
     Finish,
 )
 from .taps import fetch_ahead, take_nearest
+from .vectors import BASE_BITS
+
+# So many pixels are passed over at a time where all of them are valid.
+_RUN = 256
 
 Floats = NDArray[np.float64]
 Reals = NDArray[Any]  # float32 or float64
@@ -33,34 +36,51 @@ Bytes = NDArray[np.uint8]
 
 
 @helper
-def take_raw(
-    pixels: Reals, raw: int, shift: int, voids: int, ahead: int, places: Floats, causes: Bytes, out: Bytes
-) -> None:
-    """Copy the one tap of each pixel, whose bytes are looked at as an integer without a sign; mark the invalid ones."""
+def take_raw(pixels: Reals, raw: int, shift: int, ahead: int, row: int, places: Floats, out: Bytes) -> None:
+    """Copy the one tap of each pixel, whose bytes are looked at as an integer without a sign."""
     if raw == 1:
-        zeros = take_some(pixels.view(np.uint8), shift, ahead, places, causes, out)
+        take_some(pixels.view(np.uint8), shift, ahead, row, places, out)
     elif raw == 2:
-        zeros = take_some(pixels.view(np.uint16), shift, ahead, places, causes, out.view(np.uint16))
+        take_some(pixels.view(np.uint16), shift, ahead, row, places, out.view(np.uint16))
     else:
-        zeros = take_some(pixels.view(np.uint32), shift, ahead, places, causes, out.view(np.uint32))
-    if voids >= 0 and zeros > 0:
-        mark_voids(pixels.view(np.uint8), np.uint64(shift + voids), places, causes)
+        take_some(pixels.view(np.uint32), shift, ahead, row, places, out.view(np.uint32))
 
 
 @helper
-def take_some(pixels: Any, shift: int, ahead: int, places: Floats, causes: Bytes, out: Any) -> int:
-    """Copy the one tap, and return how many are 0, as invalid ones are."""
-    fetch_ahead(pixels, shift + ahead, places)
-    take_nearest(pixels, np.uint64(shift), places, out)
-    return count_equal(out, causes, out.dtype.type(0))
+def take_flagged(
+    pixels: Reals, raw: int, shift: int, ahead: int, row: int, places: Floats, causes: Bytes, out: Bytes
+) -> None:
+    """Copy the one tap of each pixel out of an integer twice as wide, and mark the invalid ones."""
+    if raw == 1:
+        split_some(pixels.view(np.uint16), shift, ahead, row, places, causes, out)
+    elif raw == 2:
+        split_some(pixels.view(np.uint32), shift, ahead, row, places, causes, out.view(np.uint16))
+    else:
+        split_some(pixels.view(np.uint64), shift, ahead, row, places, causes, out.view(np.uint32))
 
 
 @helper
-def mark_voids(voids: Bytes, base: np.uint64, places: Floats, causes: Bytes) -> None:
-    """Mark the pixels whose tap is invalid."""
-    whole = places.view(np.uint64)
-    for j in range(causes.shape[0]):
-        void = (voids[base + (whole[j] & PLACE_BITS_UNSIGNED)] != 0) & (causes[j] == 0)
+def take_some(pixels: Any, shift: int, ahead: int, row: int, places: Floats, out: Any) -> None:
+    """Copy the one tap."""
+    fetch_ahead(pixels, shift + ahead, row, places)
+    take_nearest(pixels, shift - BASE_BITS, places, out)
+
+
+@helper
+def split_some(pixels: Any, shift: int, ahead: int, row: int, places: Floats, causes: Bytes, out: Any) -> None:
+    """Copy the lower half of the one tap, and mark the pixels of which the upper half is not 0."""
+    fetch_ahead(pixels, shift + ahead, row, places)
+    whole, base = places.view(np.int64), shift - BASE_BITS
+    bits = pixels.dtype.type(8 * out.itemsize)
+    some = pixels.dtype.type(0)
+    for j in range(out.shape[0]):
+        pixel = pixels[np.uint64(base + whole[j])]
+        out[j] = out.dtype.type(pixel)
+        some = pixels.dtype.type(some | pixel)
+    if some >> bits == 0:  # as it is of most rows
+        return
+    for j in range(out.shape[0]):
+        void = (pixels[np.uint64(base + whole[j])] >> bits != 0) & (causes[j] == 0)
         causes[j] |= SOURCE_INVALID if void else VALID
 
 
@@ -124,14 +144,14 @@ def copy_row(values: Reals, out: Any) -> None:
 @helper
 def round_row(values: Reals, low: Any, high: Any, out: Any) -> int:
     """Write integers; return how many are clipped. Of invalid pixels, anything."""
-    clipped = 0
+    clipped = np.uint32(0)
     for j in range(out.shape[0]):
         value = np.rint(values[j])
         within = value if value > low else low  # NaN too
         within = within if within < high else high
         out[j] = out.dtype.type(np.int32(within))
-        clipped += within != value
-    return clipped
+        clipped = np.uint32(clipped + np.uint32(within != value))
+    return int(clipped)
 
 
 @helper
@@ -160,6 +180,11 @@ def count_clipped(values: Reals, causes: Bytes, low: float, high: float) -> int:
 @helper
 def count_equal(values: Any, causes: Bytes, nodata: Any) -> int:
     """Count the valid pixels of a row that equal nodata."""
+    some = np.uint8(0)
+    for j in range(causes.shape[0]):
+        some = np.uint8(some | np.uint8((values[j] == nodata) & (causes[j] == 0)))
+    if some == 0:  # as it is in most rows
+        return 0
     equal = 0
     for j in range(causes.shape[0]):
         equal += (values[j] == nodata) & (causes[j] == 0)
@@ -180,15 +205,29 @@ def void_pixels(valid: Bytes, row: int, col: int, value: Any, out: Any) -> None:
     Parameters
     ----------
     valid : uint8 (rows, columns)
-        0 where they are.
+        0 where they are, else 1.
     row, col : int
         Of `out`, where these begin.
     value : number
     out : array
         A band; written.
     """
+    valid, out = borrowed(valid), borrowed(out)
     for i in range(valid.shape[0]):
-        write_where(valid[i], value, out[row + i, col : col + valid.shape[1]])
+        line = out[row + i, col : col + valid.shape[1]]
+        for start in range(0, valid.shape[1], _RUN):
+            some = valid[i, start : start + _RUN]
+            if not all_set(some):  # as they are not in most places
+                write_where(some, value, line[start : start + _RUN])
+
+
+@helper
+def all_set(valid: Bytes) -> bool:
+    """Say whether all bytes are 1."""
+    every = np.uint8(1)
+    for j in range(valid.shape[0]):
+        every = np.uint8(every & valid[j])
+    return bool(every == 1)
 
 
 @helper

@@ -1,4 +1,4 @@
-"""A source image at dense coordinates: a piece of a window at a time, tile by tile, row by row.
+"""A source image at dense coordinates: a tile of a window at a time, row by row.
 
 Down a tile, each node row is spread along the columns once, as `bilinear.densify_tile` does it, with the same functions
 and so to the same bits. A row between two of them is interpolated and split into where its taps are and what weighs
@@ -14,7 +14,7 @@ they are. Pixels that are only copied stay as they are, and those that are 0 may
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,36 +33,47 @@ from .bilinear import (
     set_bytes,
     spread_nodes,
 )
-from .jit import helper, kernel
+from .jit import borrowed, helper, kernel
 from .lost import count_lost, settle_row
-from .pixels import fill_invalid, finish_row, take_raw
+from .pixels import fill_invalid, finish_row, take_flagged, take_raw
 from .source_table import NEAREST, VALID, Finish, Lines, Source, Taps
 from .taps import axis_of, fetch_ahead, mark_beyond, pixels_ahead, place_blended, split_blended, split_row, sum_taps
 from .vectors import PLACE_BASE
 
+Floats = NDArray[np.float64]
 Reals = NDArray[Any]  # float32 or float64
 Integers = NDArray[np.int64]
 Bytes = NDArray[np.uint8]
 
-# Rows and columns of a tile: a row's scratch stays in the first cache, and what a row takes of the table is near when
-# the next one takes most of it again.
-TILE_ROWS, TILE_COLS = 64, 256
+# Rows and columns of a tile, at most: a row's scratch stays in the first cache, and what a row takes of the table is
+# near when the next one takes most of it again. Low tiles would begin too often: where rows are steep, nothing of what
+# a tile takes first is near.
+TILE_ROWS, TILE_COLS = 256, 512
+
+
+class Tile(NamedTuple):
+    """Where in a window a tile lies."""
+
+    row_start: int
+    row_stop: int
+    col_start: int
+    col_stop: int
 
 
 @kernel
-def resample_piece(
+def resample_tile(
     nodes: Nodes,
     rules: Rules,
     marked: bool,
     source: Source,
     taps: Taps,
     finish: Finish,
-    piece: tuple[int, int, int, int],
+    tile: Tile,
     mask: Bytes,
     out: Bytes,
     counts: Integers,
 ) -> None:
-    """Compute a piece of a window.
+    """Compute a tile of a window.
 
     Parameters
     ----------
@@ -75,30 +86,20 @@ def resample_piece(
     source : Source
     taps : Taps
     finish : Finish
-    piece : (int, int, int, int)
-        First row, last row + 1, first column, last column + 1 in the window.
+    tile : Tile
     mask : uint8 (1 or bands, rows, columns)
-        Of the whole window; the piece is written. With one, a pixel is valid if it is in all bands.
+        Of the whole window; the tile is written. With one, a pixel is valid if it is in all bands.
     out : uint8 (bands, rows, bytes of the columns)
-        Pixels of the whole window, looked at as bytes; the piece is written.
+        Pixels of the whole window, looked at as bytes; the tile is written.
     counts : int64 (COUNTS,)
         Added to.
     """
-    row_start, row_stop, col_start, col_stop = piece
-    rc = nodes.resolution[1]
-    tile_cols = min(TILE_COLS, col_stop - col_start)
-    lines = new_lines(tile_cols, out.shape[0], source.pixels)
-    for col in range(col_start, col_stop, TILE_COLS):
-        n = min(TILE_COLS, col_stop - col)
-        if n < tile_cols:
-            lines = new_lines(n, out.shape[0], source.pixels)
-        first_col = nodes.first[1] + col
-        base = first_col % rc if rc > n else 0
-        weights = Weights(base, column_weights(base, min(rc, n), rc))
-        for row in range(row_start, row_stop, TILE_ROWS):
-            tile_nodes = Nodes(nodes.values, nodes.valid, (nodes.first[0] + row, first_col), nodes.resolution)
-            tile = row, min(TILE_ROWS, row_stop - row), col, n
-            resample_tile(tile_nodes, rules, marked, weights, source, taps, finish, lines, tile, mask, out, counts)
+    n, rc = tile.col_stop - tile.col_start, nodes.resolution[1]
+    first_col = nodes.first[1] + tile.col_start
+    base = first_col % rc if rc > n else 0
+    weights = Weights(base, column_weights(base, min(rc, n), rc))
+    lines = new_lines(n, out.shape[0], source.pixels)
+    resample_rows(nodes, rules, marked, weights, source, taps, finish, lines, tile, mask, out, counts)
 
 
 @helper
@@ -117,16 +118,37 @@ def new_lines(n: int, bands: int, like: Reals) -> Lines:
 
 
 @helper
+def none_valid(causes: Bytes) -> bool:
+    """Say whether all pixels are invalid."""
+    some = np.uint8(0)
+    for j in range(causes.shape[0]):
+        some = np.uint8(some | np.uint8(causes[j] == 0))
+    return bool(some == 0)
+
+
+@helper
 def copy_bytes(values: Bytes, out: Bytes) -> None:
     """Copy them."""
     for j in range(out.shape[0]):
         out[j] = values[j]
 
 
-# Helpers that are called for each row take arrays, not tuples of them: numba counts references to each array of a
-# tuple, which for a row takes as long as its arithmetic. So this one takes all tuples apart.
 @helper
-def resample_tile(
+def mark_positions(
+    above: Floats, below: Floats, a: int, rr: int, rules: Rules, positions: Floats, causes: Bytes
+) -> None:
+    """Interpolate the positions of a row, and mark those that are outside of the image or nowhere."""
+    for axis in range(2):
+        mark_outside(above[axis], below[axis], a, rr, rules.source[axis], causes)
+        blend_row(above[axis], below[axis], a, rr, positions[axis])
+    for axis in range(2):
+        mark_void(positions[axis], rules.limits[axis], causes)
+
+
+# Helpers that are called for each row take arrays, not tuples of them, and arrays of which no references are counted:
+# for a row, counting takes as long as its arithmetic. So this one takes all tuples apart.
+@helper
+def resample_rows(
     nodes: Nodes,
     rules: Rules,
     marked: bool,
@@ -135,43 +157,36 @@ def resample_tile(
     taps: Taps,
     finish: Finish,
     lines: Lines,
-    tile: tuple[int, int, int, int],
+    tile: Tile,
     mask: Bytes,
     out: Bytes,
     counts: Integers,
 ) -> None:
-    """Compute a tile, every band, and its part of the mask: spread node rows down it, and go from row to row.
-
-    The tile: its first row, how many there are, its first column, and how many there are.
-    """
-    row, m, col, n = tile
-    rr = nodes.resolution[0]
+    """Compute a tile, every band, and its part of the mask: spread node rows down it, and go from row to row."""
+    rr, col, n = nodes.resolution[0], tile.col_start, tile.col_stop - tile.col_start
     row_axis, col_axis = axis_of(source, taps, 0), axis_of(source, taps, 1)
     stride, row_stride, band_stride = float(source.row_stride), np.uint64(source.row_stride), source.band_stride
-    kind, lanczos, pixels, raw, voids, size = (
-        taps.kind,
-        taps.lanczos,
-        source.pixels,
-        source.raw,
-        source.voids,
-        finish.size,
-    )
-    values, bands = lines.values, out.shape[0]
+    kind, raw, flagged, size, bands = taps.kind, source.raw, source.flagged, finish.size, out.shape[0]
+    mask, out, pixels, lanczos = borrowed(mask), borrowed(out), borrowed(source.pixels), borrowed(taps.lanczos)
+    nodes = Nodes(borrowed(nodes.values), borrowed(nodes.valid), nodes.first, nodes.resolution)
+    first_row = nodes.first[0]
+    spread, valid_sums, positions = borrowed(lines.spread), borrowed(lines.valid_sums), borrowed(lines.blended)
+    places, values = borrowed(lines.places), borrowed(lines.values)
+    row_fractions, col_fractions = borrowed(lines.row_fractions), borrowed(lines.col_fractions)
+    ys, xs = positions[0], positions[1]
     bound = values.dtype.type(min(finish.limit, source.largest))
-    spread, valid_sums, ys, xs = lines.spread, lines.valid_sums, lines.blended[0], lines.blended[1]
-    places, row_fractions, col_fractions = lines.places, lines.row_fractions, lines.col_fractions
     # A spread row is `OUTSIDE` where not all of its positions are answered, and so are those between two that are.
     answered = Rules(rules.threshold_sum, rules.limits, source.answered, True, rules.fill, False)
     states = 0  # of each of the two spread rows, in four bits
     spread_rows = 0  # node rows before this one are spread, or not needed
     ahead = 0
-    for i in range(row, row + m):
-        r = (nodes.first[0] + i - row) // rr
-        a = (nodes.first[0] + i - row) % rr
+    for i in range(tile.row_start, tile.row_stop):
+        r = (first_row + i) // rr
+        a = (first_row + i) % rr
         spread_rows = max(spread_rows, r)
         while spread_rows <= (r + 1 if a > 0 else r):
             slot = spread_rows % 2
-            state = spread_nodes(nodes, answered, weights, spread_rows, 0, spread[slot], valid_sums[slot])
+            state = spread_nodes(nodes, answered, weights, spread_rows, col, spread[slot], valid_sums[slot])
             states = (states & ~(15 << 4 * slot)) | (state << 4 * slot)
             spread_rows += 1
         upper = r % 2
@@ -184,11 +199,7 @@ def resample_tile(
             mark_masked(valid_sums[upper], valid_sums[lower], a, rr, rules.threshold_sum, causes)
         above, below = spread[upper], spread[lower]
         if state & OUTSIDE:
-            for axis in range(2):
-                mark_outside(above[axis], below[axis], a, rr, rules.source[axis], causes)
-                blend_row(above[axis], below[axis], a, rr, lines.blended[axis])
-            mark_void(ys, rules.limits[0], causes)
-            mark_void(xs, rules.limits[1], causes)
+            mark_positions(above, below, a, rr, rules, positions, causes)
             if split_row(ys, xs, row_axis, col_axis, stride, places, row_fractions, col_fractions) > 0:
                 mark_beyond(ys, xs, source, taps, causes, counts)
         elif kind == NEAREST:
@@ -210,21 +221,24 @@ def resample_tile(
             )
         for band in range(1, mask.shape[0]):
             copy_bytes(causes, mask[band, i, col : col + n])
+        if (state != 0 or marked) and none_valid(causes):
+            for band in range(bands):
+                fill_invalid(causes, finish, out[band, i, col * size : (col + n) * size], counts)
+            continue
         if a > 0:
-            down = (below[0, n // 2] - above[0, n // 2]) / rr
-            right = (below[1, n // 2] - above[1, n // 2]) / rr
-            ahead = pixels_ahead(down, right, source.row_stride, taps.support)
+            ahead = pixels_ahead(above, below, rr, source.row_stride, taps.support)
         for band in range(bands):
             line, line_causes = values[band, :n], mask[band if mask.shape[0] > 1 else 0, i, col : col + n]
             shift = band * band_stride
             if raw > 0:
                 row_out = out[band, i, col * size : (col + n) * size]
-                take_raw(pixels, raw, shift, voids, ahead, places[:n], line_causes, row_out)
+                if flagged:
+                    take_flagged(pixels, raw, shift, ahead, i, places[:n], line_causes, row_out)
+                else:
+                    take_raw(pixels, raw, shift, ahead, i, places[:n], row_out)
                 continue
-            fetch_ahead(pixels, shift + ahead, places)
-            sum_taps(
-                kind, pixels, np.uint64(shift), row_stride, places, row_fractions, col_fractions, lanczos, values[band]
-            )
+            fetch_ahead(pixels, shift + ahead, i, places)
+            sum_taps(kind, pixels, shift, row_stride, places, row_fractions, col_fractions, lanczos, values[band])
             if count_lost(line, bound) > 0:
                 settle_row(source, band, taps, finish.limit, lines, line_causes, line, counts)
         # When it is known which are valid in all bands.

@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..types import Cause
-from .vectors import PLACE_BITS
 
 Floats = NDArray[np.float64]
 Reals = NDArray[Any]  # float32 or float64
@@ -28,8 +27,6 @@ NEAREST, LINEAR, CUBIC, LANCZOS3 = range(4)
 #: What is counted of a window.
 CLIPPED, EQUAL_TO_NODATA, OVERFLOWN, STRAY = range(4)
 COUNTS = 4
-
-PLACE_BITS_UNSIGNED = np.uint64(PLACE_BITS)
 
 #: Outputs, as the kernels are told: integers of 1, 2 and 4 bytes, with a sign or without, and reals of 4 and 8.
 INTEGERS_1, INTEGERS_2, INTEGERS_4, REALS_4, REALS_8 = range(5)
@@ -59,9 +56,8 @@ class Source(NamedTuple):
         Number of that type.
     raw : int
         Bytes of a pixel where `pixels` holds those of the image as they are, of a type that is the output's; else 0.
-    voids : int
-        Where in the bytes of `pixels` there is one for each raw pixel, which is not 0 for invalid ones; these are 0
-        themselves. -1 where all are valid.
+    flagged : bool
+        Whether raw pixels are in integers twice as wide, of which the upper half is not 0 for invalid ones.
     """
 
     pixels: Reals
@@ -74,7 +70,7 @@ class Source(NamedTuple):
     may_overflow: bool
     largest: float
     raw: int
-    voids: int
+    flagged: bool
 
 
 class Taps(NamedTuple):

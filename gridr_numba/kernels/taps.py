@@ -20,21 +20,23 @@ from .source_table import (
     LINEAR,
     NEAREST,
     OUTSIDE_SOURCE,
-    PLACE_BITS_UNSIGNED,
     SOURCE_INVALID,
     STRAY,
     Source,
     Taps,
 )
-from .vectors import PLACE_BASE, PLACE_BITS, four_cubic, four_lanczos, four_linear, prefetch
+from .vectors import BASE_BITS, PLACE_BASE, four_cubic, four_lanczos, four_linear, prefetch
 
 Floats = NDArray[np.float64]
 Reals = NDArray[Any]  # float32 or float64
 Integers = NDArray[np.int64]
 Bytes = NDArray[np.uint8]
 
-# What a row so many rows below takes is fetched, every so manieth pixel.
-AHEAD = 2
+# What a row so many rows below takes is fetched: one pixel of so many, in turns. Along a steep row each pixel has a
+# cache line of its own, which serves the next rows: it is fetched in time if it is fetched in one turn of all.
+_AHEAD = 2
+_AHEAD_STEEP = 10
+_STEEP = 0.25  # source rows a pixel
 _FETCHED_EVERY = 8
 _FAR = 1e6
 
@@ -172,20 +174,28 @@ def kept(fraction: float, least: float, most: float) -> float:
 
 
 @helper
-def pixels_ahead(down: float, right: float, stride: int, support: int) -> int:
-    """Return how far from a row's first taps those lie which a row `AHEAD` rows below takes as the first to do so."""
+def pixels_ahead(above: Floats, below: Floats, rr: int, stride: int, support: int) -> int:
+    """Return how far from a row's first taps those lie that a row further down is the first to take.
+
+    The rows are two spread rows of positions, `rr` dense rows apart.
+    """
+    last = above.shape[1] - 1
+    down = (below[0, last // 2] - above[0, last // 2]) / rr
+    right = (below[1, last // 2] - above[1, last // 2]) / rr
     if not (abs(down) < _FAR and abs(right) < _FAR):
         return 0
-    rows = int(np.rint(down * AHEAD)) + (2 * support - 1 if down > 0 else 0)
-    return rows * stride + int(np.rint(right * AHEAD))
+    rows = _AHEAD_STEEP if abs(above[0, last] - above[0, 0]) > _STEEP * last else _AHEAD
+    taps = 2 * support - 1
+    ahead_rows = int(np.rint(down * rows)) + (taps if down > 0 else 0)
+    return ahead_rows * stride + int(np.rint(right * rows)) + (taps if right > 0 else 0)
 
 
 @helper
-def fetch_ahead(pixels: Any, ahead: int, places: Floats) -> None:
-    """Have what a row further down needs brought near."""
+def fetch_ahead(pixels: Any, ahead: int, row: int, places: Floats) -> None:
+    """Have what a row further down needs brought near: of each row, other pixels."""
     whole = places.view(np.int64)
-    for j in range(0, whole.shape[0], _FETCHED_EVERY):
-        prefetch(pixels, ahead + (whole[j] & PLACE_BITS))
+    for j in range(row % _FETCHED_EVERY, whole.shape[0], _FETCHED_EVERY):
+        prefetch(pixels, ahead - BASE_BITS + whole[j])
 
 
 @helper
@@ -220,7 +230,7 @@ def taps_within(place: Any, taps: Taps, size: int) -> bool:
 def sum_taps(
     kind: int,
     pixels: Reals,
-    base: np.uint64,
+    base: int,
     stride: np.uint64,
     places: Floats,
     row_fractions: Reals,
@@ -230,23 +240,23 @@ def sum_taps(
 ) -> None:
     """Sum the taps of a row of a band, four pixels at a time."""
     if kind == NEAREST:
-        take_nearest(pixels, base, places, out)
+        take_nearest(pixels, base - BASE_BITS, places, out)
         return
-    whole = places.view(np.uint64)
+    whole, start = places.view(np.uint64), np.uint64(base)
     if kind == LINEAR:
         for j in range(0, out.shape[0], 4):
-            four_linear(pixels, base, stride, whole, row_fractions, col_fractions, np.uint64(j), out)
+            four_linear(pixels, start, stride, whole, row_fractions, col_fractions, np.uint64(j), out)
     elif kind == CUBIC:
         for j in range(0, out.shape[0], 4):
-            four_cubic(pixels, base, stride, whole, row_fractions, col_fractions, np.uint64(j), out)
+            four_cubic(pixels, start, stride, whole, row_fractions, col_fractions, np.uint64(j), out)
     else:
         for j in range(0, out.shape[0], 4):
-            four_lanczos(pixels, base, stride, whole, row_fractions, col_fractions, np.uint64(j), out, lanczos)
+            four_lanczos(pixels, start, stride, whole, row_fractions, col_fractions, np.uint64(j), out, lanczos)
 
 
 @helper
-def take_nearest(pixels: Any, base: np.uint64, places: Floats, out: Any) -> None:
+def take_nearest(pixels: Any, base: int, places: Floats, out: Any) -> None:
     """Copy the one tap."""
-    whole = places.view(np.uint64)
+    whole = places.view(np.int64)
     for j in range(out.shape[0]):
-        out[j] = pixels[base + (whole[j] & PLACE_BITS_UNSIGNED)]
+        out[j] = pixels[np.uint64(base + whole[j])]

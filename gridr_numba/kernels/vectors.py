@@ -23,6 +23,7 @@ from numba.extending import intrinsic
 #: Added to a place, a whole number from 0 on: its lower bits then are that number.
 PLACE_BASE = 2.0**52
 PLACE_BITS = 2**52 - 1
+BASE_BITS = int(np.float64(PLACE_BASE).view(np.int64))
 
 #: Keys' kernel with a = -0.5: of each of the four taps, of the powers of the fraction.
 KEYS = ((0.0, -0.5, 1.0, -0.5), (1.0, 0.0, -2.5, 1.5), (0.0, 0.5, 2.0, -1.5), (0.0, 0.0, -0.5, 0.5))
@@ -114,18 +115,16 @@ class _Code:
         self.arguments = arguments
         self.number = context.get_data_type(signature.args[0].dtype)
         self._align = self.number.get_abi_size(context.target_data)
-        self.stride = arguments[2]
 
     def data(self, index: int) -> Any:
         """Return where an array's numbers are."""
         array = self._context.make_array(self._signature.args[index])
         return array(self._context, self.builder, self.arguments[index]).data
 
-    def vector(self, data: Any, place: Any, lanes: int, number: Any = None) -> Any:
+    def vector(self, data: Any, place: Any, lanes: int) -> Any:
         """Load numbers that are side by side."""
-        number = number or self.number
-        pointer = self.builder.bitcast(self.builder.gep(data, [place]), ir.VectorType(number, lanes).as_pointer())
-        return self.builder.load(pointer, align=min(self._align, 8))
+        pointer = self.builder.bitcast(self.builder.gep(data, [place]), ir.VectorType(self.number, lanes).as_pointer())
+        return self.builder.load(pointer, align=self._align)
 
     def store(self, value: Any, data: Any, place: Any) -> None:
         """Write them."""
@@ -148,15 +147,22 @@ class _Code:
         """Return a * b + c, rounded twice."""
         return self.builder.fadd(self.builder.fmul(a, b), c)
 
-    def firsts(self) -> list[Any]:
-        """Return where the first taps of the four pixels are."""
-        bits = self.vector(self.data(3), self.arguments[6], 4, _I64)
-        four = ir.VectorType(_I64, 4)
-        bits = self.builder.and_(bits, ir.Constant(four, [PLACE_BITS] * 4))
-        return [
-            self.builder.add(self.builder.extract_element(bits, ir.Constant(_I32, lane)), self.arguments[1])
-            for lane in range(4)
-        ]
+    def rows(self, count: int) -> list[Any]:
+        """Return from where each row's taps are counted: the same for all pixels, so no loop computes it.
+
+        A place's upper bits are those of `PLACE_BASE`. They are taken off here, too: addresses are modulo 2**64.
+        """
+        build, stride = self.builder, self.arguments[2]
+        starts = [build.sub(self.arguments[1], ir.Constant(_I64, BASE_BITS))]
+        for _ in range(count - 1):
+            starts.append(build.add(starts[-1], stride))
+        pixels = self.data(0)
+        return [build.gep(pixels, [start]) for start in starts]
+
+    def places(self) -> list[Any]:
+        """Load the four places, one by one: as a vector they would have to be taken apart."""
+        build, places, j = self.builder, self.data(3), self.arguments[6]
+        return [build.load(build.gep(places, [build.add(j, ir.Constant(_I64, lane))])) for lane in range(4)]
 
     def fractions(self) -> tuple[Any, Any]:
         """Load them, along rows and columns."""
@@ -172,16 +178,14 @@ def _write_linear(code: _Code) -> Any:
     build = code.builder
     down, across = code.fractions()
     one = code.constant([1.0] * 4)
-    places = code.firsts()
-    pixels = code.data(0)
+    places = code.places()
 
-    def columns(places: list[Any]) -> tuple[Any, Any]:
-        taps = [code.vector(pixels, place, 2) for place in places]
+    def columns(row: Any) -> tuple[Any, Any]:
+        taps = [code.vector(row, place, 2) for place in places]
         first, last = code.pick(taps[0], range(4), taps[1]), code.pick(taps[2], range(4), taps[3])
         return code.pick(first, [0, 2, 4, 6], last), code.pick(first, [1, 3, 5, 7], last)
 
-    top = columns(places)
-    bottom = columns([build.add(place, code.stride) for place in places])
+    top, bottom = (columns(row) for row in code.rows(2))
     up = build.fsub(one, down)
     left, right = (
         build.fadd(build.fmul(above, up), build.fmul(below, down)) for above, below in zip(top, bottom, strict=True)
@@ -192,7 +196,7 @@ def _write_linear(code: _Code) -> Any:
 def _write_cubic(code: _Code) -> Any:
     build = code.builder
     down, across = code.fractions()
-    places, pixels = code.firsts(), code.data(0)
+    places, rows = code.places(), code.rows(4)
     powers = [code.constant([KEYS[tap][power] for tap in range(4)] * 2) for power in range(4)]
 
     def weights(fractions: Any, pair: int) -> Any:
@@ -207,11 +211,10 @@ def _write_cubic(code: _Code) -> Any:
         one, other = places[pair], places[pair + 1]
         weights_down = weights(down, pair)
         total = None
-        for tap in range(4):
-            taps = code.pick(code.vector(pixels, one, 4), range(8), code.vector(pixels, other, 4))
+        for tap, row in enumerate(rows):
+            taps = code.pick(code.vector(row, one, 4), range(8), code.vector(row, other, 4))
             product = build.fmul(taps, code.pick(weights_down, [tap] * 4 + [4 + tap] * 4))
             total = product if total is None else build.fadd(total, product)
-            one, other = build.add(one, code.stride), build.add(other, code.stride)
         pairs.append(build.fmul(total, weights(across, pair)))
     a, b = pairs
     halves = build.fadd(
@@ -222,7 +225,7 @@ def _write_cubic(code: _Code) -> Any:
 
 def _write_lanczos(code: _Code) -> Any:
     build = code.builder
-    places, pixels, table = code.firsts(), code.data(0), code.data(8)
+    places, rows, table = code.places(), code.rows(6), code.data(8)
     parts = _POWERS_AND_PARTS[code.number][1]
     powers = _POWERS_AND_PARTS[code.number][0]
 
@@ -246,10 +249,9 @@ def _write_lanczos(code: _Code) -> Any:
     sums = []
     for lane in range(4):
         place, total = places[lane], None
-        for tap in range(6):
-            product = build.fmul(code.vector(pixels, place, LANES), code.pick(down[lane], [tap] * LANES))
+        for tap, row in enumerate(rows):
+            product = build.fmul(code.vector(row, place, LANES), code.pick(down[lane], [tap] * LANES))
             total = product if total is None else build.fadd(total, product)
-            place = build.add(place, code.stride)
         total = build.fmul(total, across[lane])
         zeros = code.constant([0.0] * LANES)
         sums.append(build.fadd(code.pick(total, range(4)), code.pick(total, [4, 5, 8, 8], zeros)))
