@@ -90,21 +90,18 @@ def finish_row(values: Reals, causes: Bytes, finish: Finish, out: Bytes, counts:
 
     Integers are written as those without a sign that have the same bits; so are `fill` and `nodata`.
     """
-    clipped = 0
     if finish.kind == INTEGERS_1:
         low, high = values.dtype.type(finish.low), values.dtype.type(finish.high)
-        clipped = round_row(values, low, high, out)
+        counts[CLIPPED] += round_row(values, causes, low, high, out)
     elif finish.kind == INTEGERS_2:
         low, high = values.dtype.type(finish.low), values.dtype.type(finish.high)
-        clipped = round_row(values, low, high, out.view(np.uint16))
+        counts[CLIPPED] += round_row(values, causes, low, high, out.view(np.uint16))
     elif finish.kind == INTEGERS_4:  # of which float32 may not hold the limits
-        clipped = round_wide_row(values, finish.low, finish.high, out.view(np.uint32))
+        counts[CLIPPED] += round_wide_row(values, causes, finish.low, finish.high, out.view(np.uint32))
     elif finish.kind == REALS_4:
         copy_row(values, out.view(np.float32))
     else:
         copy_row(values, out.view(np.float64))
-    if clipped > 0:
-        counts[CLIPPED] += count_clipped(values, causes, finish.low, finish.high)
 
 
 @helper
@@ -142,20 +139,20 @@ def copy_row(values: Reals, out: Any) -> None:
 
 
 @helper
-def round_row(values: Reals, low: Any, high: Any, out: Any) -> int:
-    """Write integers; return how many are clipped. Of invalid pixels, anything."""
+def round_row(values: Reals, causes: Bytes, low: Any, high: Any, out: Any) -> int:
+    """Write integers; return how many valid ones are clipped. Of invalid pixels, anything."""
     clipped = np.uint32(0)
     for j in range(out.shape[0]):
         value = np.rint(values[j])
         within = value if value > low else low  # NaN too
         within = within if within < high else high
         out[j] = out.dtype.type(np.int32(within))
-        clipped = np.uint32(clipped + np.uint32(within != value))
+        clipped = np.uint32(clipped + np.uint32((within != value) & (causes[j] == 0)))
     return int(clipped)
 
 
 @helper
-def round_wide_row(values: Reals, low: float, high: float, out: Any) -> int:
+def round_wide_row(values: Reals, causes: Bytes, low: float, high: float, out: Any) -> int:
     """Write integers as `round_row` does, by way of float64."""
     clipped = 0
     for j in range(out.shape[0]):
@@ -163,17 +160,7 @@ def round_wide_row(values: Reals, low: float, high: float, out: Any) -> int:
         within = value if value > low else low  # NaN too
         within = within if within < high else high
         out[j] = out.dtype.type(np.int64(within))
-        clipped += within != value
-    return clipped
-
-
-@helper
-def count_clipped(values: Reals, causes: Bytes, low: float, high: float) -> int:
-    """Count the valid pixels of a row that are clipped."""
-    clipped = 0
-    for j in range(causes.shape[0]):
-        value = np.float64(np.rint(values[j]))
-        clipped += ((value < low) | (value > high)) & (causes[j] == 0)
+        clipped += (within != value) & (causes[j] == 0)
     return clipped
 
 
