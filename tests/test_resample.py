@@ -580,12 +580,15 @@ def test_gridr_makes_the_same_image(kind):
 
 
 def test_cars_resample_makes_the_same_image():
-    """Columns first, counted from a pixel's corner, and summed in float32."""
+    """Columns first, counted from a pixel's corner, and summed in float32.
+
+    Without the last row and column: for these it takes nodes beyond the last ones too, whatever is in memory there.
+    """
     theirs = pytest.importorskip("resample")
     image = noise("float64", (1, 60, 70))
     nodes = turned((5, 6), image.shape[1:], 5, 10.0)
-    out = theirs.grid(image, np.ascontiguousarray(nodes[::-1]) + 0.5, 10, "bicubic", -9999.0)[:, :41, :51]
-    np.testing.assert_allclose(gn.resample_array(image, nodes, 10).image, out, rtol=0, atol=1e-3)
+    out = theirs.grid(image, np.ascontiguousarray(nodes[::-1]) + 0.5, 10, "bicubic", -9999.0)[:, :40, :50]
+    np.testing.assert_allclose(gn.resample_array(image, nodes, 10).image[:, :40, :50], out, rtol=0, atol=1e-3)
 
 
 def test_nodata_of_nodes_is_compared_as_they_hold_it():
