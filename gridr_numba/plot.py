@@ -47,7 +47,6 @@ from .drawing import (
     edge_of,
     extent_of,
     new_figure,
-    void_key,
     write_below,
     write_title,
 )
@@ -156,8 +155,11 @@ def plot_grid(
         frame = view.frame(rr_rc, checks.real_pair(geometry_origin, "geometry_origin"))
         sets = pixel_polygons(valid, invalid, frame, crs=geometry_crs, layer=geometry_layer)
         step = step_of(view.shape, longest)
-        draw_grid(axes[0], view.grid, step, rr_rc, top)
-        keys = [] if view.mask is None else draw_mask(axes[0], view.mask, step, rr_rc, mask_valid_value, over=True)
+        keys: list[Artist] = []
+        hidden = None
+        if view.mask is not None:
+            keys, hidden = draw_mask(axes[0], view.mask, step, rr_rc, mask_valid_value, over=True)
+        keys += draw_grid(axes[0], view.grid, step, rr_rc, top, hidden=hidden)
     keys += draw_polygons(axes[0], sets, frame.origin_row_col)
     write_title(axes[0], view.title)
     doubts: Sequence[str] = ()
@@ -224,7 +226,7 @@ def plot_mask(
             raise GridrValueError(f"mask must have one band, and {view.files[0].name!r} has more", argument="mask")
         frame = view.frame(rr_rc, checks.real_pair(geometry_origin, "geometry_origin"))
         sets = pixel_polygons(valid, invalid, frame, crs=geometry_crs, layer=geometry_layer)
-        keys = draw_mask(axes[0], view.mask, step_of(view.shape, longest), rr_rc, mask_valid_value, over=False)
+        keys, _ = draw_mask(axes[0], view.mask, step_of(view.shape, longest), rr_rc, mask_valid_value, over=False)
     keys += draw_polygons(axes[0], sets, frame.origin_row_col)
     write_title(axes[0], view.title)
     write_below(figure, keys)
@@ -286,6 +288,7 @@ def plot_images(
     bands: int | Sequence[int] | None = None,
     mask: FilePath | None = None,
     mask_valid_value: int = 1,
+    stacked: bool = False,
     size: int = DEFAULT_SIZE,
     allow_vrt: bool = False,
 ) -> Figure:
@@ -307,6 +310,8 @@ def plot_images(
         Of `after`, as `resample` or `densify` writes it with `mask_out`.
     mask_valid_value : int
         Of a mask that does not hold causes.
+    stacked : bool
+        One below the other, which a narrow page or screen shows with letters that are read.
     size, allow_vrt
         As in `plot_grid`.
 
@@ -335,7 +340,7 @@ def plot_images(
     ['before: image.tif, 50 x 70', 'after: map.tif, 25 x 35']
     """
     longest = size_of(size)
-    figure, axes = new_figure(2)
+    figure, axes = new_figure(2, stacked=checks.boolean(stacked, "stacked"))
     with ExitStack() as stack:
         images = [
             stack.enter_context(open_raster(path, name, allow_vrt=allow_vrt))
@@ -351,12 +356,14 @@ def plot_images(
             if view.mask is None:
                 raise GridrValueError(f"mask must have one band, and {mask!r} has more", argument="mask")
             checks.dataset_shape(view.files[0], "mask", images[1].shape, "as after has")
-            keys = draw_mask(axes[1], view.mask, steps[1], (1, 1), mask_valid_value, over=True)
+            keys, _ = draw_mask(axes[1], view.mask, steps[1], (1, 1), mask_valid_value, over=True)
     write_below(figure, keys)
     return figure
 
 
-def overview(report: DensifyReport | ResampleReport | GridReport, *, size: int = DEFAULT_SIZE) -> Figure:
+def overview(
+    report: DensifyReport | ResampleReport | GridReport, *, stacked: bool = False, size: int = DEFAULT_SIZE
+) -> Figure:
     """Draw what went into a call that wrote files and what came out, side by side, from its report.
 
     Not in GRIDR; no law is of pictures.
@@ -376,6 +383,8 @@ def overview(report: DensifyReport | ResampleReport | GridReport, *, size: int =
     Parameters
     ----------
     report : DensifyReport, ResampleReport or GridReport
+    stacked : bool
+        As in `plot_images`.
     size : int
         How many pixels to draw along the longer side of each, at most.
 
@@ -401,20 +410,20 @@ def overview(report: DensifyReport | ResampleReport | GridReport, *, size: int =
     >>> [axes.get_title() for axes in plot.overview(report).axes[:2]]
     ['In: Grid grid.tif: 3 x 4 nodes', 'Out: Grid and mask dense.tif, valid.tif: 21 x 31 pixels']
     """
-    longest = size_of(size)
+    longest, below = size_of(size), checks.boolean(stacked, "stacked")
     if isinstance(report, DensifyReport):
-        return _of_densify(report, longest)
+        return _of_densify(report, longest, stacked=below)
     if isinstance(report, ResampleReport):
-        return _of_resample(report, longest)
+        return _of_resample(report, longest, stacked=below)
     if isinstance(report, GridReport):
-        return _of_make_grid(report, longest)
+        return _of_make_grid(report, longest, stacked=below)
     raise GridrTypeError(
         f"report must be a DensifyReport, a ResampleReport or a GridReport, not {type(report).__name__}",
         argument="report",
     )
 
 
-def save(figure: Figure, out: FilePath, *, overwrite: bool = False, dpi: int = 150) -> None:
+def save(figure: Figure, out: FilePath, *, overwrite: bool = False, dpi: int = 200) -> None:
     """Write a figure as PNG, SVG or PDF, by the suffix of `out`; the file appears whole or not at all.
 
     Not in GRIDR. Law 9: nothing is replaced that a caller did not name.
@@ -468,8 +477,8 @@ class _Side:
     resolution: Pair
     first: Pair
 
-    def draw(self, stack: ExitStack, ax: Axes, longest: int) -> tuple[str, list[Artist]]:
-        """Draw it; return what it is, and its legend."""
+    def draw(self, stack: ExitStack, ax: Axes, longest: int, whose: str) -> tuple[str, list[Artist]]:
+        """Draw it; return what it is, and its legend, which says whose the mask is."""
         if self.grid is None and self.mask is None:
             return "polygons alone", []
         mask = None if self.mask is None else self.mask[0]
@@ -477,17 +486,19 @@ class _Side:
         source, over_it = (mask, None) if grid is None else (grid, mask)
         view = View.opened(stack, source, over_it, self.bands, allow_vrt=True)
         step = step_of(view.shape, longest)
+        keys: list[Artist] = []
+        hidden = None
+        if view.mask is not None:
+            how: dict[str, Any] = {"over": view.grid is not None, "first": self.first}
+            keys, hidden = draw_mask(ax, view.mask, step, self.resolution, self.valid_value, **how)
+            for key in keys:
+                key.set_label(f"{whose}{key.get_label()}")
         if view.grid is not None:
-            draw_grid(ax, view.grid, step, self.resolution, None, self.first)
-        if view.mask is None:
-            return view.title, []
-        over = view.grid is not None
-        return view.title, draw_mask(
-            ax, view.mask, step, self.resolution, self.valid_value, over=over, first=self.first
-        )
+            keys += draw_grid(ax, view.grid, step, self.resolution, None, self.first, hidden=hidden)
+        return view.title, keys
 
 
-def _of_densify(report: DensifyReport, longest: int) -> Figure:
+def _of_densify(report: DensifyReport, longest: int, *, stacked: bool) -> Figure:
     made = report.grid or report.mask
     if is_store_name(made):
         raise GridrValueError(
@@ -511,15 +522,13 @@ def _of_densify(report: DensifyReport, longest: int) -> Figure:
         (1, 1),
         (row_start, col_start),
     )
-    figure, axes = new_figure(2)
+    figure, axes = new_figure(2, stacked=stacked)
     keys: dict[str, Artist] = {}
     for ax, side, word in zip(axes, (came_in, came_out), ("In", "Out"), strict=True):
         with ExitStack() as stack:
-            title, drawn = side.draw(stack, ax, longest)
+            title, drawn = side.draw(stack, ax, longest, "coarse mask: " if side is came_in else "")
         if side is came_in:
             title = re.sub("pixels$", "nodes", title)
-            for key in drawn:
-                key.set_label(f"coarse mask: {key.get_label()}")
         write_title(ax, f"{word}: {title}")
         _show(ax, *report.window)
         keys.update({str(key.get_label()): key for key in drawn})
@@ -529,22 +538,22 @@ def _of_densify(report: DensifyReport, longest: int) -> Figure:
     return figure
 
 
-def _of_resample(report: ResampleReport, longest: int) -> Figure:
+def _of_resample(report: ResampleReport, longest: int, *, stacked: bool) -> Figure:
     (row_start, _), (col_start, _) = report.window
     first = row_start, col_start
     numbers = [0, 1, 2] if len(report.bands) >= 3 else [0]
-    figure, axes = new_figure(2)
+    figure, axes = new_figure(2, stacked=stacked)
     with ExitStack() as stack:
         names = (*report.inputs["image"], report.image)
         images = [stack.enter_context(open_raster(name, "report", allow_vrt=True)) for name in names]
         bands = [report.bands[number] for number in numbers], [number + 1 for number in numbers]
         steps = _draw_images(axes, images, bands, longest, first)
         title = f"Out: {_said_of(images[1])}"
-        keys = []
+        keys: list[Artist] = []
         if report.mask is not None:
             mask = stack.enter_context(open_raster(report.mask, "report", allow_vrt=False))
             band = SourceBand(mask, 1, "report")
-            keys = draw_mask(axes[1], band, steps[1], (1, 1), _valid_value(report), over=True, first=first)
+            keys, _ = draw_mask(axes[1], band, steps[1], (1, 1), _valid_value(report), over=True, first=first)
             title += f", and mask {Path(mask.name).name}" + (", band 1" if len(mask.dtypes) > 1 else "")
     write_title(axes[0], f"In: {_said_of(images[0])}")
     write_title(axes[1], title)
@@ -558,15 +567,16 @@ def _of_resample(report: ResampleReport, longest: int) -> Figure:
     return figure
 
 
-def _of_make_grid(report: GridReport, longest: int) -> Figure:
-    keys = []
+def _of_make_grid(report: GridReport, longest: int, *, stacked: bool) -> Figure:
+    keys: list[Artist] = []
+    void = f"void, {report.void_nodes:,} nodes"
     with ExitStack() as stack:
         image = _image_of(report, stack)
-        figure, axes = new_figure(1 if image is None else 2)
+        figure, axes = new_figure(1 if image is None else 2, stacked=stacked)
         view = View.opened(stack, report.grid, None, ViewBands(), allow_vrt=False)
         step = step_of(view.shape, longest)
         if view.grid is not None:
-            draw_grid(axes[-1], view.grid, step, report.resolution, None)
+            keys += draw_grid(axes[-1], view.grid, step, report.resolution, None, void=void)
             if image is not None:
                 _draw_images(axes[:1], [image], [[1, 2, 3] if len(image.dtypes) >= 3 else [1]], longest)
                 write_title(axes[0], f"In: {_said_of(image)}")
@@ -574,8 +584,6 @@ def _of_make_grid(report: GridReport, longest: int) -> Figure:
                 keys.append(draw_outline(axes[0], rows, cols, "edge of the grid in the image"))
     (rr, rc), (height, width) = report.resolution, report.target_shape
     _show(axes[-1], (0, height), (0, width))
-    if report.void_nodes:
-        keys.append(void_key(f"void, {report.void_nodes:,} nodes"))
     nodes = f"{report.shape[0]} x {report.shape[1]} nodes, one every {rr} x {rc} pixels of {height} x {width}"
     write_title(axes[-1], f"Out: {Path(report.grid).name}, {nodes}")
     write_below(figure, keys, report.warnings)

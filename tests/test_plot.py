@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import rasterio
 import shapely
+import shapely.affinity
 from click.testing import CliRunner
 
 import gridr_numba as gn
@@ -99,6 +100,7 @@ def test_findings_are_drawn_and_said(tmp_path, monkeypatch):
     said = " ".join(texts(figure))
     assert "the grid mirrors the source" in said
     assert "folded" in said
+    assert any(text.startswith("folded, ") for text in texts(figure.legends[0]))
     away, folded = images(figure.axes[0])
     assert np.array_equal(np.isnan(np.ma.filled(away, np.nan)), np.isnan(nodes[1]))
     down, across = np.diff(nodes, axis=1)[:, :, :-1], np.diff(nodes, axis=2)[:, :-1]
@@ -121,6 +123,110 @@ def test_polygons_are_drawn_where_they_lie(files):
         assert shapely.distance(points, expected.boundary).max() < 0.1
     assert np.isnan(valid.get_xdata()).sum() == 1  # between the two rings
     assert "edge of valid polygons" in texts(figure)
+
+
+def warped_grid(shape, *, exchanged=False):
+    """Nodes that bend, of which some have no coordinates."""
+    i, j = np.meshgrid(*(np.arange(size) * 20_000.0 / max(shape) for size in shape), indexing="ij")
+    nodes = np.stack([0.97 * i + 0.05 * j + 300 * np.sin(j / 4000), 0.98 * j - 0.04 * i + 200 * np.cos(i / 3000)])
+    nodes[:, shape[0] // 3 : shape[0] // 3 + 2, shape[1] // 2 : shape[1] // 2 + 3] = np.nan
+    return nodes[::-1] if exchanged else nodes
+
+
+def drawn_words(figure):
+    """Return what is written in a figure and where, (text, artist, its box in pixels), once it is drawn."""
+    from matplotlib.text import Text
+
+    figure.draw_without_rendering()
+    unseen = set()  # ticks outside of their axes, which are not drawn
+    for ax in figure.axes:
+        for axis in (ax.xaxis, ax.yaxis):
+            low, high = sorted(axis.get_view_interval())
+            unseen |= {tick.label1 for tick in axis.get_major_ticks() if not low <= tick.get_loc() <= high}
+    words = [text for text in figure.findobj(Text) if text.get_visible() and text.get_text().strip()]
+    return [(text.get_text(), text, text.get_window_extent()) for text in words if text not in unseen]
+
+
+@pytest.mark.parametrize("shape", [(21, 21), (12, 90), (90, 12)])
+@pytest.mark.parametrize("stacked", [False, True])
+def test_words_are_large_enough_and_none_is_cut_off(tmp_path, monkeypatch, shape, stacked):
+    """A picture's width shows letters with nine pixels on a phone, and its height is that of what it shows."""
+    monkeypatch.chdir(tmp_path)
+    profile = {"driver": "GTiff", "height": shape[0], "width": shape[1], "dtype": "float64"}
+    with rasterio.open("grid.tif", "w", count=2, **profile) as dataset:
+        dataset.write(warped_grid(shape))
+    with rasterio.open("exchanged.tif", "w", count=2, **profile) as dataset:
+        dataset.write(warped_grid(shape, exchanged=True))
+    Path("cloud.wkt").write_text("POLYGON ((10 10, 45 10, 30 50, 10 10))")
+    report = gn.densify(
+        "grid.tif", "dense.tif", resolution=5, mask_out="c.tif", mask_out_values="causes", invalid="cloud.wkt"
+    )
+    figures = [
+        (1 if stacked else 2, plot.overview(report, stacked=stacked)),
+        (1 if stacked else 2, plot.plot_images("dense.tif", "dense.tif", mask="c.tif", stacked=stacked)),
+        (1, plot.plot_grid("exchanged.tif", resolution=5)),
+        (1, plot.plot_mask("c.tif", valid="cloud.wkt")),
+    ]
+    for across, figure in figures:
+        words = drawn_words(figure)
+        width, height = figure.bbox.size
+        inches = figure.get_figwidth() / across
+        for said, text, box in words:
+            assert text.get_fontsize() / 72 * 343 / inches >= 9, said  # a screen of 390 has 343 pixels for pictures
+            assert -1 < box.x0 < box.x1 < width + 1, said
+            assert -1 < box.y0 < box.y1 < height + 1, said
+        for ax in (ax for ax in figure.axes if ax.get_subplotspec() and ax.get_images()):
+            inner, outer = ax.get_position(), ax.get_position(original=True)
+            assert inner.height > 0.97 * outer.height or inner.width > 0.97 * outer.width
+    assert figures[0][1].get_figwidth() == (5 if stacked else 10)
+
+
+def test_numbers_of_lines_are_apart_and_on_what_is_seen(tmp_path, monkeypatch):
+    """None lies over another, over the arrows' names, or where a mask hides its line."""
+    monkeypatch.chdir(tmp_path)
+    profile = {"driver": "GTiff", "height": 201, "width": 201}
+    with rasterio.open("grid.tif", "w", count=2, dtype="float64", **profile) as dataset:
+        dataset.write(warped_grid((201, 201)))
+    causes = np.zeros((201, 201), np.uint8)
+    causes[:, :40] = causes[20:60, 90:150] = int(Cause.INSIDE_INVALID)
+    with rasterio.open("m.tif", "w", count=1, dtype="uint8", **profile) as dataset:
+        dataset.write(causes, 1)
+        dataset.set_band_description(1, "causes")
+    figure = plot.plot_grid("grid.tif", mask="m.tif")
+    ax = figure.axes[0]
+    figure.draw_without_rendering()
+    boxes = []
+    for text in ax.texts:
+        if not text.get_text():
+            continue  # an arrow
+        turned = text.get_rotation()
+        text.set_rotation(0)  # its box upright, then turned about its middle
+        box = text.get_window_extent()
+        text.set_rotation(turned)
+        place = shapely.box(box.x0, box.y0, box.x1, box.y1).buffer(-1)
+        boxes.append((text, shapely.affinity.rotate(place, turned, origin="center")))
+    numbers = [text for text, _ in boxes if text.get_text().isdigit()]
+    assert len(numbers) >= 12
+    for (one, first), (other, second) in itertools.combinations(boxes, 2):
+        assert not first.intersects(second), f"{one.get_text()} and {other.get_text()}"
+    for number in numbers:
+        col, row = number.get_position()
+        assert causes[round(row), round(col)] == 0, number.get_text()
+        assert number.get_text() != "-0"
+
+
+def test_what_has_no_coordinates_is_in_the_legend_unless_a_mask_hides_it(files):
+    with rasterio.open("grid.tif", "r+") as dataset:
+        nodes = dataset.read()
+        nodes[:, 3:5, 6:9] = np.nan
+        dataset.write(nodes)
+    assert f"no coordinates, {100 * 6 / nodes[0].size:.3g} %" in texts(plot.plot_grid("grid.tif"))
+    mask = np.ones((21, 31), np.uint8)
+    mask[3:5, 6:9] = 0
+    with rasterio.open("mask.tif", "r+") as dataset:
+        dataset.write(mask, 1)
+    said = texts(plot.plot_grid("grid.tif", mask="mask.tif"))
+    assert not any("no coordinates" in text for text in said)
 
 
 def test_before_and_after_have_the_same_stretch(tmp_path, monkeypatch):

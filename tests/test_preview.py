@@ -190,6 +190,21 @@ def test_a_mask_over_a_grid(bare, rasters, tmp_path):
         assert ("Dark: invalid, 30 %." in legend) is not by_cause
 
 
+@pytest.mark.parametrize("hidden", [False, True])
+def test_lost_coordinates_are_said_where_no_mask_hides_them(rasters, tmp_path, hidden):
+    nodes = np.mgrid[:10.0, :20.0]
+    nodes[:, 2:4, 5:10] = np.nan
+    causes = np.zeros((10, 20), np.uint8)
+    causes[2:4, 5 : 10 if hidden else 8] = int(Cause.NODE)
+    dataset = rasters.writer(causes.shape, np.uint8)
+    dataset.write(causes, 1)
+    dataset.set_band_description(1, "causes")
+    dataset.close()
+    legend = quicklook.preview(rasters.reader(nodes).name, tmp_path / "p.png", size=20, mask=dataset.name)
+    assert ("Red: no coordinates, 2 % of the picture." in legend) is not hidden
+    assert ("Red" in legend) is not hidden
+
+
 def test_a_cause_that_is_not_known_is_not_valid(bare, rasters, tmp_path):
     dataset = rasters.writer((20, 20), np.uint16)
     dataset.write(np.where(np.arange(400) < 100, 2 * max(Cause), 0).reshape(20, 20).astype(np.uint16), 1)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rasterio.io import MemoryFile
 
-from ..files.gdal import named_errors, nowhere_on_purpose
+from ..files.gdal import block_cache, named_errors, nowhere_on_purpose
 from ..files.whole_file import whole_file
 from ..types import INVALID_COLOUR, VALID_COLOUR, AnyArray, Cause, Colour
 from ..window import Window
@@ -88,6 +88,7 @@ def every(dataset: Any, bands: list[int], step: int, argument: str | None = None
     """Read every so manieth row and column of some bands, block by block; shape (bands, rows, columns).
 
     Displacements need rows and columns at one distance, which is why they are chosen here. Errors name the argument.
+    Blocks are read once, so GDAL need not keep more of them than a read has, with the bands that lie in the same ones.
     """
     height, width = dataset.shape
     block_rows, block_cols = dataset.block_shapes[bands[0] - 1]
@@ -96,13 +97,15 @@ def every(dataset: Any, bands: list[int], step: int, argument: str | None = None
         (len(bands), -(-height // step), -(-width // step)),
         np.result_type(*(dataset.dtypes[band - 1] for band in bands)),
     )
-    for row_start, row_stop in _stretches(height, block_rows, step):
-        for col_start, col_stop in _stretches(width, cols_a_read, step):
-            window = Window(row_start, row_stop, col_start, col_stop).to_rasterio()
-            with named_errors(dataset, "read", argument):
-                part = dataset.read(bands, window=window)[:, ::step, ::step]
-            row, col = row_start // step, col_start // step
-            chosen[:, row : row + part.shape[1], col : col + part.shape[2]] = part
+    kept = 2 * block_rows * cols_a_read * sum(np.dtype(dtype).itemsize for dtype in dataset.dtypes)
+    with block_cache.at_most(kept):
+        for row_start, row_stop in _stretches(height, block_rows, step):
+            for col_start, col_stop in _stretches(width, cols_a_read, step):
+                window = Window(row_start, row_stop, col_start, col_stop).to_rasterio()
+                with named_errors(dataset, "read", argument):
+                    part = dataset.read(bands, window=window)[:, ::step, ::step]
+                row, col = row_start // step, col_start // step
+                chosen[:, row : row + part.shape[1], col : col + part.shape[2]] = part
     return chosen
 
 

@@ -26,10 +26,24 @@ from ..polygons.sets import PolygonSet
 from ..types import VALID_COLOUR, Colour, FilePath, GeometryCrs, Pair, RasterizeOptions
 from ..window import Window
 from .legend import Bar, Key, framed
-from .paint import LINE, LOST, Floats, blend, coloured, edges, lines, png_of, round_step, straight_part, write_png
+from .paint import (
+    LINE,
+    LOST,
+    Bools,
+    Floats,
+    blend,
+    coloured,
+    edges,
+    lines,
+    png_of,
+    round_step,
+    straight_part,
+    write_png,
+)
 from .placement import resolution_for
 from .view import (
     DEFAULT_SIZE,
+    Part,
     View,
     ViewBands,
     coordinates_of,
@@ -207,6 +221,11 @@ class _Drawing:
 
 def _drawn(view: View, step: int, resolution: Pair | None, valid_value: int, *, with_lines: bool) -> _Drawing:
     """Draw every so manieth pixel."""
+    parts: list[Part] = []
+    share = 0.0
+    if view.mask is not None:
+        refuse_scaling(view.mask)
+        parts, share = invalid_parts(view.mask, step, valid_value)
     if view.grid is None:
         drawing = _Drawing(np.empty((*(-(-size // step) for size in view.shape), 3)))
         drawing.picture[:] = VALID_COLOUR
@@ -215,10 +234,9 @@ def _drawn(view: View, step: int, resolution: Pair | None, valid_value: int, *, 
         nodes = coordinates_of(view.grid, step, drawn)
         survey = view.sources.survey(drawn)
         survey.add(nodes, (0, 0), (0, 0))
-        drawing = _draw_grid(nodes[0], nodes[1], step, next(survey.doubts(), None), with_lines=with_lines)
+        hidden = np.logical_or.reduce([np.zeros(nodes.shape[1:], dtype=bool), *(where for where, *_ in parts)])
+        drawing = _draw_grid(nodes[0], nodes[1], step, next(survey.doubts(), None), hidden, with_lines=with_lines)
     if view.mask is not None:
-        refuse_scaling(view.mask)
-        parts, share = invalid_parts(view.mask, step, valid_value)
         of_all = f"{share:.4g} % of the picture"
         alone = view.grid is None
         drawing.keys.append(Key(VALID_COLOUR, "Teal", f"valid, {of_all}") if alone else Key(None, "Valid", of_all))
@@ -231,7 +249,10 @@ def _drawn(view: View, step: int, resolution: Pair | None, valid_value: int, *, 
 # -- a grid -------------------------------------------------------------------------------------------------------
 
 
-def _draw_grid(rows: Floats, cols: Floats, step: int, doubt: Doubt | None, *, with_lines: bool) -> _Drawing:
+def _draw_grid(
+    rows: Floats, cols: Floats, step: int, doubt: Doubt | None, hidden: Bools, *, with_lines: bool
+) -> _Drawing:
+    """Draw coordinates; where there are none is said of what a mask will not hide."""
     straight, away = straight_part(rows, cols)
     lost = np.isnan(away)
     what = "from a straight-line mapping"
@@ -255,9 +276,9 @@ def _draw_grid(rows: Floats, cols: Floats, step: int, doubt: Doubt | None, *, wi
         spacing = round_step(max(ranges), _LINES_AT_MOST)
         blend(drawing.picture, (lines(rows, spacing) | lines(cols, spacing)) & ~lost, LINE, 0.6)
         drawing.keys.append(Key(LINE, "Thin lines", f"each {spacing:g} source rows and columns"))
-    if lost.any():
-        blend(drawing.picture, lost, LOST, 1.0)
-        drawing.keys.append(Key(LOST, "Red", f"no coordinates, {100 * lost.mean():.3g} % of the picture"))
+    blend(drawing.picture, lost, LOST, 1.0)
+    if (seen := lost & ~hidden).any():
+        drawing.keys.append(Key(LOST, "Red", f"no coordinates, {100 * seen.mean():.3g} % of the picture"))
     return drawing
 
 
