@@ -87,10 +87,16 @@ html_theme_options = {
 
 
 def size_images(app: Any, doctree: Any, docname: str) -> None:
-    """Give each picture its width and height, so that a page does not jump while it loads."""
+    """Give each picture its width and height, so that a page does not jump while it loads.
+
+    A picture that says how many pixels an inch has is shown with the 96 that pages have.
+    """
     for image in doctree.findall(nodes.image):
-        width, height = imagesize.get(Path(app.srcdir) / image["uri"])
-        shown = min(width, int(str(image.get("width", width)).removesuffix("px")))
+        path = Path(app.srcdir) / image["uri"]
+        width, height = imagesize.get(path)
+        pixels_an_inch = imagesize.getDPI(path)[0]
+        natural = round(width * 96 / pixels_an_inch) if pixels_an_inch > 0 else width
+        shown = min(natural, int(str(image.get("width", natural)).removesuffix("px")))
         image["width"], image["height"] = str(shown), str(round(height * shown / width))
 
 

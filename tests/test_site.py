@@ -10,10 +10,12 @@ from inspect import isfunction
 from pathlib import Path
 
 import browser
+import numpy as np
 import pytest
 
 import gridr_numba
 from gridr_numba.cli import main
+from gridr_numba.doors import legend
 
 SITE = Path(os.environ.get("GRIDR_NUMBA_SITE", ""))
 pytestmark = pytest.mark.skipif(
@@ -137,6 +139,42 @@ def test_a_page_is_readable_at_a_width(window, page, width):
         assert shown == pytest.approx(natural, rel=0.03)
     widest = "return Math.max(0, ...[...document.querySelectorAll('main img')].map(i => i.clientWidth))"
     assert window.run(widest) <= width
+
+
+def letters_of(file):
+    """Return how high a picture's smallest letters are, in its own pixels: of a font's size, in CSS pixels."""
+    from PIL import Image  # which matplotlib brings
+
+    from gridr_numba import drawing
+
+    with Image.open(file) as opened:
+        said, picture = opened.info, np.asarray(opened.convert("RGB"))
+    if "Points" in said:  # as docs/figures.py notes it
+        return float(said["Points"]) / 72 * said["dpi"][0]
+    if "matplotlib" in said.get("Software", ""):  # by `plot.save`
+        return drawing.POINTS / 72 * said["dpi"][0]
+    # By `preview`, whose letters are of pixels, seven of them for the 0.73 of a font's size that capitals have.
+    ink = (picture == legend._INK).all(axis=-1)
+    for scale in (1, 2, 3, 4):
+        first = ink[6 * scale : 14 * scale : scale, 6 * scale : 11 * scale : scale]
+        if any(np.array_equal(first, legend._LETTERS[letter]) for letter in "GMI"):  # Grid, Mask, Image
+            return 7 * scale / 0.73
+    raise AssertionError(f"{file} does not say how large its letters are")
+
+
+@in_a_browser
+@pytest.mark.parametrize("width", [390, 1400])
+@pytest.mark.parametrize("page", pages())
+def test_letters_in_pictures_are_readable_at_a_width(window, page, width):
+    window.size(width, 900)
+    window.open(f"{window.root}/{page}")
+    shown = window.run(
+        "return [...document.querySelectorAll('main img')].filter(i => i.offsetParent)"
+        ".map(i => [i.src, i.clientWidth, i.naturalWidth])"
+    )
+    assert len(shown) > 0 or not Loaded((SITE / page).read_text()).pictures
+    for address, wide, natural in shown:
+        assert letters_of(SITE / address.removeprefix(f"{window.root}/")) * wide / natural >= 9.0, address
 
 
 # The contrast of the text with what is behind it, as WCAG counts it.
