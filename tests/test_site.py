@@ -163,14 +163,15 @@ def letters_of(file):
 
 
 @in_a_browser
-@pytest.mark.parametrize("width", [390, 1400])
+@pytest.mark.parametrize(("width", "scheme"), [(390, "light"), (390, "dark"), (1400, "light")])
 @pytest.mark.parametrize("page", pages())
-def test_letters_in_pictures_are_readable_at_a_width(window, page, width):
+def test_letters_in_pictures_are_readable_at_a_width(window, page, width, scheme):
     window.size(width, 900)
+    window.colour_scheme(scheme)
     window.open(f"{window.root}/{page}")
     shown = window.run(
         "return [...document.querySelectorAll('main img')].filter(i => i.offsetParent)"
-        ".map(i => [i.src, i.clientWidth, i.naturalWidth])"
+        ".map(i => [i.src, i.clientWidth - parseFloat(getComputedStyle(i).paddingLeft) * 2, i.naturalWidth])"
     )
     assert len(shown) > 0 or not Loaded((SITE / page).read_text()).pictures
     for address, wide, natural in shown:
