@@ -196,13 +196,13 @@ class _Room:
         inches = (_INCHES - 0.9) / (right - left)
         if (bottom - top) * inches > _INCHES_AT_MOST - 2:
             inches = (_INCHES_AT_MOST - 2) / (bottom - top)
-        self._first, self._inches, self._hidden = np.array([left, top]), inches, hidden
+        self._first, self.inches, self._hidden = np.array([left, top]), inches, hidden
         self.size = np.array([right - left, bottom - top]) * inches
         self._taken = np.empty((0, 2))
 
     def places(self, points: Floats) -> Floats:
         """Bring (x, y) of the axes to inches."""
-        at: Floats = (points - self._first) * self._inches
+        at: Floats = (points - self._first) * self.inches
         return at
 
     def _discs(self, place: Floats, towards: Floats, letters: int) -> Floats:
@@ -227,6 +227,8 @@ class _Room:
         self._taken = np.concatenate([self._taken, self._discs(place, towards, letters)])
 
 
+# Arrows are this long, in inches, or left out.
+_ARROW = 0.2
 # A line so much longer than its number, in inches, goes around something that the number would hide.
 _ROUND = 0.6
 # Numbers are written near the left or the upper edge, this part of the picture from it, where there is room.
@@ -322,6 +324,8 @@ def _draw_axes_of_the_source(
         return
     towards = np.linalg.inv(jacobian)
     length = 0.16 * float(half.min()) * 2
+    if length * room.inches < _ARROW:  # their names would lie outside
+        return
     middle = ((left + right) / 2, (bottom + top) / 2)
     colour = _ALARM if turned < 0 else "black"
     for axis, name in ((0, "rows"), (1, "columns")):

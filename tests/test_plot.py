@@ -175,6 +175,10 @@ def test_words_are_large_enough_and_none_is_cut_off(tmp_path, monkeypatch, shape
             assert text.get_fontsize() / 72 * 343 / inches >= 9, said  # a screen of 390 has 343 pixels for pictures
             assert -1 < box.x0 < box.x1 < width + 1, said
             assert -1 < box.y0 < box.y1 < height + 1, said
+            if said in ("rows", "columns"):  # of the arrows
+                frame = text.axes.get_window_extent()
+                assert frame.x0 < box.x0 < box.x1 < frame.x1, said
+                assert frame.y0 < box.y0 < box.y1 < frame.y1, said
         for ax in (ax for ax in figure.axes if ax.get_subplotspec() and ax.get_images()):
             inner, outer = ax.get_position(), ax.get_position(original=True)
             assert inner.height > 0.97 * outer.height or inner.width > 0.97 * outer.width
