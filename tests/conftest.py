@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,9 +11,14 @@ import rasterio
 from hypothesis import HealthCheck, settings
 from lanes import KERNELS
 
+NO_SCIPY = str(Path(__file__).parent / "no_scipy")
+
 # Tests start processes, and some tell by a process's stderr that it warned, others that it did not: it is to see
 # Python's own defaults, whatever the caller of pytest has set. In this process, pyproject.toml's filters hold anyway.
 os.environ.pop("PYTHONWARNINGS", None)
+
+# They find no scipy, which numba would load for nothing: no_scipy/scipy.py says why.
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [NO_SCIPY, os.environ.get("PYTHONPATH")]))
 
 pytest.register_assert_rewrite("command_line")
 
