@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from fractions import Fraction
+from itertools import product
 
 import grids
 import numpy as np
@@ -64,32 +65,44 @@ def test_the_oracle_is_that_of_pixels():
         assert weight == sum(w for node, w in contributing(i, j, (2, 3)).items() if valid[node])
 
 
-@pytest.mark.parametrize("threshold", [0.0, 0.25, 0.3, 0.5, 0.999, 1.0])
-@pytest.mark.parametrize("window", [None, ((3, 33), (10, 64))])
-@given(data=st.data())
-def test_between_pixels_it_is_exact(folder, threshold, window, data):
-    with rasterio.open(folder / "grid.tif") as dataset:
-        nodes = dataset.read()
-    with rasterio.open(folder / "mask.tif") as dataset:
-        valid = dataset.read(1) == 1
-    first = (0, 0) if window is None else (3, 10)
+@pytest.fixture(scope="module")
+def coarse(folder):
+    """Return the nodes, and which of them the mask says are valid."""
+    with rasterio.open(folder / "grid.tif") as grid, rasterio.open(folder / "mask.tif") as mask:
+        return grid.read(), mask.read(1) == 1
+
+
+WINDOWS, THRESHOLDS = (None, ((3, 33), (10, 64))), (0.0, 0.25, 0.3, 0.5, 0.999, 1.0)
+
+
+@pytest.fixture(scope="module", params=product(WINDOWS, THRESHOLDS), ids=str)
+def masked(request, folder):
+    """A densifier with a mask, its threshold, and where in the whole its first pixel is."""
+    window, threshold = request.param
     options = {"mask": folder / "mask.tif", "threshold": threshold, "window": window, "mask_out_values": "causes"}
     with gn.open_densifier(folder / "grid.tif", resolution=RESOLUTION, **options) as densifier:
-        positions = [
-            data.draw(
-                st.lists(
-                    st.one_of(
-                        st.floats(0, size - 1),
-                        st.integers(0, 4 * (size - 1)).map(lambda n: n / 4),
-                        st.sampled_from([5e-324, 1e-17, float(np.nextafter(5.0, 0)), float(np.nextafter(7.0, 9)), 3.5]),
-                    ),
-                    min_size=6,
-                    max_size=6,
-                )
+        yield densifier, threshold, (0, 0) if window is None else (3, 10)
+
+
+@given(data=st.data())
+def test_between_pixels_it_is_exact(coarse, masked, data):
+    nodes, valid = coarse
+    densifier, threshold, first = masked
+    positions = [
+        data.draw(
+            st.lists(
+                st.one_of(
+                    st.floats(0, size - 1),
+                    st.integers(0, 4 * (size - 1)).map(lambda n: n / 4),
+                    st.sampled_from([5e-324, 1e-17, float(np.nextafter(5.0, 0)), float(np.nextafter(7.0, 9)), 3.5]),
+                ),
+                min_size=6,
+                max_size=6,
             )
-            for size in densifier.shape
-        ]
-        coords, causes = densifier.at(*positions)
+        )
+        for size in densifier.shape
+    ]
+    coords, causes = densifier.at(*positions)
     for index, (row, col) in enumerate(zip(*positions, strict=True)):
         place = Fraction(row) + first[0], Fraction(col) + first[1]
         values, weight, corners = exact_at(nodes, valid, *place, RESOLUTION)
@@ -103,30 +116,35 @@ def test_between_pixels_it_is_exact(folder, threshold, window, data):
             assert abs(Fraction(float(coords[band, index])) - value) <= 4 * ulp(most)
 
 
-@pytest.mark.parametrize("predicate", gn.ShapelyPredicate)
-@given(data=st.data())
-def test_between_pixels_polygons_are_asked_about_the_point(folder, predicate, data):
-    origin = (0.25, -3.5)
-    polygons = [shapely.box(1, 2, 9.5, 11), shapely.Polygon([(0, 0), (33, 4), (7, 30)]), *clouds()]
-    rasterize = {"kwargs_alg": {"shapely_predicate": predicate}}
-    ask = {1: shapely.covers, 2: shapely.contains, 3: shapely.intersects}[int(predicate)]
+ORIGIN = (0.25, -3.5)
+POLYGONS = [shapely.box(1, 2, 9.5, 11), shapely.Polygon([(0, 0), (33, 4), (7, 30)]), *clouds()]
+
+
+@pytest.fixture(scope="module", params=gn.ShapelyPredicate)
+def clouded(request, folder):
+    """A densifier of a part, with invalid polygons, and what is asked of them."""
     options = {
-        "invalid": polygons,
-        "geometry_origin": origin,
-        "rasterize_kwargs": rasterize,
+        "invalid": POLYGONS,
+        "geometry_origin": ORIGIN,
+        "rasterize_kwargs": {"kwargs_alg": {"shapely_predicate": request.param}},
         "window": ((2, 40), (5, 70)),
+        "mask_out_values": "causes",
     }
-    with gn.open_densifier(
-        folder / "grid.tif", resolution=RESOLUTION, **options, mask_out_values="causes"
-    ) as densifier:
-        rows, cols = (
-            data.draw(st.lists(st.integers(0, 8 * (size - 1)).map(lambda n: n / 8), min_size=9, max_size=9))
-            for size in densifier.shape
-        )
-        _, causes = densifier.at(rows, cols)
+    with gn.open_densifier(folder / "grid.tif", resolution=RESOLUTION, **options) as densifier:
+        yield densifier, {1: shapely.covers, 2: shapely.contains, 3: shapely.intersects}[int(request.param)]
+
+
+@given(data=st.data())
+def test_between_pixels_polygons_are_asked_about_the_point(clouded, data):
+    densifier, ask = clouded
+    rows, cols = (
+        data.draw(st.lists(st.integers(0, 8 * (size - 1)).map(lambda n: n / 8), min_size=9, max_size=9))
+        for size in densifier.shape
+    )
+    _, causes = densifier.at(rows, cols)
     for row, col, cause in zip(rows, cols, causes, strict=True):
-        point = shapely.Point(col + 5 + origin[1], row + 2 + origin[0])
-        assert bool(cause & gn.Cause.INSIDE_INVALID) == any(ask(polygon, point) for polygon in polygons)
+        point = shapely.Point(col + 5 + ORIGIN[1], row + 2 + ORIGIN[0])
+        assert bool(cause & gn.Cause.INSIDE_INVALID) == any(ask(polygon, point) for polygon in POLYGONS)
 
 
 def test_gdal_burns_pixels_alone(folder, tmp_path):

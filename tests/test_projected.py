@@ -6,6 +6,8 @@ away are one place.
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 import pytest
 import rasterio
@@ -78,26 +80,31 @@ def brought(source, target, xs, ys):
         return np.concatenate(list(parts), axis=1)
 
 
-def asked(polygons, crs, raster, rows, cols):
-    raster_crs, transform, _ = raster
-    xs, ys = (part.ravel() for part in gn.pixel_to_map(transform, rows, cols))
-    if raster_crs != crs:
-        xs, ys = brought(raster_crs, crs, xs, ys)
+@cache
+def centres(crs, raster, away):
+    """Bring a raster's pixel centres, or points so far away from them, to a CRS: the same for all polygons in it."""
+    raster_crs, transform, shape = raster
+    rows, cols = np.indices(shape, dtype=float)
+    xs, ys = (part.ravel() for part in gn.pixel_to_map(transform, rows + away[0], cols + away[1]))
+    return (xs, ys) if raster_crs == crs else brought(raster_crs, crs, xs, ys)
+
+
+def asked(polygons, crs, raster, away):
+    xs, ys = centres(crs, raster, away)
     turn = TURNS.get(crs, 1e9)
     inside = np.zeros(xs.shape, bool)
     for polygon in polygons:
         shapely.prepare(polygon)
         for turns in (-1, 0, 1):
             inside |= shapely.intersects_xy(polygon, xs + turns * turn, ys)
-    return inside.reshape(np.shape(rows))
+    return inside.reshape(raster[2])
 
 
 def truth(polygons, crs, raster):
     """Return what is inside, and where 0.05 pixels away all is the same: there nobody may differ."""
-    rows, cols = np.indices(raster[2], dtype=float)
-    inside = asked(polygons, crs, raster, rows, cols)
-    away = [(-0.05, -0.05), (-0.05, 0.05), (0.05, -0.05), (0.05, 0.05)]
-    clear = [asked(polygons, crs, raster, rows + row, cols + col) == inside for row, col in away]
+    inside = asked(polygons, crs, raster, (0.0, 0.0))
+    around = [(-0.05, -0.05), (-0.05, 0.05), (0.05, -0.05), (0.05, 0.05)]
+    clear = [asked(polygons, crs, raster, away) == inside for away in around]
     return inside, np.logical_and.reduce(clear)
 
 

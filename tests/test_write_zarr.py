@@ -10,10 +10,9 @@ import time
 from contextlib import suppress
 
 import pytest
-import shapely
 from hypothesis import given
 from hypothesis import strategies as st
-from test_zarr import RESOLUTION, SMALL, files_of, left, make_inputs, opened, same
+from test_zarr import RESOLUTION, SMALL, files_of, left, make_inputs, opened, same, ways_of
 
 import gridr_numba as gn
 from gridr_numba.doors import write_zarr as door
@@ -28,6 +27,11 @@ from gridr_numba.doors.window_tasks import flag_tasks  # noqa: E402
 def folder(tmp_path):
     (tmp_path / "out").mkdir()
     return make_inputs(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def ways(tmp_path_factory):
+    return ways_of(make_inputs(tmp_path_factory.mktemp("ways")))
 
 
 def densifier(folder, **options):
@@ -47,15 +51,15 @@ def write(folder, store=None, *, options=None, **arguments):
     zarr_format=st.sampled_from([2, 3]),
     causes=st.booleans(),
 )
-def test_it_holds_what_densify_writes_whatever_the_shards(tmp_path_factory, chunk, chunks, zarr_format, causes):
+def test_it_holds_what_densify_writes_whatever_the_shards(tmp_path_factory, ways, chunk, chunks, zarr_format, causes):
     folder = make_inputs(tmp_path_factory.mktemp("shards"))
     (folder / "out").mkdir()
     options = {"zarr_format": zarr_format, "chunk": chunk}
     if zarr_format == 3:
         options["shard"] = chunk[0] * chunks[0], chunk[1] * chunks[1]
-    how = {"invalid": shapely.box(20.5, 30.5, 90, 80), **({"mask_out_values": "causes", "fill": 7.5} if causes else {})}
+    how, wanted = ways[causes]
     write(folder, options=how, zarr_options=options)
-    assert same(folder / "out/dense.zarr", files_of(folder, **how))
+    assert same(folder / "out/dense.zarr", wanted)
     assert left(folder) == ["dense.zarr"]
 
 

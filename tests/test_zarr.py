@@ -63,6 +63,18 @@ def files_of(folder, **options):
         return grid.read(), mask.read(1)
 
 
+def ways_of(folder):
+    """Return options by whether the mask holds causes, and what a folder's inputs are with them as GeoTIFFs."""
+    cloud = {"invalid": shapely.box(20.5, 30.5, 90, 80)}
+    ways = {False: cloud, True: {**cloud, "mask_out_values": "causes", "fill": 7.5}}
+    return {causes: (how, files_of(folder, **how)) for causes, how in ways.items()}
+
+
+@pytest.fixture(scope="module")
+def ways(tmp_path_factory):
+    return ways_of(make_inputs(tmp_path_factory.mktemp("ways")))
+
+
 def opened(path):
     return zarr.open_group(path, mode="r", use_consolidated=False)
 
@@ -108,17 +120,16 @@ def test_a_store_holds_the_bits_of_the_files(folder, verify, threads):
     causes=st.booleans(),
 )
 def test_bits_do_not_depend_on_shards_chunks_and_compressors(
-    tmp_path_factory, chunk, chunks, zarr_format, compressor, causes
+    tmp_path_factory, ways, chunk, chunks, zarr_format, compressor, causes
 ):
     folder = make_inputs(tmp_path_factory.mktemp("chunks"))
     (folder / "out").mkdir()
-    how = {"invalid": shapely.box(20.5, 30.5, 90, 80), "fill": 7.5 if causes else None}
-    how |= {"mask_out_values": "causes"} if causes else {}
+    how, wanted = ways[causes]
     options = {"zarr_format": zarr_format, "chunk": chunk, "compressor": compressor}
     if zarr_format == 3:
         options["shard"] = chunk[0] * chunks[0], chunk[1] * chunks[1]
     call(folder, zarr_options=options, **how)
-    assert same(folder / "out/dense.zarr", files_of(folder, **how))
+    assert same(folder / "out/dense.zarr", wanted)
     array = opened(folder / "out/dense.zarr")["row"]
     assert array.chunks == chunk
     assert array.shards == options.get("shard")
