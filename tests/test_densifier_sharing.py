@@ -30,6 +30,7 @@ def case(request, folder, tmp_path_factory):
         yield case
 
 
+@pytest.mark.large  # without compilation threads take turns
 def test_threads_share_one(case):
     densifier, coords, mask = case
     height, width = densifier.shape
@@ -192,6 +193,7 @@ def test_a_fork_after_use_reads_on(folder):
     assert done.stderr == ""
 
 
+@pytest.mark.large  # without compilation there is none
 def test_reads_start_no_threading_layer(folder):
     code = (
         "import sys, numba, gridr_numba as gn\n"
@@ -209,6 +211,7 @@ def test_reads_start_no_threading_layer(folder):
     assert done.stdout.strip() == "none", done.stderr
 
 
+@pytest.mark.large
 def test_more_threads_change_nothing(folder):
     window = slice(100, 1300), slice(50, 1200)
     options = {"resolution": (173, 150), "invalid": shapely.Point(700, 700).buffer(300)}

@@ -86,7 +86,9 @@ def test_it_is_not_wasteful(down, across, tolerance, odd):
     assert search.measure(search.Counted(mapping, 10**8), shape, longer).errors.max() > tolerance
 
 
-@pytest.mark.parametrize("shape", [(1000, 777), (1, 500), (500, 1), (1, 1), (2, 2)])
+@pytest.mark.parametrize(
+    "shape", [pytest.param((1000, 777), marks=pytest.mark.large), (50, 39), (1, 500), (500, 1), (1, 1), (2, 2)]
+)
 def test_affine_mappings_need_the_corners_alone(shape):
     def mapping(rows, cols):
         return 3 * rows + 2 * cols + 1, 1.5 * cols - rows + 1e-3 * rows * cols
