@@ -108,37 +108,19 @@ def window(tmp_path_factory):
         yield opened
 
 
-@in_a_browser
-@pytest.mark.parametrize("page", pages())
-def test_a_page_loads_without_errors_or_missing_files(window, page):
-    window.size(1400, 1000)
-    asked = window.open(f"{window.root}/{page}")
-    elsewhere = [address for address in asked if address.startswith("http") and not address.startswith(window.root)]
-    assert elsewhere == []
-    missing = [address for address, status in asked.items() if status is not None and status >= 400]
-    assert missing == []
-    assert window.complaints() == []
-    broken = "return [...document.images].filter(i => !i.complete || !i.naturalWidth).map(i => i.src)"
-    window.run("document.querySelectorAll('img[loading=lazy]').forEach(i => i.loading = 'eager')")
-    assert window.run(broken) == []
+@pytest.fixture(scope="module", params=pages())
+def page(request):
+    """Have all tests of a page run one after another: those that see it in one way open it once."""
+    return request.param
 
 
-@in_a_browser
-@pytest.mark.parametrize("width", [390, 1400])
-@pytest.mark.parametrize("page", pages())
-def test_a_page_is_readable_at_a_width(window, page, width):
-    """Nothing sticks out of the page, letters are not tiny, and pictures keep their proportions."""
-    window.size(width, 900)
-    window.open(f"{window.root}/{page}")
-    assert window.run("return document.documentElement.scrollWidth") <= width
-    assert window.run("return parseFloat(getComputedStyle(document.querySelector('main')).fontSize)") >= 14
-    for shown, natural in window.run(
-        "return [...document.querySelectorAll('main img')].filter(i => i.offsetParent)"
-        ".map(i => [i.clientWidth / i.clientHeight, i.naturalWidth / i.naturalHeight])"
-    ):
-        assert shown == pytest.approx(natural, rel=0.03)
-    widest = "return Math.max(0, ...[...document.querySelectorAll('main img')].map(i => i.clientWidth))"
-    assert window.run(widest) <= width
+def show(window, page, width=1400, scheme="light"):
+    """Open a page so wide and in a colour scheme, unless it is what is shown; return what it asked for when opened."""
+    if getattr(window, "shown", None) != (page, width, scheme):
+        window.size(width, 1000)
+        window.colour_scheme(scheme)
+        window.asked, window.shown = window.open(f"{window.root}/{page}"), (page, width, scheme)
+    return window.asked
 
 
 def letters_of(file):
@@ -198,18 +180,45 @@ return [...document.querySelectorAll('main p, main li, main td, main h1, main h2
 
 
 @in_a_browser
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("page", pages())
+@pytest.mark.parametrize("scheme", ["dark", "light"])
 def test_text_stands_out_in_light_and_dark(window, page, scheme):
-    window.size(1400, 1000)
-    window.colour_scheme(scheme)
-    window.open(f"{window.root}/{page}")
+    show(window, page, scheme=scheme)
     assert window.run("return document.documentElement.dataset.theme") == scheme
     assert window.run(CONTRAST) == []
 
 
 @in_a_browser
+def test_a_page_loads_without_errors_or_missing_files(window, page):
+    asked = show(window, page)
+    elsewhere = [address for address in asked if address.startswith("http") and not address.startswith(window.root)]
+    assert elsewhere == []
+    missing = [address for address, status in asked.items() if status is not None and status >= 400]
+    assert missing == []
+    assert window.complaints() == []
+    broken = "return [...document.images].filter(i => !i.complete || !i.naturalWidth).map(i => i.src)"
+    window.run("document.querySelectorAll('img[loading=lazy]').forEach(i => i.loading = 'eager')")
+    assert window.run(broken) == []
+
+
+@in_a_browser
+@pytest.mark.parametrize("width", [1400, 390])
+def test_a_page_is_readable_at_a_width(window, page, width):
+    """Nothing sticks out of the page, letters are not tiny, and pictures keep their proportions."""
+    show(window, page, width)
+    assert window.run("return document.documentElement.scrollWidth") <= width
+    assert window.run("return parseFloat(getComputedStyle(document.querySelector('main')).fontSize)") >= 14
+    for shown, natural in window.run(
+        "return [...document.querySelectorAll('main img')].filter(i => i.offsetParent)"
+        ".map(i => [i.clientWidth / i.clientHeight, i.naturalWidth / i.naturalHeight])"
+    ):
+        assert shown == pytest.approx(natural, rel=0.03)
+    widest = "return Math.max(0, ...[...document.querySelectorAll('main img')].map(i => i.clientWidth))"
+    assert window.run(widest) <= width
+
+
+@in_a_browser
 def test_search_finds_threshold(window):
+    window.shown = None
     window.open(f"{window.root}/search.html?q=threshold")
     found = []
     for _ in range(100):
