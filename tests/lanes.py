@@ -1,8 +1,11 @@
-"""Which test files the lanes "one thread" and "without compilation" of `.ci/run` run: those marked `kernels`.
+"""Which tests some lanes of `.ci/run` run, and why.
 
-A file is in one of these lists. In the first are those whose tests depend on what kernels compute, or on which thread
-does what. The others test arguments, messages, files, plans and the command line, which are the same with one thread
-and uncompiled: what they have of kernels, the first ones have too, on small cases.
+The lanes "one thread" and "without compilation" run those marked `kernels`. A file is in one of these lists. In the
+first are those whose tests depend on what kernels compute, or on which thread does what. The others test arguments,
+messages, files, plans and the command line, which are the same with one thread and uncompiled: what they have of
+kernels, the first ones have too, on small cases.
+
+The lane with the oldest dependencies leaves out those marked `own`: `OWN` has them, as files, or tests of a file.
 """
 
 KERNELS = {
@@ -69,4 +72,18 @@ OTHERS = {
     "test_warp",
     "test_write_zarr",
     "test_zarr",
+}
+
+#: What depends on this project's files alone, on Python, or on what the operating system does with files, locks and
+#: signals: it is the same with any dependencies. What asks one of them for anything is not here.
+OWN = {
+    "test_checks": "arguments, before anything else sees them",
+    "test_docs": "documents, and what they name",
+    "test_layers": "which module imports which",
+    "test_packaging": "versions in files",
+    "test_plan": "windows, in integers",
+    "test_site": "the site, which another lane builds",
+    "test_publishing": "locks and names of files, of jobs at the same time",
+    "test_faults::test_signals_at_random_moments": "signals",
+    "test_zarr::test_killed_in_publish_the_old_store_is_there_or_the_new_one": "names of folders",
 }

@@ -9,7 +9,7 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
-from lanes import KERNELS, OTHERS
+from lanes import KERNELS, OTHERS, OWN
 
 import gridr_numba
 
@@ -121,6 +121,12 @@ def test_contributing_lists_the_lanes_of_ci():
 def test_each_test_file_is_in_one_of_the_two_lists_of_lanes():
     files = sorted(path.stem for path in (ROOT / "tests").glob("test_*.py"))
     assert sorted([*KERNELS, *OTHERS]) == files
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_what_the_oldest_lane_leaves_out_exists(name):
+    file, _, function = name.partition("::")
+    assert f"def {function or 'test_'}" in (ROOT / "tests" / f"{file}.py").read_text()
 
 
 def test_contributing_knows_the_hypothesis_profiles():
