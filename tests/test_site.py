@@ -144,22 +144,6 @@ def letters_of(file):
     raise AssertionError(f"{file} does not say how large its letters are")
 
 
-@in_a_browser
-@pytest.mark.parametrize(("width", "scheme"), [(390, "light"), (390, "dark"), (1400, "light")])
-@pytest.mark.parametrize("page", pages())
-def test_letters_in_pictures_are_readable_at_a_width(window, page, width, scheme):
-    window.size(width, 900)
-    window.colour_scheme(scheme)
-    window.open(f"{window.root}/{page}")
-    shown = window.run(
-        "return [...document.querySelectorAll('main img')].filter(i => i.offsetParent)"
-        ".map(i => [i.src, i.clientWidth - parseFloat(getComputedStyle(i).paddingLeft) * 2, i.naturalWidth])"
-    )
-    assert len(shown) > 0 or not Loaded((SITE / page).read_text()).pictures
-    for address, wide, natural in shown:
-        assert letters_of(SITE / address.removeprefix(f"{window.root}/")) * wide / natural >= 9.0, address
-
-
 # The contrast of the text with what is behind it, as WCAG counts it.
 CONTRAST = """
 const numbers = text => text.match(/[\\d.]+/g).map(Number);
@@ -214,6 +198,19 @@ def test_a_page_is_readable_at_a_width(window, page, width):
         assert shown == pytest.approx(natural, rel=0.03)
     widest = "return Math.max(0, ...[...document.querySelectorAll('main img')].map(i => i.clientWidth))"
     assert window.run(widest) <= width
+
+
+@in_a_browser
+@pytest.mark.parametrize(("width", "scheme"), [(390, "light"), (390, "dark"), (1400, "light")])
+def test_letters_in_pictures_are_readable_at_a_width(window, page, width, scheme):
+    show(window, page, width, scheme)
+    shown = window.run(
+        "return [...document.querySelectorAll('main img')].filter(i => i.offsetParent)"
+        ".map(i => [i.src, i.clientWidth - parseFloat(getComputedStyle(i).paddingLeft) * 2, i.naturalWidth])"
+    )
+    assert len(shown) > 0 or not Loaded((SITE / page).read_text()).pictures
+    for address, wide, natural in shown:
+        assert letters_of(SITE / address.removeprefix(f"{window.root}/")) * wide / natural >= 9.0, address
 
 
 @in_a_browser
