@@ -188,8 +188,9 @@ def _borrowed(_: Any, array: Any) -> Any:
     return array(array), generate
 
 
-#: In a helper, ``borrowed(array)`` is an array that it was given, without its owner: slices and views of it count no
-#: references, which takes longer than the arithmetic of a few pixels. Whoever calls the helper holds the array.
+#: In a kernel or a helper, ``borrowed(array)`` is an array that it was given, without its owner: slices and views of it
+#: count no references, which takes longer than the arithmetic of a few pixels. The caller holds the array: one that is
+#: made in the same function may be freed while it is borrowed.
 borrowed: Any = (lambda array: array) if numba.config.DISABLE_JIT else _borrowed
 
 

@@ -63,24 +63,24 @@ def take_flagged(
 def take_some(pixels: Any, shift: int, ahead: int, row: int, places: Floats, out: Any) -> None:
     """Copy the one tap."""
     fetch_ahead(pixels, shift + ahead, row, places)
-    take_nearest(pixels, shift - BASE_BITS, places, out)
+    take_nearest(pixels, shift, places, out)
 
 
 @helper
 def split_some(pixels: Any, shift: int, ahead: int, row: int, places: Floats, causes: Bytes, out: Any) -> None:
     """Copy the lower half of the one tap, and mark the pixels of which the upper half is not 0."""
     fetch_ahead(pixels, shift + ahead, row, places)
-    whole, base = places.view(np.int64), shift - BASE_BITS
+    whole, start = places.view(np.int64), shift - BASE_BITS
     bits = pixels.dtype.type(8 * out.itemsize)
     some = pixels.dtype.type(0)
     for j in range(out.shape[0]):
-        pixel = pixels[np.uint64(base + whole[j])]
+        pixel = pixels[np.uint64(start + whole[j])]
         out[j] = out.dtype.type(pixel)
         some = pixels.dtype.type(some | pixel)
     if some >> bits == 0:  # as it is of most rows
         return
     for j in range(out.shape[0]):
-        void = (pixels[np.uint64(base + whole[j])] >> bits != 0) & (causes[j] == 0)
+        void = (pixels[np.uint64(start + whole[j])] >> bits != 0) & (causes[j] == 0)
         causes[j] |= SOURCE_INVALID if void else VALID
 
 

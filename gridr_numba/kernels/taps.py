@@ -240,7 +240,7 @@ def sum_taps(
 ) -> None:
     """Sum the taps of a row of a band, four pixels at a time."""
     if kind == NEAREST:
-        take_nearest(pixels, base - BASE_BITS, places, out)
+        take_nearest(pixels, base, places, out)
         return
     whole, start = places.view(np.uint64), np.uint64(base)
     if kind == LINEAR:
@@ -257,6 +257,6 @@ def sum_taps(
 @helper
 def take_nearest(pixels: Any, base: int, places: Floats, out: Any) -> None:
     """Copy the one tap."""
-    whole = places.view(np.int64)
+    whole, start = places.view(np.int64), base - BASE_BITS
     for j in range(out.shape[0]):
-        out[j] = pixels[np.uint64(base + whole[j])]
+        out[j] = pixels[np.uint64(start + whole[j])]

@@ -23,6 +23,7 @@ from numba.extending import intrinsic
 #: Added to a place, a whole number from 0 on: its lower bits then are that number.
 PLACE_BASE = 2.0**52
 PLACE_BITS = 2**52 - 1
+#: The upper bits of such a place: what is left without them is that number too.
 BASE_BITS = int(np.float64(PLACE_BASE).view(np.int64))
 
 #: Keys' kernel with a = -0.5: of each of the four taps, of the powers of the fraction.
