@@ -74,8 +74,8 @@ OTHERS = {
     "test_zarr",
 }
 
-#: What depends on this project's files alone, on Python, or on what the operating system does with files, locks and
-#: signals: it is the same with any dependencies. What asks one of them for anything is not here.
+#: What depends on this project's files alone, on Python, or on what the operating system does with files and
+#: locks: it is the same with any dependencies. What asks one of them for anything is not here.
 OWN = {
     "test_checks": "arguments, before anything else sees them",
     "test_docs": "documents, and what they name",
@@ -84,6 +84,5 @@ OWN = {
     "test_plan": "windows, in integers",
     "test_site": "the site, which another lane builds",
     "test_publishing": "locks and names of files, of jobs at the same time",
-    "test_faults::test_signals_at_random_moments": "signals",
     "test_zarr::test_killed_in_publish_the_old_store_is_there_or_the_new_one": "names of folders",
 }
