@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import rasterio
 from hypothesis import HealthCheck, settings
-from lanes import KERNELS, OWN
+from lanes import KERNELS, OWN, THREADS
 
 NO_SCIPY = str(Path(__file__).parent / "no_scipy")
 
@@ -32,10 +32,12 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.ge
 
 
 def pytest_collection_modifyitems(items):
-    """Mark the tests that the lanes with one thread and without compilation run, and that the oldest leaves out."""
+    """Mark the tests of kernels, of these the ones that one thread may run, and what the oldest lane leaves out."""
     for item in items:
         if item.path.stem in KERNELS:
             item.add_marker("kernels")
+        if item.path.stem in KERNELS - THREADS:
+            item.add_marker("one_thread")
         if item.path.stem in OWN or f"{item.path.stem}::{item.originalname}" in OWN:
             item.add_marker("own")
 

@@ -1,11 +1,13 @@
 """Which tests some lanes of `.ci/run` run, and why.
 
-The lanes "one thread" and "without compilation" run those marked `kernels`. A file is in one of these lists. In the
-first are those whose tests depend on what kernels compute, or on which thread does what. The others test arguments,
-messages, files, plans and the command line, which are the same with one thread and uncompiled: what they have of
-kernels, the first ones have too, on small cases.
+The lane "without compilation" runs those marked `kernels`. A file is in one of these lists. In the first are those
+whose tests depend on what kernels compute, or on which thread does what. The others test arguments, messages, files,
+plans and the command line, which are the same uncompiled: what they have of kernels, the first ones have too, on small
+cases.
 
-The lane with the oldest dependencies leaves out those marked `own`: `OWN` has them, as files, or tests of a file.
+The lane with the oldest dependencies leaves out those marked `own`: `OWN` has them, as files, or tests of a file. It
+runs those of kernels with one thread, but for `THREADS`: the README's command has run them with all. These, and the
+others, it runs with all threads too.
 """
 
 KERNELS = {
@@ -29,10 +31,13 @@ KERNELS = {
     "test_resources",
     "test_scanline",
     "test_source_box",
+    "test_taps",
     "test_threads",
     "test_vectors",
     "test_windows",
 }
+#: Of these, what asks for more threads than one.
+THREADS = {"test_densifier_sharing", "test_scanline", "test_threads"}
 OTHERS = {
     "test_bands",
     "test_checks",
@@ -78,11 +83,15 @@ OTHERS = {
 #: locks: it is the same with any dependencies. What asks one of them for anything is not here.
 OWN = {
     "test_checks": "arguments, before anything else sees them",
+    "test_cli_process::test_a_closed_stderr_is_no_failure": "Python's own streams",
+    "test_cli_process::test_a_stderr_that_cannot_be_written_to_is_no_failure": "Python's own streams",
+    "test_cli_process::test_ctrl_c_and_termination_leave_nothing": "signals, which test_faults has at any moment",
     "test_docs": "documents, and what they name",
     "test_layers": "which module imports which",
     "test_packaging": "versions in files",
     "test_plan": "windows, in integers",
     "test_site": "the site, which another lane builds",
+    "test_readme": "its commands, which other tests have as calls",
     "test_publishing": "locks and names of files, of jobs at the same time",
     "test_zarr::test_killed_in_publish_the_old_store_is_there_or_the_new_one": "names of folders",
 }

@@ -7,8 +7,12 @@ from itertools import pairwise
 
 import numpy as np
 import shapely
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+
+#: For properties of which an example writes a store or computes a graph, a second at a time.
+fewer = settings(max_examples=max(8, settings.default.max_examples // 3))
 
 resolutions = st.tuples(st.integers(1, 7), st.integers(1, 7))
 node_shapes = st.tuples(st.integers(1, 5), st.integers(1, 5))

@@ -15,6 +15,7 @@ import rasterio
 from grids import NODES, RESOLUTION, SHAPE, TRANSFORM, clouds, write
 from hypothesis import given
 from hypothesis import strategies as st
+from strategies import fewer
 
 import gridr_numba as gn
 
@@ -310,6 +311,7 @@ def test_arrays_are_as_files(folder, window, chunks):
     check(made, (np.stack([lazy["row"].values, lazy["col"].values]), lazy["mask"].values))
 
 
+@fewer
 @given(data=st.data())
 def test_blocks_of_nodes_change_nothing(folder, whole, data):
     row, col, mask = coarse(folder)

@@ -14,6 +14,7 @@ import shapely
 from hypothesis import given
 from hypothesis import strategies as st
 from images import FULL, NODES, PLACE, STEP, invalid_places, picture, read, turned, write
+from strategies import fewer
 
 import gridr_numba as gn
 from gridr_numba.doors import resampler
@@ -84,6 +85,7 @@ def test_chunks_and_schedulers_change_nothing(folder, whole, scheduler, rows, co
     check(dataset.compute(scheduler=scheduler), whole)
 
 
+@fewer
 @given(data=st.data())
 def test_chunks_of_any_sizes_and_kernels(folder, tmp_path_factory, data):
     chunks = []

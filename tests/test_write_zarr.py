@@ -12,6 +12,7 @@ from contextlib import suppress
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from strategies import fewer
 from test_zarr import RESOLUTION, SMALL, files_of, left, make_inputs, opened, same, ways_of
 
 import gridr_numba as gn
@@ -45,6 +46,7 @@ def write(folder, store=None, *, options=None, **arguments):
         gn.write_zarr(made, store or folder / "out/dense.zarr", **{"zarr_options": SMALL, **arguments})
 
 
+@fewer
 @given(
     chunk=st.tuples(st.integers(17, 60), st.integers(17, 200)),
     chunks=st.tuples(st.integers(1, 4), st.integers(1, 4)),

@@ -36,8 +36,8 @@ from .bilinear import (
 from .jit import borrowed, helper, kernel
 from .lost import count_lost, settle_row
 from .pixels import fill_invalid, finish_row, take_flagged, take_raw
-from .source_table import NEAREST, VALID, Finish, Lines, Source, Taps
-from .taps import axis_of, fetch_ahead, mark_beyond, pixels_ahead, place_blended, split_blended, split_row, sum_taps
+from .source_table import VALID, Finish, Lines, Source, Taps
+from .taps import are_apart, axis_of, fetch_ahead, mark_beyond, pixels_ahead, place_row, split_row, sum_taps
 from .vectors import PLACE_BASE
 
 Floats = NDArray[np.float64]
@@ -180,6 +180,7 @@ def resample_rows(
     states = 0  # of each of the two spread rows, in four bits
     spread_rows = 0  # node rows before this one are spread, or not needed
     ahead = 0
+    pair, apart = -1, False  # of two spread rows
     for i in range(tile.row_start, tile.row_stop):
         r = (first_row + i) // rr
         a = (first_row + i) % rr
@@ -202,14 +203,14 @@ def resample_rows(
             mark_positions(above, below, a, rr, rules, positions, causes)
             if split_row(ys, xs, row_axis, col_axis, stride, places, row_fractions, col_fractions) > 0:
                 mark_beyond(ys, xs, source, taps, causes, counts)
-        elif kind == NEAREST:
-            place_blended(above[0], below[0], above[1], below[1], a, rr, row_axis, col_axis, stride, places)
         else:
-            split_blended(
-                above[0],
-                below[0],
-                above[1],
-                below[1],
+            if a > 0 and r != pair:
+                pair, apart = r, are_apart(above, below, rr, row_axis, col_axis)
+            place_row(
+                kind,
+                apart,
+                above,
+                below,
                 a,
                 rr,
                 row_axis,

@@ -39,6 +39,8 @@ _AHEAD_STEEP = 10
 _STEEP = 0.25  # source rows a pixel
 _FETCHED_EVERY = 8
 _FAR = 1e6
+# Twice what an interpolation between two positions errs by, of the largest.
+_ERROR = 2.0**-50
 
 
 class Axis(NamedTuple):
@@ -70,36 +72,91 @@ def axis_of(source: Source, taps: Taps, axis: int) -> Axis:
 
 
 @helper
-def place_blended(
-    upper_rows: Floats,
-    lower_rows: Floats,
-    upper_cols: Floats,
-    lower_cols: Floats,
-    a: int,
-    rr: int,
+def are_apart(above: Floats, below: Floats, rr: int, row_axis: Axis, col_axis: Axis) -> bool:
+    """Say whether two spread rows, `rr` dense rows apart, differ so much that what is between them needs no clamp.
+
+    An interpolation errs by less than 2**-51 of the largest position, and is at least a part in `rr` of the difference
+    away from both ends: where that is more, it is between them as it is, to the same bits.
+    """
+    close = 0
+    for axis in range(2):
+        high = row_axis.sure_high if axis == 0 else col_axis.sure_high
+        least = rr * _ERROR * max(high, 1.0)
+        upper, lower = above[axis], below[axis]
+        for j in range(upper.shape[0]):
+            close += not abs(lower[j] - upper[j]) > least
+    return close == 0
+
+
+@helper
+def between(apart: bool, above: float, below: float, weight_above: float, weight_below: float) -> float:
+    """Interpolate as `blended` does, between two values that are apart, or not."""
+    if apart:
+        return above * weight_above + below * weight_below
+    return blended(above, below, weight_above, weight_below)
+
+
+@helper
+def place_nearest(
+    apart: bool,
+    above: Floats,
+    below: Floats,
+    weight_above: float,
+    weight_below: float,
     row_axis: Axis,
     col_axis: Axis,
     stride: float,
     out: Floats,
 ) -> None:
-    """Interpolate positions between two spread rows, `a` rows of `rr` below the upper one: where the one tap is."""
-    weight_upper = (rr - a) / rr
-    weight_lower = a / rr
+    """Interpolate positions between two spread rows: where the one tap is."""
+    upper_rows, upper_cols, lower_rows, lower_cols = above[0], above[1], below[0], below[1]
     shift, first_row, first_col = row_axis.shift, row_axis.first, PLACE_BASE - col_axis.first
     n = upper_rows.shape[0]
     out = out[:n]
     for j in range(n):
-        y = np.floor(blended(upper_rows[j], lower_rows[j], weight_upper, weight_lower) + shift)
-        x = np.floor(blended(upper_cols[j], lower_cols[j], weight_upper, weight_lower) + shift)
+        y = np.floor(between(apart, upper_rows[j], lower_rows[j], weight_above, weight_below) + shift)
+        x = np.floor(between(apart, upper_cols[j], lower_cols[j], weight_above, weight_below) + shift)
         out[j] = (y - first_row) * stride + (x + first_col)
 
 
 @helper
-def split_blended(
-    upper_rows: Floats,
-    lower_rows: Floats,
-    upper_cols: Floats,
-    lower_cols: Floats,
+def place_and_split(
+    apart: bool,
+    above: Floats,
+    below: Floats,
+    weight_above: float,
+    weight_below: float,
+    row_axis: Axis,
+    col_axis: Axis,
+    stride: float,
+    out: Floats,
+    out_row_fractions: Reals,
+    out_col_fractions: Reals,
+) -> None:
+    """Interpolate positions between two spread rows, and split them: where the first taps are, and the fractions."""
+    upper_rows, upper_cols, lower_rows, lower_cols = above[0], above[1], below[0], below[1]
+    first_row, first_col = row_axis.first, PLACE_BASE - col_axis.first
+    most = out_row_fractions.dtype.type(row_axis.most)
+    n = upper_rows.shape[0]
+    out, out_row_fractions, out_col_fractions = out[:n], out_row_fractions[:n], out_col_fractions[:n]
+    for j in range(n):
+        y = between(apart, upper_rows[j], lower_rows[j], weight_above, weight_below)
+        x = between(apart, upper_cols[j], lower_cols[j], weight_above, weight_below)
+        row = np.floor(y)
+        col = np.floor(x)
+        out[j] = (row - first_row) * stride + (col + first_col)
+        down = out_row_fractions.dtype.type(y - row)
+        right = out_row_fractions.dtype.type(x - col)
+        out_row_fractions[j] = down if down < most else most
+        out_col_fractions[j] = right if right < most else most
+
+
+@helper
+def place_row(
+    kind: int,
+    apart: bool,
+    above: Floats,
+    below: Floats,
     a: int,
     rr: int,
     row_axis: Axis,
@@ -109,26 +166,16 @@ def split_blended(
     out_row_fractions: Reals,
     out_col_fractions: Reals,
 ) -> None:
-    """Interpolate positions between two spread rows, and split them: where the first taps are, and the fractions.
+    """Interpolate positions between two spread rows, `a` rows of `rr` below the upper one, and split them.
 
-    All positions are answered: no fraction is so small that its type does not hold it.
+    All positions are answered: no fraction is so small that its type does not hold it. `apart`: see `are_apart`.
     """
-    weight_upper = (rr - a) / rr
-    weight_lower = a / rr
-    first_row, first_col = row_axis.first, PLACE_BASE - col_axis.first
-    most = out_row_fractions.dtype.type(row_axis.most)
-    n = upper_rows.shape[0]
-    out, out_row_fractions, out_col_fractions = out[:n], out_row_fractions[:n], out_col_fractions[:n]
-    for j in range(n):
-        y = blended(upper_rows[j], lower_rows[j], weight_upper, weight_lower)
-        x = blended(upper_cols[j], lower_cols[j], weight_upper, weight_lower)
-        row = np.floor(y)
-        col = np.floor(x)
-        out[j] = (row - first_row) * stride + (col + first_col)
-        down = out_row_fractions.dtype.type(y - row)
-        right = out_row_fractions.dtype.type(x - col)
-        out_row_fractions[j] = down if down < most else most
-        out_col_fractions[j] = right if right < most else most
+    up, down = (rr - a) / rr, a / rr
+    rows, cols = out_row_fractions, out_col_fractions
+    if kind == NEAREST:
+        place_nearest(apart, above, below, up, down, row_axis, col_axis, stride, out)
+    else:
+        place_and_split(apart, above, below, up, down, row_axis, col_axis, stride, out, rows, cols)
 
 
 @helper
