@@ -28,7 +28,8 @@ from numpy.typing import NDArray
 
 from gridr_numba import build_grid, grid_full_resolution_shape
 from gridr_numba.engine.dense import DenseOptions
-from gridr_numba.engine.resampling import SourceTable, resample_window, table_dtype, table_size
+from gridr_numba.engine.resampling import resample_window
+from gridr_numba.engine.tables import SourceTable, table_dtype, table_size
 from gridr_numba.types import Interpolation
 from gridr_numba.window import Window
 

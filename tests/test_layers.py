@@ -61,7 +61,8 @@ FILES = {
     "engine": [
         {"background", "codes", "coordinates", "counts", "memory", "progress", "source_box", "survey"},
         {"dense"},
-        {"job", "resampling"},
+        {"job", "tables"},
+        {"resampling"},
         {"source_tables", "step"},
         {"resample_step", "scattered"},
         {"loop"},

@@ -21,7 +21,8 @@ from hypothesis import strategies as st
 
 import gridr_numba as gn
 from gridr_numba.engine.dense import DenseOptions
-from gridr_numba.engine.resampling import ResampleCounts, SourceTable, resample_window, table_dtype, table_size, taps_of
+from gridr_numba.engine.resampling import ResampleCounts, resample_window, taps_of
+from gridr_numba.engine.tables import SourceTable, table_dtype, table_size
 from gridr_numba.kernels import bilinear
 from gridr_numba.kernels.resample import TILE_COLS, TILE_ROWS, resample_tile
 from gridr_numba.types import IMAGE_DTYPES, Cause, Interpolation

@@ -14,8 +14,9 @@ from .. import checks
 from ..engine.codes import write_codes
 from ..engine.dense import DenseOptions
 from ..engine.job import Names, Warnings
-from ..engine.resampling import ResampleCounts, SourceTable, resample_window, source_validity
+from ..engine.resampling import ResampleCounts, resample_window
 from ..engine.step import DenseStep
+from ..engine.tables import SourceTable, source_validity
 from ..errors import GridrValueError
 from ..files.arrays import ArrayRaster
 from ..files.source import BAND_VALIDITIES

@@ -24,11 +24,12 @@ from .counts import Tally
 from .dense import NO_GRID
 from .job import Job
 from .memory import in_mb
-from .resampling import ResampleCounts, SourceTable, resample_window, table_size
+from .resampling import ResampleCounts, resample_window
 from .source_box import blocks_in, corner_coordinates, corner_pixels, outer_coordinates, source_box, united, widest_cell
 from .source_tables import SourceTables, SourceUse
 from .step import DenseStep, NodeReaders, Target
 from .survey import NodeSurvey
+from .tables import SourceTable, table_size
 
 Floats = NDArray[np.float64]
 

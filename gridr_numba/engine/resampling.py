@@ -1,4 +1,4 @@
-"""A source image's window as a table, and a dense window resampled from it: the one place that launches the kernels."""
+"""A dense window resampled from a source image: the one place that launches its kernels."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from ..georef import pixel_area
 from ..kernels.bilinear import Nodes
 from ..kernels.jit import share, usable_threads
-from ..kernels.pixels import void_pixels
 from ..kernels.resample import TILE_COLS, TILE_ROWS, Tile, resample_tile
 from ..kernels.source_table import (
     CLIPPED,
@@ -26,19 +25,17 @@ from ..kernels.source_table import (
     LINEAR,
     NEAREST,
     OVERFLOWN,
-    PAD,
     REALS_4,
     REALS_8,
     STRAY,
     Finish,
-    Source,
     Taps,
 )
 from ..kernels.vectors import LANCZOS_PARTS, LANCZOS_POWERS, LANES
 from ..types import AnyArray, AnyDtype, Interpolation, Pair
 from ..window import Window
-from .codes import parts_of
 from .dense import NO_BYTES, DenseOptions, largest_float64_in, rules_of
+from .tables import SourceTable
 
 # So many tiles a thread, or more, and no tile that is lower than this for their sake.
 _TILES = 2
@@ -50,231 +47,6 @@ _KINDS = {
     Interpolation.CUBIC: CUBIC,
     Interpolation.LANCZOS3: LANCZOS3,
 }
-
-
-def table_dtype(dtype: AnyDtype) -> AnyDtype:
-    """Return the type in which pixels of this one are summed: one that holds them."""
-    return np.dtype(np.float32 if dtype.itemsize <= 2 or dtype == np.float32 else np.float64)
-
-
-def table_size(bands: int, shape_row_col: Pair) -> int:
-    """Return how many numbers the table of a source window has: its pixels, and what vectors may read after them."""
-    return bands * (shape_row_col[0] + 2 * PAD) * (shape_row_col[1] + 2 * PAD) + LANES
-
-
-def source_validity(
-    values: AnyArray,
-    nodata: Sequence[float | None],
-    mask: NDArray[np.bool_] | None = None,
-    *,
-    all_bands: bool = False,
-    out: NDArray[np.bool_] | None = None,
-) -> tuple[NDArray[np.bool_] | None, NDArray[np.bool_] | None]:
-    """Say which pixels of a window of an image are valid, as far as nodata and a mask do.
-
-    Parameters
-    ----------
-    values : ndarray (bands, rows, columns)
-    nodata : sequence of float or None
-        Of each band; None, NaN and what its type does not hold are no pixel's.
-    mask : bool (rows, columns) or (bands, rows, columns), optional
-        Of valid pixels.
-    all_bands : bool
-        Only pixels that are nodata in all bands are invalid, as GDAL has it. False: each band for itself.
-    out : bool (bands, rows, columns), optional
-        Room for what is found out. None is new memory.
-
-    Returns
-    -------
-    valid : bool (rows, columns) or (bands, rows, columns), or None
-        None where all are valid. NaN and infinities are the table's business.
-    differing : bool (rows, columns), or None
-        Pixels that are nodata in some bands and not in others; None where there are none.
-    """
-    held = [number is not None and _holds(values.dtype, number) for number in nodata]
-    differing, valid = None, mask
-    if any(held):
-        said: NDArray[np.bool_] = np.empty(values.shape, bool) if out is None else out
-        for band, number in enumerate(nodata):
-            if held[band]:
-                np.not_equal(values[band], values.dtype.type(number), out=said[band])
-            else:
-                said[band] = True
-        if not said.all():
-            if len(values) > 1:
-                differing = np.logical_or.reduce(said) & ~np.logical_and.reduce(said)
-            valid = said if mask is None else np.logical_and(said, mask, out=said)
-    if all_bands and valid is not None and valid.ndim > 2:
-        valid = np.logical_or.reduce(valid)
-    return valid, differing
-
-
-def _holds(dtype: AnyDtype, number: float) -> bool:
-    if dtype.kind == "f":
-        return bool(np.isinf(number)) or abs(number) <= largest_float64_in(dtype)  # and no NaN
-    limits = np.iinfo(dtype)
-    return bool(limits.min <= number <= limits.max and number == np.floor(number))
-
-
-@dataclass(frozen=True)
-class SourceTable:
-    """A window of a source image, as taps are taken from it.
-
-    Attributes
-    ----------
-    numbers : float32 or float64, flat
-        `table_size` of them.
-    shape : tuple of int
-        Bands, rows + 2 PAD and columns + 2 PAD: of `pixels`. Invalid ones are NaN. The window's edge is repeated `PAD`
-        pixels deep, which is the image's where they meet; elsewhere no tap is taken there.
-    origin_row_col : tuple of int
-        Where in the image the window begins.
-    image_shape : tuple of int
-        Rows and columns of the whole image.
-    of_reals : bool
-        Whether the image holds floating-point numbers.
-    raw : dtype or None
-        Of integers that are in the bytes of `numbers` as the image holds them, for the nearest interpolation. None:
-        there are numbers.
-    flagged : bool
-        Whether raw pixels are the lower halves of integers twice as wide, of which the upper half is not 0 where it is
-        invalid.
-    """
-
-    numbers: AnyArray
-    shape: tuple[int, int, int]
-    origin_row_col: Pair
-    image_shape: Pair
-    of_reals: bool
-    raw: AnyDtype | None = None
-    flagged: bool = False
-
-    @classmethod
-    def of(
-        cls,
-        values: AnyArray,
-        valid: NDArray[np.bool_] | None,
-        origin_row_col: Pair,
-        image_shape: Pair,
-        out: AnyArray | None = None,
-        threads: int | None = None,
-        *,
-        raw: bool = False,
-    ) -> SourceTable:
-        """Make the table of a window.
-
-        Parameters
-        ----------
-        values : ndarray (bands, rows, columns)
-            One of `types.IMAGE_DTYPES`. NaN and infinities are invalid.
-        valid : bool (rows, columns) or (bands, rows, columns), optional
-            See `source_validity`.
-        origin_row_col, image_shape : tuple of int
-        out : ndarray, optional
-            Flat, of `table_dtype` and at least `table_size`: the table is made there. None is a new one.
-        threads : int, optional
-            None is all that the process may use. Nothing depends on it.
-        raw : bool
-            It is for the nearest interpolation, and for pixels of the image's type: integers are kept as they are,
-            which takes less memory and time. The result is the same.
-        """
-        bands, rows, cols = values.shape
-        dtype = table_dtype(values.dtype)
-        size = table_size(bands, (rows, cols))
-        numbers = np.empty(size, dtype) if out is None else out[:size]
-        numbers[-LANES:] = 0
-        shape = bands, rows + 2 * PAD, cols + 2 * PAD
-        raw = raw and values.dtype.kind != "f"
-        table = cls(
-            numbers,
-            shape,
-            origin_row_col,
-            image_shape,
-            values.dtype.kind == "f",
-            values.dtype if raw else None,
-            raw and valid is not None,
-        )
-        pixels = table.pixels
-        parts = parts_of((rows, cols))
-        remaining = iter(parts)  # shared: each part is taken once
-
-        def work() -> None:
-            for part in remaining:
-                row = PAD + part.start
-                for band in range(bands):
-                    mask = None if valid is None else valid[part] if valid.ndim == 2 else valid[band, part]
-                    _fill(values[band, part], mask, pixels[band], row)
-
-        share(work, min(usable_threads(threads), len(parts)))
-        pixels[:, :PAD] = pixels[:, PAD : PAD + 1]
-        pixels[:, PAD + rows :] = pixels[:, PAD + rows - 1 : PAD + rows]
-        return table
-
-    @property
-    def pixels(self) -> AnyArray:
-        """The table as bands of rows."""
-        if self.raw is None:
-            return self.numbers[:-LANES].reshape(self.shape)
-        size = self.shape[0] * self.shape[1] * self.shape[2]
-        unsigned = f"u{self.raw.itemsize * (2 if self.flagged else 1)}"
-        return self.numbers.view(unsigned)[:size].reshape(self.shape)
-
-    def source(self, taps: Taps) -> Source:
-        """Return it as the kernels take it."""
-        reach, answered = np.empty((2, 2)), np.empty((2, 2))
-        support = taps.support
-        for axis, (start, length, size) in enumerate(
-            zip(self.origin_row_col, self.shape[1:], self.image_shape, strict=True)
-        ):
-            stop = start + length - 2 * PAD
-            first = start - (PAD if start == 0 else 0)
-            # One less: at the largest position, a whole one, all taps are read, and those that do not count weigh 0.
-            last = stop + (PAD - 1 if stop == size else 0)
-            reach[axis] = first + support - 1, last - support
-            low, high = pixel_area(size)
-            answered[axis] = max(reach[axis, 0] - taps.shift, low), min(reach[axis, 1] - taps.shift, high)
-            if taps.kind != NEAREST:
-                answered[axis, 0] = max(answered[axis, 0], 1.0)
-                if taps.strict:
-                    answered[axis] = max(answered[axis, 0], support - 1), min(answered[axis, 1], size - support)
-        origin = float(self.origin_row_col[0] - PAD), float(self.origin_row_col[1] - PAD)
-        _, rows, cols = self.shape
-        largest = float(np.finfo(self.numbers.dtype).max)
-        whole = self.image_shape
-        raw = 0 if self.raw is None else self.raw.itemsize
-        return Source(
-            self.numbers,
-            rows * cols,
-            cols,
-            origin,
-            reach,
-            answered,
-            whole,
-            self.of_reals,
-            largest,
-            raw,
-            self.flagged,
-        )
-
-
-def _fill(values: AnyArray, valid: NDArray[np.bool_] | None, out: AnyArray, row: int) -> None:
-    """Write some rows of a band into a table's, from a row on, and what is left and right of them."""
-    rows, cols = values.shape
-    body = out[row : row + rows, PAD : PAD + cols]
-    raw = out.dtype.kind != "f"
-    np.copyto(body, values.view(f"u{values.itemsize}") if raw else values)
-    void = out.dtype.type(1 << 4 * out.itemsize if raw else np.nan)  # of raw ones, a bit of the upper half
-    if values.dtype.kind == "f":
-        void_pixels(np.isfinite(body).view(np.uint8), row, PAD, void, out)
-    if valid is not None:
-        void_pixels(np.ascontiguousarray(valid).view(np.uint8), row, PAD, void, out)
-    _repeat_sides(out[row : row + rows])
-
-
-def _repeat_sides(rows: AnyArray) -> None:
-    """Write what is left and right of some rows of a table."""
-    rows[:, :PAD] = rows[:, PAD : PAD + 1]
-    rows[:, -PAD:] = rows[:, -PAD - 1 : -PAD]
 
 
 # -- the interpolation ------------------------------------------------------------------------------------------------

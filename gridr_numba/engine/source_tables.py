@@ -12,8 +12,8 @@ from ..files.bands import WindowBuffer
 from ..files.source import SourceImage
 from ..types import Pair
 from ..window import Window
-from .resampling import SourceTable, source_validity, table_dtype, table_size
 from .source_box import blocks_in, united
+from .tables import SourceTable, source_validity, table_dtype, table_size
 
 # Windows that were read are looked up by squares of so many pixels a side.
 _SQUARE = 2048, 2048
