@@ -33,6 +33,7 @@ KERNELS = {
     "test_source_box",
     "test_taps",
     "test_threads",
+    "test_validity",
     "test_vectors",
     "test_windows",
 }

@@ -37,7 +37,7 @@ FILES = {
         {"bilinear", "checksum", "crossings", "rpc", "survey", "vectors"},
         {"edge_table", "source_table"},
         {"scanline", "taps", "lost"},
-        {"pixels"},
+        {"pixels", "validity"},
         {"resample"},
     ],
     "files": [

@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 import gridr_numba as gn
 from gridr_numba.engine.dense import DenseOptions
 from gridr_numba.engine.resampling import ResampleCounts, resample_window, taps_of
-from gridr_numba.engine.tables import SourceTable, table_dtype, table_size
+from gridr_numba.engine.tables import RawPixels, SourceTable, table_dtype, table_size
 from gridr_numba.kernels import bilinear
 from gridr_numba.kernels.resample import TILE_COLS, TILE_ROWS, resample_tile
 from gridr_numba.types import IMAGE_DTYPES, Cause, Interpolation
@@ -328,7 +328,7 @@ def test_raw_pixels_are_the_same_nearest_pixels(dtype, nodata, per_band):
 
     def run(raw, valid):
         shape = (len(image), 29, 33)
-        table = SourceTable.of(image, valid, (0, 0), (30, 37), raw=raw)
+        table = (RawPixels if raw else SourceTable).of(image, valid, (0, 0), (30, 37))
         out, mask = np.empty(shape, dtype), np.empty((2 if per_band else 1, *shape[1:]), np.uint8)
         counts = ResampleCounts()
         window, kind, options = Window.whole(shape[1:]), Interpolation.NEAREST, DenseOptions((4, 4))

@@ -10,16 +10,16 @@ from gridr_numba.types import Interpolation
 
 pytestmark = pytest.mark.skipif(numba.config.DISABLE_JIT, reason="the twins alone run")
 
-N, STRIDE, ROWS = 12, 23, 40
+N, STRIDE, ROWS = 16, 23, 40
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("kind", ["linear", "cubic", "lanczos3"])
-def test_four_pixels_are_those_of_the_twin(kind, dtype):
-    compiled, plain = {
-        "linear": (vectors.four_linear, vectors._plain_linear),
-        "cubic": (vectors.four_cubic, vectors._plain_cubic),
-        "lanczos3": (vectors.four_lanczos, vectors._plain_lanczos),
+def test_pixels_are_those_of_the_twin(kind, dtype):
+    compiled, plain, count = {
+        "linear": (vectors.eight_linear, vectors._plain_linear, 8),
+        "cubic": (vectors.four_cubic, vectors._plain_cubic, 4),
+        "lanczos3": (vectors.four_lanczos, vectors._plain_lanczos, 4),
     }[kind]
     random = np.random.default_rng(3)
     pixels = (random.random(ROWS * STRIDE) * 65535).astype(dtype)
@@ -36,12 +36,12 @@ def test_four_pixels_are_those_of_the_twin(kind, dtype):
 
     @numba.njit(error_model="numpy")
     def run(pixels, places, down, across, out, more):
-        for j in range(0, places.shape[0], 4):
+        for j in range(0, places.shape[0], count):
             compiled(pixels, np.uint64(base), np.uint64(STRIDE), places, down, across, np.uint64(j), out, *more)
 
     got, expected = np.zeros((2, N), dtype)
     run(pixels, places, *fractions, got, more)
-    for j in range(0, N, 4):
+    for j in range(0, N, count):
         plain(pixels, base, STRIDE, places, *fractions, j, expected, *more)
     assert np.isnan(expected).any()
     assert got.tobytes() == expected.tobytes()

@@ -16,13 +16,13 @@ from ..engine.dense import DenseOptions
 from ..engine.job import Names, Warnings
 from ..engine.resampling import ResampleCounts, resample_window
 from ..engine.step import DenseStep
-from ..engine.tables import SourceTable, source_validity
+from ..engine.tables import RawPixels, SourceTable, SourceWindow, source_validity, stays_raw
 from ..errors import GridrValueError
 from ..files.arrays import ArrayRaster
 from ..files.source import BAND_VALIDITIES
 from ..plan import WindowPlan
 from ..polygons.files import Polygons
-from ..types import AnyArray, Interpolation, Pair, WindowPairs
+from ..types import AnyArray, Pair, WindowPairs
 from .dense_inputs import DenseArguments, DenseInputs
 from .in_arrays import ArraysOut, job_in_arrays
 from .output_files import mask_type
@@ -200,11 +200,13 @@ def resample_array(
     if polygons is not None:
         polygons.write_causes(piece.dense, causes[0], options.threads)
     shape = bands.shape[1], bands.shape[2]
-    raw = kind is Interpolation.NEAREST and held == bands.dtype
-    table = SourceTable.of(bands, table_valid, (0, 0), shape, threads=options.threads, raw=raw)
+    if stays_raw(kind, bands.dtype, held):
+        source: SourceWindow = RawPixels.of(bands, table_valid, (0, 0), shape)
+    else:
+        source = SourceTable.of(bands, table_valid, (0, 0), shape, threads=options.threads)
     result, counts = np.empty((len(bands), *piece.dense.shape), held), ResampleCounts()
     resample_window(
-        table,
+        source,
         options,
         piece.relative,
         kind,

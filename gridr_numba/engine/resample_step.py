@@ -29,7 +29,7 @@ from .source_box import blocks_in, corner_coordinates, corner_pixels, outer_coor
 from .source_tables import SourceTables, SourceUse
 from .step import DenseStep, NodeReaders, Target
 from .survey import NodeSurvey
-from .tables import SourceTable, table_size
+from .tables import SourceWindow, stays_raw, table_size
 
 Floats = NDArray[np.float64]
 
@@ -139,6 +139,7 @@ class ResampleStep(DenseStep):
         self._part_pixels = WindowBuffer(len(out.target.bands), out.target.dtype)
         # Until room is made for windows of a plan: one window alone may take as much.
         self._room, self._tables = job.limits.bounds.buffer_bytes // _WHOLE_SHARE, 1
+        self._raw = stays_raw(out.interpolation, image.dtype, out.target.dtype)
         self._whole = self._table_bytes(image.shape) <= self._room
         # What is next: with the whole source in memory, and with one thread, nothing is read ahead.
         self._ahead = None if self._whole or usable_threads(job.limits.threads) == 1 else Ahead()
@@ -146,12 +147,10 @@ class ResampleStep(DenseStep):
             self._tables = 2
             self._other_readers = NodeReaders(self._grid, self._mask_in)
         self.threads_with_files = self._tables
-        # Of which pixels are copied, none is made a number.
-        raw = out.interpolation is Interpolation.NEAREST and out.target.dtype == image.dtype
-        self._source = SourceTables(image, self._tables, job.limits.threads, raw=raw)
+        self._source = SourceTables(image, self._tables, job.limits.threads, raw=self._raw)
         self._next: Piece | None = None
         self._is_begun = False
-        self._held: SourceTable | None = None
+        self._held: SourceWindow | None = None
         self.aspects = (None,) if self._whole else (None, (1, 1), (4, 1), (1, 4))
 
     # -- memory and windows ---------------------------------------------------------------------------------------
@@ -196,7 +195,7 @@ class ResampleStep(DenseStep):
 
     @property
     def _bytes_per_source_pixel(self) -> int:
-        return SourceTables.bytes_per_pixel(self._image, self._tables)
+        return SourceTables.bytes_per_pixel(self._image, self._tables, raw=self._raw)
 
     def _table_bytes(self, shape: Pair) -> int:
         """Return the bytes that source boxes of this shape take, in all tables."""
@@ -232,7 +231,7 @@ class ResampleStep(DenseStep):
         if self._mask_out is not None and codes is not None:
             write_codes(rows, self._mask_out.values, codes.reshape(-1, shape[1]))
 
-    def _write_part(self, whole: Window, part: Window, coarse: _Coarse, table: SourceTable, arrays: _Arrays) -> None:
+    def _write_part(self, whole: Window, part: Window, coarse: _Coarse, table: SourceWindow, arrays: _Arrays) -> None:
         """Compute a part of a window, in place where it is all of it: kernels want whole arrays."""
         if part == whole:
             self._compute(part, coarse, table, arrays)
@@ -245,7 +244,7 @@ class ResampleStep(DenseStep):
         arrays.pixels[:, rows, cols] = its_own.pixels
         arrays.mask[:, rows, cols] = its_own.mask
 
-    def _compute(self, part: Window, coarse: _Coarse, table: SourceTable, arrays: _Arrays) -> None:
+    def _compute(self, part: Window, coarse: _Coarse, table: SourceWindow, arrays: _Arrays) -> None:
         # All threads: those that read and write files beside wait for most of the time, and take what they need.
         resample_window(
             table,
@@ -325,7 +324,7 @@ class ResampleStep(DenseStep):
             f"{in_mb(self._room)}. If the grid is torn there, make its nodes void"
         )
 
-    def _parts_read(self, piece: Piece) -> Iterator[tuple[Window, _Coarse, SourceTable]]:
+    def _parts_read(self, piece: Piece) -> Iterator[tuple[Window, _Coarse, SourceWindow]]:
         """Yield the parts of a window and what they look up, the next one being read while one is used."""
         if self._ahead is None:
             coarse = self._coarse(piece)
@@ -344,7 +343,7 @@ class ResampleStep(DenseStep):
             if following is not None:
                 table = self._ahead.take()
 
-    def _begin(self, piece: Piece) -> tuple[_Coarse, SourceTable]:
+    def _begin(self, piece: Piece) -> tuple[_Coarse, SourceWindow]:
         """Read the nodes of a window, and what its first part looks up."""
         self._readers, self._other_readers = self._other_readers, self._readers
         coarse = self._coarse(piece)
@@ -354,8 +353,8 @@ class ResampleStep(DenseStep):
         nodes = self.nodes(piece)
         return _Coarse(nodes, self.valid_nodes(piece), list(self._parts(piece, nodes)))
 
-    def _table_of(self, part: _Part) -> SourceTable:
-        return self._source.table(part.box) if self._held is None else self._held
+    def _table_of(self, part: _Part) -> SourceWindow:
+        return self._source.read(part.box) if self._held is None else self._held
 
     def _span(self) -> Window | None:
         """Return what all windows together look up of the source."""

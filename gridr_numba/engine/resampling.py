@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ..georef import pixel_area
 from ..kernels.bilinear import Nodes
 from ..kernels.jit import share, usable_threads
-from ..kernels.resample import TILE_COLS, TILE_ROWS, Tile, resample_tile
+from ..kernels.resample import TILE_COLS, TILE_ROWS, resample_tile
 from ..kernels.source_table import (
     CLIPPED,
     COUNTS,
@@ -30,12 +30,13 @@ from ..kernels.source_table import (
     STRAY,
     Finish,
     Taps,
+    Tile,
 )
 from ..kernels.vectors import LANCZOS_PARTS, LANCZOS_POWERS, LANES
 from ..types import AnyArray, AnyDtype, Interpolation, Pair
 from ..window import Window
 from .dense import NO_BYTES, DenseOptions, largest_float64_in, rules_of
-from .tables import SourceTable
+from .tables import SourceWindow
 
 # So many tiles a thread, or more, and no tile that is lower than this for their sake.
 _TILES = 2
@@ -102,7 +103,7 @@ class ResampleCounts:
 
 
 def resample_window(
-    table: SourceTable,
+    source: SourceWindow,
     options: DenseOptions,
     relative: Window,
     interpolation: Interpolation,
@@ -120,7 +121,7 @@ def resample_window(
 
     Parameters
     ----------
-    table : SourceTable
+    source : SourceWindow
         With all pixels of the image that the window's taps are: the range of its coordinates, widened by the
         interpolation's `support` and by one pixel, and cut to the image.
     options, relative, nodes, valid_nodes, marked
@@ -139,14 +140,14 @@ def resample_window(
     counts : ResampleCounts, optional
         Added to.
     """
-    taps = taps_of(interpolation, table.numbers.dtype, strict=strict)
-    source = table.source(taps)
-    area = pixel_area(table.image_shape[0]), pixel_area(table.image_shape[1])
+    taps = taps_of(interpolation, source.dtype, strict=strict)
+    its_source = source.source(taps)
+    area = pixel_area(source.image_shape[0]), pixel_area(source.image_shape[1])
     largest = float(np.finfo(np.float64).max)
     rules = rules_of(replace(options, limits=(largest, largest), source=area, fill=np.nan, fill_masked=False))
     around = Nodes(nodes, valid_nodes, (relative.row_start, relative.col_start), options.resolution_row_col)
-    if table.raw is not None and (interpolation is not Interpolation.NEAREST or out.dtype != table.raw):
-        raise ValueError(f"a raw table of {table.raw} is for pixels of its type, and for the nearest interpolation")
+    if source.raw is not None and (interpolation is not Interpolation.NEAREST or out.dtype != source.raw):
+        raise ValueError(f"raw pixels of {source.raw} are for pixels of their type, and for the nearest interpolation")
     finish = _finish(out.dtype, nodata)
     pixels = out.view(np.uint8)
     threads = usable_threads(options.threads) if options.parallel else 1
@@ -158,7 +159,7 @@ def resample_window(
         own = np.zeros(COUNTS, np.int64)
         all_counts.append(own)
         for tile in remaining:
-            resample_tile(around, rules, marked, source, taps, finish, tile, mask, pixels, own)
+            resample_tile(around, rules, marked, its_source, taps, finish, tile, mask, pixels, own)
 
     share(work, min(threads, len(tiles)))
     total = np.sum(all_counts, axis=0)

@@ -1,4 +1,4 @@
-"""Windows of a source image, read as tables, in memory that is allocated once; and what was read is counted."""
+"""Windows of a source image, read in memory that is allocated once; and what was read is counted."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..files.source import SourceImage
 from ..types import Pair
 from ..window import Window
 from .source_box import blocks_in, united
-from .tables import SourceTable, source_validity, table_dtype, table_size
+from .tables import RawPixels, SourceTable, SourceWindow, source_validity, table_dtype, table_size
 
 # Windows that were read are looked up by squares of so many pixels a side.
 _SQUARE = 2048, 2048
@@ -60,7 +60,7 @@ def _squares(box: Window) -> Iterator[Pair]:
 
 
 class SourceTables:
-    """Makes tables of windows of a source image, of which so many are in use at a time, by turns.
+    """Reads windows of a source image as the kernels take them, of which so many are in use at a time, by turns.
 
     Parameters
     ----------
@@ -69,7 +69,7 @@ class SourceTables:
     threads : int or None
         To fill them with.
     raw : bool
-        As `SourceTable.of` takes it.
+        As `tables.stays_raw` says: no table is made.
 
     Attributes
     ----------
@@ -79,41 +79,48 @@ class SourceTables:
     def __init__(self, image: SourceImage, tables: int, threads: int | None, *, raw: bool = False) -> None:
         self.use = SourceUse()
         self._image, self._threads, self._raw = image, threads, raw
-        self._values = WindowBuffer(len(image.indexes), image.dtype)
-        self._valid = WindowBuffer(len(image.indexes), np.bool_)
-        self._tables = [WindowBuffer(1, table_dtype(image.dtype)) for _ in range(tables)]
+        read = tables if raw else 1
+        self._values = [WindowBuffer(len(image.indexes), image.dtype) for _ in range(read)]
+        self._valid = [WindowBuffer(len(image.indexes), np.bool_) for _ in range(read)]
+        self._tables = [WindowBuffer(1, table_dtype(image.dtype)) for _ in range(0 if raw else tables)]
 
     @staticmethod
-    def bytes_per_pixel(image: SourceImage, tables: int) -> int:
-        """Return what a pixel takes in so many tables, and on its way there."""
+    def bytes_per_pixel(image: SourceImage, tables: int, *, raw: bool) -> int:
+        """Return what a pixel takes in all that is in use at a time, and on its way there."""
         bands, tagged = len(image.indexes), any(tag is not None for tag in image.nodata)
-        validity = 0 if not tagged else bands + (2 if bands > 1 else 0)
-        return tables * bands * table_dtype(image.dtype).itemsize + image.buffer_bytes_per_pixel + validity
+        read = image.buffer_bytes_per_pixel + (0 if not tagged else bands + (2 if bands > 1 else 0))
+        return tables * read if raw else tables * bands * table_dtype(image.dtype).itemsize + read
 
     def reserve(self, pixels: int) -> None:
         """Make room for windows of so many pixels, with those around each of its bands in a table."""
         bands = len(self._image.indexes)
-        self._values.reserve((1, pixels), touched=False)
+        for values in self._values:
+            values.reserve((1, pixels), touched=False)
         for table in self._tables:
             table.reserve((1, table_size(bands, (1, pixels))), touched=False)
 
-    def table(self, box: Window | None) -> SourceTable:
-        """Read a window, as the next table: valid until as many more are made as there are."""
+    def read(self, box: Window | None) -> SourceWindow:
+        """Read a window as the next one: valid until as many more are read as are in use at a time."""
         image = self._image
         if box is None:  # no pixel has a position in the image, and none takes anything of this
             nothing = np.zeros((len(image.indexes), 1, 1), image.dtype)
-            return SourceTable.of(nothing, None, (0, 0), image.shape, threads=1, raw=self._raw)
-        values, mask = image.read(box, self._values.part(box.shape))
-        room = self._valid.part(box.shape, touched=False)
+            if self._raw:
+                return RawPixels.of(nothing, None, (0, 0), image.shape)
+            return SourceTable.of(nothing, None, (0, 0), image.shape, threads=1)
+        for buffers in (self._values, self._valid, self._tables):
+            buffers[:] = buffers[1:] + buffers[:1]
+        values, mask = image.read(box, self._values[0].part(box.shape))
+        room = self._valid[0].part(box.shape, touched=False)
         valid, differing = source_validity(values, image.nodata, mask, all_bands=image.validity == "all", out=room)
         self.use.add(box, differing)
-        self._tables.append(self._tables.pop(0))
-        numbers = self._tables[0].part((1, table_size(len(values), box.shape)), touched=False)[0, 0]
         origin = box.row_start, box.col_start
-        return SourceTable.of(values, valid, origin, image.shape, numbers, self._threads, raw=self._raw)
+        if self._raw:
+            return RawPixels.of(values, valid, origin, image.shape)
+        numbers = self._tables[0].part((1, table_size(len(values), box.shape)), touched=False)[0, 0]
+        return SourceTable.of(values, valid, origin, image.shape, numbers, self._threads)
 
-    def only(self, box: Window) -> SourceTable:
-        """Read the one window that there is, and leave no more memory in use than its table."""
-        table = self.table(box)
-        self._values, self._valid = (WindowBuffer(len(self._image.indexes), kind) for kind in (self._image.dtype, bool))
-        return table
+    def only(self, box: Window) -> SourceWindow:
+        """Read the one window that there is, and leave no more memory in use than it takes."""
+        source = self.read(box)
+        self._values, self._valid, self._tables = [], [], []
+        return source

@@ -10,17 +10,22 @@ from numpy.typing import NDArray
 
 from ..georef import pixel_area
 from ..kernels.jit import share, usable_threads
-from ..kernels.pixels import void_pixels
 from ..kernels.source_table import NEAREST, PAD, Source, Taps
+from ..kernels.validity import SQUARE, look_at_squares, void_pixels
 from ..kernels.vectors import LANES
-from ..types import AnyArray, AnyDtype, Pair
+from ..types import AnyArray, AnyDtype, Interpolation, Pair
 from .codes import parts_of
-from .dense import largest_float64_in
+from .dense import NO_BYTES, largest_float64_in
 
 
 def table_dtype(dtype: AnyDtype) -> AnyDtype:
     """Return the type in which pixels of this one are summed: one that holds them."""
     return np.dtype(np.float32 if dtype.itemsize <= 2 or dtype == np.float32 else np.float64)
+
+
+def stays_raw(interpolation: Interpolation, dtype: AnyDtype, out_dtype: AnyDtype) -> bool:
+    """Say whether pixels are copied as they are: then `RawPixels` are enough, which take less memory and time."""
+    return interpolation is Interpolation.NEAREST and dtype == out_dtype and dtype.kind != "f"
 
 
 def table_size(bands: int, shape_row_col: Pair) -> int:
@@ -99,12 +104,6 @@ class SourceTable:
         Rows and columns of the whole image.
     of_reals : bool
         Whether the image holds floating-point numbers.
-    raw : dtype or None
-        Of integers that are in the bytes of `numbers` as the image holds them, for the nearest interpolation. None:
-        there are numbers.
-    flagged : bool
-        Whether raw pixels are the lower halves of integers twice as wide, of which the upper half is not 0 where it is
-        invalid.
     """
 
     numbers: AnyArray
@@ -112,8 +111,6 @@ class SourceTable:
     origin_row_col: Pair
     image_shape: Pair
     of_reals: bool
-    raw: AnyDtype | None = None
-    flagged: bool = False
 
     @classmethod
     def of(
@@ -124,8 +121,6 @@ class SourceTable:
         image_shape: Pair,
         out: AnyArray | None = None,
         threads: int | None = None,
-        *,
-        raw: bool = False,
     ) -> SourceTable:
         """Make the table of a window.
 
@@ -140,9 +135,6 @@ class SourceTable:
             Flat, of `table_dtype` and at least `table_size`: the table is made there. None is a new one.
         threads : int, optional
             None is all that the process may use. Nothing depends on it.
-        raw : bool
-            It is for the nearest interpolation, and for pixels of the image's type: integers are kept as they are,
-            which takes less memory and time. The result is the same.
         """
         bands, rows, cols = values.shape
         dtype = table_dtype(values.dtype)
@@ -150,16 +142,7 @@ class SourceTable:
         numbers = np.empty(size, dtype) if out is None else out[:size]
         numbers[-LANES:] = 0
         shape = bands, rows + 2 * PAD, cols + 2 * PAD
-        raw = raw and values.dtype.kind != "f"
-        table = cls(
-            numbers,
-            shape,
-            origin_row_col,
-            image_shape,
-            values.dtype.kind == "f",
-            values.dtype if raw else None,
-            raw and valid is not None,
-        )
+        table = cls(numbers, shape, origin_row_col, image_shape, values.dtype.kind == "f")
         pixels = table.pixels
         parts = parts_of((rows, cols))
         remaining = iter(parts)  # shared: each part is taken once
@@ -179,16 +162,20 @@ class SourceTable:
     @property
     def pixels(self) -> AnyArray:
         """The table as bands of rows."""
-        if self.raw is None:
-            return self.numbers[:-LANES].reshape(self.shape)
-        size = self.shape[0] * self.shape[1] * self.shape[2]
-        unsigned = f"u{self.raw.itemsize * (2 if self.flagged else 1)}"
-        return self.numbers.view(unsigned)[:size].reshape(self.shape)
+        return self.numbers[:-LANES].reshape(self.shape)
+
+    @property
+    def raw(self) -> None:
+        """These are numbers."""
+
+    @property
+    def dtype(self) -> AnyDtype:
+        """Of the numbers."""
+        return self.numbers.dtype
 
     def source(self, taps: Taps) -> Source:
         """Return it as the kernels take it."""
-        reach, answered = np.empty((2, 2)), np.empty((2, 2))
-        support = taps.support
+        reach = np.empty((2, 2))
         for axis, (start, length, size) in enumerate(
             zip(self.origin_row_col, self.shape[1:], self.image_shape, strict=True)
         ):
@@ -196,40 +183,119 @@ class SourceTable:
             first = start - (PAD if start == 0 else 0)
             # One less: at the largest position, a whole one, all taps are read, and those that do not count weigh 0.
             last = stop + (PAD - 1 if stop == size else 0)
-            reach[axis] = first + support - 1, last - support
-            low, high = pixel_area(size)
-            answered[axis] = max(reach[axis, 0] - taps.shift, low), min(reach[axis, 1] - taps.shift, high)
-            if taps.kind != NEAREST:
-                answered[axis, 0] = max(answered[axis, 0], 1.0)
-                if taps.strict:
-                    answered[axis] = max(answered[axis, 0], support - 1), min(answered[axis, 1], size - support)
-        origin = float(self.origin_row_col[0] - PAD), float(self.origin_row_col[1] - PAD)
+            reach[axis] = first + taps.support - 1, last - taps.support
         _, rows, cols = self.shape
-        largest = float(np.finfo(self.numbers.dtype).max)
-        whole = self.image_shape
-        raw = 0 if self.raw is None else self.raw.itemsize
         return Source(
             self.numbers,
             rows * cols,
             cols,
-            origin,
+            (float(self.origin_row_col[0] - PAD), float(self.origin_row_col[1] - PAD)),
             reach,
-            answered,
-            whole,
+            _answered(reach, taps, self.image_shape),
+            self.image_shape,
             self.of_reals,
-            largest,
-            raw,
-            self.flagged,
+            float(np.finfo(self.numbers.dtype).max),
+            0,
+            NO_BYTES.reshape(-1),
+            NO_BYTES.reshape(-1),
+            0,
+            NO_BYTES,
         )
+
+
+@dataclass(frozen=True)
+class RawPixels:
+    """A window of a source image as it is, of which the nearest interpolation copies pixels.
+
+    Attributes
+    ----------
+    values : ndarray (bands, rows, columns)
+        Integers, C-contiguous.
+    valid : uint8 (1 or bands, rows, columns)
+        0 where they are invalid, else 1. Empty where all are valid.
+    squares : uint8 (rows, columns)
+        See `validity.look_at_squares`.
+    origin_row_col, image_shape
+        As `SourceTable` has them.
+    """
+
+    values: AnyArray
+    valid: NDArray[np.uint8]
+    squares: NDArray[np.uint8]
+    origin_row_col: Pair
+    image_shape: Pair
+
+    @classmethod
+    def of(
+        cls, values: AnyArray, valid: NDArray[np.bool_] | None, origin_row_col: Pair, image_shape: Pair
+    ) -> RawPixels:
+        """Look at a window: the arguments are those of `SourceTable.of`. Neither array is copied, as a rule."""
+        values = np.require(values, requirements=("C", "W"))  # kernels are compiled for arrays that may be written
+        if valid is None:
+            return cls(values, NO_BYTES[np.newaxis], NO_BYTES, origin_row_col, image_shape)
+        its_valid = np.require(valid, requirements=("C", "W")).view(np.uint8).reshape(-1, *values.shape[1:])
+        squares = np.empty([-(-side // SQUARE) for side in values.shape[1:]], np.uint8)
+        look_at_squares(its_valid, squares)
+        return cls(values, its_valid, squares, origin_row_col, image_shape)
+
+    @property
+    def raw(self) -> AnyDtype:
+        """Of the pixels."""
+        return self.values.dtype
+
+    @property
+    def dtype(self) -> AnyDtype:
+        """Of a table that there is not: the kernels are those of one of these."""
+        return _NO_NUMBERS.dtype
+
+    def source(self, taps: Taps) -> Source:
+        """Return it as the kernels take it."""
+        _, rows, cols = self.values.shape
+        starts, stops = self.origin_row_col, (self.origin_row_col[0] + rows, self.origin_row_col[1] + cols)
+        reach = np.array([(start, np.nextafter(stop, 0)) for start, stop in zip(starts, stops, strict=True)])
+        return Source(
+            _NO_NUMBERS,
+            rows * cols,
+            cols,
+            (float(starts[0]), float(starts[1])),
+            reach,
+            _answered(reach, taps, self.image_shape),
+            self.image_shape,
+            False,
+            float(np.finfo(_NO_NUMBERS.dtype).max),
+            self.raw.itemsize,
+            self.values.reshape(-1).view(np.uint8),
+            self.valid.reshape(-1),
+            rows * cols if len(self.valid) > 1 else 0,
+            self.squares,
+        )
+
+
+#: Either.
+SourceWindow = SourceTable | RawPixels
+
+_NO_NUMBERS: NDArray[np.float32] = np.zeros(LANES, np.float32)
+
+
+def _answered(reach: NDArray[np.float64], taps: Taps, image_shape: Pair) -> NDArray[np.float64]:
+    """Return which positions need no look, of those within reach."""
+    answered = np.empty((2, 2))
+    for axis, size in enumerate(image_shape):
+        low, high = pixel_area(size)
+        answered[axis] = max(reach[axis, 0] - taps.shift, low), min(reach[axis, 1] - taps.shift, high)
+        if taps.kind != NEAREST:
+            answered[axis, 0] = max(answered[axis, 0], 1.0)
+            if taps.strict:
+                answered[axis] = max(answered[axis, 0], taps.support - 1), min(answered[axis, 1], size - taps.support)
+    return answered
 
 
 def _fill(values: AnyArray, valid: NDArray[np.bool_] | None, out: AnyArray, row: int) -> None:
     """Write some rows of a band into a table's, from a row on, and what is left and right of them."""
     rows, cols = values.shape
     body = out[row : row + rows, PAD : PAD + cols]
-    raw = out.dtype.kind != "f"
-    np.copyto(body, values.view(f"u{values.itemsize}") if raw else values)
-    void = out.dtype.type(1 << 4 * out.itemsize if raw else np.nan)  # of raw ones, a bit of the upper half
+    np.copyto(body, values)
+    void = out.dtype.type(np.nan)
     if values.dtype.kind == "f":
         void_pixels(np.isfinite(body).view(np.uint8), row, PAD, void, out)
     if valid is not None:

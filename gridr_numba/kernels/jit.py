@@ -165,6 +165,12 @@ def helper(function: Function) -> Function:
     return jit(function)  # type: ignore[no-any-return]
 
 
+def inlined(function: Function) -> Function:
+    """Compile a helper into what calls it, always: for those that are called for each row."""
+    jit = numba.njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
+    return jit(function)  # type: ignore[no-any-return]
+
+
 def summing_helper(function: Function) -> Function:
     """Compile a helper whose sums may be added in any order, which lets them be many at a time."""
     jit = numba.njit(

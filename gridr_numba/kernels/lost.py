@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .jit import helper
+from .jit import helper, inlined
 from .source_table import CUBIC, LINEAR, NEAREST, OVERFLOWN, SOURCE_INVALID, VALID, Lines, Source, Taps
 from .vectors import KEYS, PLACE_BITS
 
@@ -39,7 +39,7 @@ def settle_row(
         settle_again(source, band, taps, limit, lines, mask, out, counts)
 
 
-@helper
+@inlined
 def count_lost(values: Reals, bound: Any) -> int:
     """Count what is no number, or beyond a magnitude."""
     lost = np.uint32(0)

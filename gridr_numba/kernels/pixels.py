@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .bilinear import causes_in
-from .jit import borrowed, helper, kernel
+from .jit import helper, inlined
 from .source_table import (
     CLIPPED,
     EQUAL_TO_NODATA,
@@ -19,15 +19,9 @@ from .source_table import (
     INTEGERS_2,
     INTEGERS_4,
     REALS_4,
-    SOURCE_INVALID,
-    VALID,
     Finish,
 )
 from .taps import fetch_ahead, take_nearest
-from .vectors import BASE_BITS
-
-# So many pixels are passed over at a time where all of them are valid.
-_RUN = 256
 
 Floats = NDArray[np.float64]
 Reals = NDArray[Any]  # float32 or float64
@@ -35,56 +29,25 @@ Integers = NDArray[np.int64]
 Bytes = NDArray[np.uint8]
 
 
-@helper
-def take_raw(pixels: Reals, raw: int, shift: int, ahead: int, row: int, places: Floats, out: Bytes) -> None:
-    """Copy the one tap of each pixel, whose bytes are looked at as an integer without a sign."""
+@inlined
+def take_raw(pixels: Bytes, raw: int, shift: int, ahead: int, row: int, places: Integers, out: Bytes) -> None:
+    """Copy the one tap of each pixel, of so many bytes, which are looked at as an integer without a sign."""
     if raw == 1:
-        take_some(pixels.view(np.uint8), shift, ahead, row, places, out)
+        take_some(pixels, shift, ahead, row, places, out)
     elif raw == 2:
         take_some(pixels.view(np.uint16), shift, ahead, row, places, out.view(np.uint16))
     else:
         take_some(pixels.view(np.uint32), shift, ahead, row, places, out.view(np.uint32))
 
 
-@helper
-def take_flagged(
-    pixels: Reals, raw: int, shift: int, ahead: int, row: int, places: Floats, causes: Bytes, out: Bytes
-) -> None:
-    """Copy the one tap of each pixel out of an integer twice as wide, and mark the invalid ones."""
-    if raw == 1:
-        split_some(pixels.view(np.uint16), shift, ahead, row, places, causes, out)
-    elif raw == 2:
-        split_some(pixels.view(np.uint32), shift, ahead, row, places, causes, out.view(np.uint16))
-    else:
-        split_some(pixels.view(np.uint64), shift, ahead, row, places, causes, out.view(np.uint32))
-
-
-@helper
-def take_some(pixels: Any, shift: int, ahead: int, row: int, places: Floats, out: Any) -> None:
+@inlined
+def take_some(pixels: Any, shift: int, ahead: int, row: int, places: Integers, out: Any) -> None:
     """Copy the one tap."""
     fetch_ahead(pixels, shift + ahead, row, places)
     take_nearest(pixels, shift, places, out)
 
 
-@helper
-def split_some(pixels: Any, shift: int, ahead: int, row: int, places: Floats, causes: Bytes, out: Any) -> None:
-    """Copy the lower half of the one tap, and mark the pixels of which the upper half is not 0."""
-    fetch_ahead(pixels, shift + ahead, row, places)
-    whole, start = places.view(np.int64), shift - BASE_BITS
-    bits = pixels.dtype.type(8 * out.itemsize)
-    some = pixels.dtype.type(0)
-    for j in range(out.shape[0]):
-        pixel = pixels[np.uint64(start + whole[j])]
-        out[j] = out.dtype.type(pixel)
-        some = pixels.dtype.type(some | pixel)
-    if some >> bits == 0:  # as it is of most rows
-        return
-    for j in range(out.shape[0]):
-        void = (pixels[np.uint64(start + whole[j])] >> bits != 0) & (causes[j] == 0)
-        causes[j] |= SOURCE_INVALID if void else VALID
-
-
-@helper
+@inlined
 def finish_row(values: Reals, causes: Bytes, finish: Finish, out: Bytes, counts: Integers) -> None:
     """Write a row of a band in the output's type: rounded half to even and clipped, and filled where it is invalid.
 
@@ -104,7 +67,7 @@ def finish_row(values: Reals, causes: Bytes, finish: Finish, out: Bytes, counts:
         copy_row(values, out.view(np.float64))
 
 
-@helper
+@inlined
 def fill_invalid(causes: Bytes, finish: Finish, out: Bytes, counts: Integers) -> None:
     """Fill the invalid pixels of a row, and count the valid ones that equal nodata."""
     if finish.has_nodata:
@@ -131,14 +94,14 @@ def fill_invalid(causes: Bytes, finish: Finish, out: Bytes, counts: Integers) ->
             fill_row(causes, finish.fill, out.view(np.float64))
 
 
-@helper
+@inlined
 def copy_row(values: Reals, out: Any) -> None:
     """Write reals."""
     for j in range(out.shape[0]):
         out[j] = values[j]
 
 
-@helper
+@inlined
 def round_row(values: Reals, causes: Bytes, low: Any, high: Any, out: Any) -> int:
     """Write integers; return how many valid ones are clipped. Of invalid pixels, anything."""
     clipped = np.uint32(0)
@@ -183,42 +146,3 @@ def fill_row(causes: Bytes, fill: Any, out: Any) -> None:
     """Fill the invalid pixels of a row."""
     for j in range(out.shape[0]):
         out[j] = out[j] if causes[j] == 0 else fill
-
-
-@kernel
-def void_pixels(valid: Bytes, row: int, col: int, value: Any, out: Any) -> None:
-    """Write a value where pixels are invalid.
-
-    Parameters
-    ----------
-    valid : uint8 (rows, columns)
-        0 where they are, else 1.
-    row, col : int
-        Of `out`, where these begin.
-    value : number
-    out : array
-        A band; written.
-    """
-    valid, out = borrowed(valid), borrowed(out)
-    for i in range(valid.shape[0]):
-        line = out[row + i, col : col + valid.shape[1]]
-        for start in range(0, valid.shape[1], _RUN):
-            some = valid[i, start : start + _RUN]
-            if not all_set(some):  # as they are not in most places
-                write_where(some, value, line[start : start + _RUN])
-
-
-@helper
-def all_set(valid: Bytes) -> bool:
-    """Say whether all bytes are 1."""
-    every = np.uint8(1)
-    for j in range(valid.shape[0]):
-        every = np.uint8(every & valid[j])
-    return bool(every == 1)
-
-
-@helper
-def write_where(valid: Bytes, value: Any, out: Any) -> None:
-    """Write a value where bytes are 0."""
-    for j in range(out.shape[0]):
-        out[j] = out[j] if valid[j] != 0 else value

@@ -3,18 +3,18 @@
 Down a tile, each node row is spread along the columns once, as `bilinear.densify_tile` does it, with the same functions
 and so to the same bits. A row between two of them is interpolated and split into where its taps are and what weighs
 them (`taps`), in one loop where both node rows are within the image and the table; else position by position. Then its
-pixels are summed, four at a time (`vectors`), what is no number is looked at (`lost`), and pixels of the output's type
+pixels are summed, some at a time (`vectors`), what is no number is looked at (`lost`), and pixels of the output's type
 are made (`pixels`), while all is in the cache that is next to the processor. Sums are made in one order, whatever the
 processor.
 
 *The source* is a table of float32 or float64 in which invalid pixels are NaN, and the image's edge is repeated `PAD`
 pixels deep (`source_table`). So no tap is checked: one that is invalid makes the sum NaN, as the weights do, whatever
-they are. Pixels that are only copied stay as they are, and those that are 0 may be invalid: a byte says so.
+they are. Pixels that are only copied are taken from the image itself, and `validity` says which are invalid.
 """
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,12 +33,13 @@ from .bilinear import (
     set_bytes,
     spread_nodes,
 )
-from .jit import borrowed, helper, kernel
+from .jit import borrowed, helper, inlined, kernel
 from .lost import count_lost, settle_row
-from .pixels import fill_invalid, finish_row, take_flagged, take_raw
-from .source_table import VALID, Finish, Lines, Source, Taps
+from .pixels import fill_invalid, finish_row, take_raw
+from .source_table import VALID, Finish, Lines, Source, Taps, Tile
 from .taps import are_apart, axis_of, fetch_ahead, mark_beyond, pixels_ahead, place_row, split_row, sum_taps
-from .vectors import PLACE_BASE
+from .validity import MIXED, NONE_VALID, look_around, mark_all_taps, mark_taps
+from .vectors import MOST_AT_A_TIME, PLACE_BASE
 
 Floats = NDArray[np.float64]
 Reals = NDArray[Any]  # float32 or float64
@@ -49,15 +50,6 @@ Bytes = NDArray[np.uint8]
 # near when the next one takes most of it again. Low tiles would begin too often: where rows are steep, nothing of what
 # a tile takes first is near.
 TILE_ROWS, TILE_COLS = 256, 512
-
-
-class Tile(NamedTuple):
-    """Where in a window a tile lies."""
-
-    row_start: int
-    row_stop: int
-    col_start: int
-    col_stop: int
 
 
 @kernel
@@ -105,19 +97,19 @@ def resample_tile(
 @helper
 def new_lines(n: int, bands: int, like: Reals) -> Lines:
     """Make room for a row of so many pixels, in the type of these."""
-    fours = (n + 3) // 4 * 4
+    size = (n + MOST_AT_A_TIME - 1) // MOST_AT_A_TIME * MOST_AT_A_TIME
     return Lines(
         np.empty((2, 2, n)),
         np.empty((2, n)),
         np.empty((2, n)),
-        np.full(fours, PLACE_BASE),
-        np.zeros(fours, like.dtype),
-        np.zeros(fours, like.dtype),
-        np.empty((bands, fours), like.dtype),
+        np.full(size, PLACE_BASE),
+        np.zeros(size, like.dtype),
+        np.zeros(size, like.dtype),
+        np.empty((bands, size), like.dtype),
     )
 
 
-@helper
+@inlined
 def none_valid(causes: Bytes) -> bool:
     """Say whether all pixels are invalid."""
     some = np.uint8(0)
@@ -126,7 +118,7 @@ def none_valid(causes: Bytes) -> bool:
     return bool(some == 0)
 
 
-@helper
+@inlined
 def copy_bytes(values: Bytes, out: Bytes) -> None:
     """Copy them."""
     for j in range(out.shape[0]):
@@ -166,17 +158,26 @@ def resample_rows(
     rr, col, n = nodes.resolution[0], tile.col_start, tile.col_stop - tile.col_start
     row_axis, col_axis = axis_of(source, taps, 0), axis_of(source, taps, 1)
     stride, row_stride, band_stride = float(source.row_stride), np.uint64(source.row_stride), source.band_stride
-    kind, raw, flagged, size, bands = taps.kind, source.raw, source.flagged, finish.size, out.shape[0]
+    kind, raw, size, bands = taps.kind, source.raw, finish.size, out.shape[0]
+    looked_up = source.valid.shape[0] > 0
+    raw_pixels, valid, valid_stride = borrowed(source.image_bytes), borrowed(source.valid), source.valid_stride
     mask, out, pixels, lanczos = borrowed(mask), borrowed(out), borrowed(source.pixels), borrowed(taps.lanczos)
     nodes = Nodes(borrowed(nodes.values), borrowed(nodes.valid), nodes.first, nodes.resolution)
     first_row = nodes.first[0]
+    weights = Weights(weights.base, borrowed(weights.table))
     spread, valid_sums, positions = borrowed(lines.spread), borrowed(lines.valid_sums), borrowed(lines.blended)
     places, values = borrowed(lines.places), borrowed(lines.values)
+    whole = places.view(np.int64)
     row_fractions, col_fractions = borrowed(lines.row_fractions), borrowed(lines.col_fractions)
     ys, xs = positions[0], positions[1]
     bound = values.dtype.type(min(finish.limit, source.largest))
-    # A spread row is `OUTSIDE` where not all of its positions are answered, and so are those between two that are.
-    answered = Rules(rules.threshold_sum, rules.limits, source.answered, True, rules.fill, False)
+    # A spread row is `OUTSIDE` where not all of its positions are answered, and so are those between two that are. Nor
+    # are they beyond the box of which it is known what its pixels are.
+    box = source.answered.copy()
+    around = look_around(nodes, tile, taps.shift, source, box)
+    if around == MIXED:
+        box = source.answered
+    answered = Rules(rules.threshold_sum, borrowed(rules.limits), borrowed(box), True, rules.fill, False)
     states = 0  # of each of the two spread rows, in four bits
     spread_rows = 0  # node rows before this one are spread, or not needed
     ahead = 0
@@ -203,6 +204,8 @@ def resample_rows(
             mark_positions(above, below, a, rr, rules, positions, causes)
             if split_row(ys, xs, row_axis, col_axis, stride, places, row_fractions, col_fractions) > 0:
                 mark_beyond(ys, xs, source, taps, causes, counts)
+        elif around == NONE_VALID:
+            mark_all_taps(causes)
         else:
             if a > 0 and r != pair:
                 pair, apart = r, are_apart(above, below, rr, row_axis, col_axis)
@@ -222,7 +225,7 @@ def resample_rows(
             )
         for band in range(1, mask.shape[0]):
             copy_bytes(causes, mask[band, i, col : col + n])
-        if (state != 0 or marked) and none_valid(causes):
+        if (state != 0 or marked or around == NONE_VALID) and none_valid(causes):
             for band in range(bands):
                 fill_invalid(causes, finish, out[band, i, col * size : (col + n) * size], counts)
             continue
@@ -233,13 +236,12 @@ def resample_rows(
             shift = band * band_stride
             if raw > 0:
                 row_out = out[band, i, col * size : (col + n) * size]
-                if flagged:
-                    take_flagged(pixels, raw, shift, ahead, i, places[:n], line_causes, row_out)
-                else:
-                    take_raw(pixels, raw, shift, ahead, i, places[:n], row_out)
+                take_raw(raw_pixels, raw, shift, ahead, i, whole[:n], row_out)
+                if looked_up and (around == MIXED or state & OUTSIDE):
+                    mark_taps(valid, band * valid_stride, whole[:n], line_causes)
                 continue
-            fetch_ahead(pixels, shift + ahead, i, places)
-            sum_taps(kind, pixels, shift, row_stride, places, row_fractions, col_fractions, lanczos, values[band])
+            fetch_ahead(pixels, shift + ahead, i, whole)
+            sum_taps(kind, pixels, shift, row_stride, whole, row_fractions, col_fractions, lanczos, values[band])
             if count_lost(line, bound) > 0:
                 settle_row(source, band, taps, finish.limit, lines, line_causes, line, counts)
         # When it is known which are valid in all bands.

@@ -44,7 +44,8 @@ class Source(NamedTuple):
     origin : (float, float)
         Row and column in the image of the table's first pixel.
     reach : float64 (2, 2)
-        The least and the largest position along each axis whose taps are in the table.
+        The least and the largest position along each axis whose taps are in the table; the nearest interpolation's
+        after its shift, and at the image's end those less than it.
     answered : float64 (2, 2)
         The same of those that need no look: before the interpolation's shift, in the image and within `reach` and,
         where the edge is strict, with all taps in the image. From 1 on where there are fractions, which then are
@@ -55,9 +56,16 @@ class Source(NamedTuple):
     largest : float
         Number of that type.
     raw : int
-        Bytes of a pixel where `pixels` holds those of the image as they are, of a type that is the output's; else 0.
-    flagged : bool
-        Whether raw pixels are in integers twice as wide, of which the upper half is not 0 for invalid ones.
+        Bytes of a pixel where there is no table, but pixels of the image as they are, of a type that is the output's;
+        else 0.
+    image_bytes : uint8, flat
+        Those pixels; `band_stride`, `row_stride` and `origin` are theirs.
+    valid : uint8, flat
+        0 where one is invalid, else 1. Empty where all are valid.
+    valid_stride : int
+        From one band of `valid` to the next; 0 where it is of all bands.
+    squares : uint8 (rows, columns)
+        See `validity.look_at_squares`.
     """
 
     pixels: Reals
@@ -70,7 +78,19 @@ class Source(NamedTuple):
     may_overflow: bool
     largest: float
     raw: int
-    flagged: bool
+    image_bytes: Bytes
+    valid: Bytes
+    valid_stride: int
+    squares: Bytes
+
+
+class Tile(NamedTuple):
+    """Where in a window a tile lies."""
+
+    row_start: int
+    row_stop: int
+    col_start: int
+    col_stop: int
 
 
 class Taps(NamedTuple):
@@ -102,7 +122,7 @@ class Taps(NamedTuple):
 
 
 class Lines(NamedTuple):
-    """Scratch for a row of a tile. From `places` on there are whole fours of columns.
+    """Scratch for a row of a tile. From `places` on there are whole eights of columns.
 
     Attributes
     ----------

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .bilinear import blended
-from .jit import helper
+from .jit import helper, inlined
 from .source_table import (
     CUBIC,
     LINEAR,
@@ -25,7 +25,7 @@ from .source_table import (
     Source,
     Taps,
 )
-from .vectors import BASE_BITS, PLACE_BASE, four_cubic, four_lanczos, four_linear, prefetch
+from .vectors import BASE_BITS, PLACE_BASE, eight_linear, four_cubic, four_lanczos, prefetch
 
 Floats = NDArray[np.float64]
 Reals = NDArray[Any]  # float32 or float64
@@ -88,7 +88,7 @@ def are_apart(above: Floats, below: Floats, rr: int, row_axis: Axis, col_axis: A
     return close == 0
 
 
-@helper
+@inlined
 def between(apart: bool, above: float, below: float, weight_above: float, weight_below: float) -> float:
     """Interpolate as `blended` does, between two values that are apart, or not."""
     if apart:
@@ -96,7 +96,7 @@ def between(apart: bool, above: float, below: float, weight_above: float, weight
     return blended(above, below, weight_above, weight_below)
 
 
-@helper
+@inlined
 def place_nearest(
     apart: bool,
     above: Floats,
@@ -119,7 +119,7 @@ def place_nearest(
         out[j] = (y - first_row) * stride + (x + first_col)
 
 
-@helper
+@inlined
 def place_and_split(
     apart: bool,
     above: Floats,
@@ -151,7 +151,7 @@ def place_and_split(
         out_col_fractions[j] = right if right < most else most
 
 
-@helper
+@inlined
 def place_row(
     kind: int,
     apart: bool,
@@ -237,22 +237,26 @@ def pixels_ahead(above: Floats, below: Floats, rr: int, stride: int, support: in
     return ahead_rows * stride + int(np.rint(right * rows)) + (taps if right > 0 else 0)
 
 
-@helper
-def fetch_ahead(pixels: Any, ahead: int, row: int, places: Floats) -> None:
+@inlined
+def fetch_ahead(pixels: Any, ahead: int, row: int, places: Integers) -> None:
     """Have what a row further down needs brought near: of each row, other pixels."""
-    whole = places.view(np.int64)
-    for j in range(row % _FETCHED_EVERY, whole.shape[0], _FETCHED_EVERY):
-        prefetch(pixels, ahead - BASE_BITS + whole[j])
+    for j in range(row % _FETCHED_EVERY, places.shape[0], _FETCHED_EVERY):
+        prefetch(pixels, ahead - BASE_BITS + places[j])
 
 
 @helper
 def mark_beyond(ys: Floats, xs: Floats, source: Source, taps: Taps, causes: Bytes, counts: Integers) -> None:
     """Mark the pixels of a row that have a tap beyond the image, where the edge is strict, or beyond the table."""
+    # A position at the image's end takes its last pixel.
+    last_row, last_col = np.inf, np.inf
+    if taps.kind == NEAREST:
+        last_row = np.nextafter(float(source.image_shape[0]), 0.0)
+        last_col = np.nextafter(float(source.image_shape[1]), 0.0)
     for j in range(causes.shape[0]):
         if causes[j] != 0:
             continue
-        y = ys[j] + taps.shift
-        x = xs[j] + taps.shift
+        y = min(ys[j] + taps.shift, last_row)
+        x = min(xs[j] + taps.shift, last_col)
         if taps.strict and not (
             taps_within(y, taps, source.image_shape[0]) and taps_within(x, taps, source.image_shape[1])
         ):
@@ -273,37 +277,37 @@ def taps_within(place: Any, taps: Taps, size: int) -> bool:
     return bool(whole - (taps.support - 1) >= 0 and whole + taps.support <= size - 1)
 
 
-@helper
+@inlined
 def sum_taps(
     kind: int,
     pixels: Reals,
     base: int,
     stride: np.uint64,
-    places: Floats,
+    places: Integers,
     row_fractions: Reals,
     col_fractions: Reals,
     lanczos: Reals,
     out: Reals,
 ) -> None:
-    """Sum the taps of a row of a band, four pixels at a time."""
+    """Sum the taps of a row of a band, four or eight pixels at a time."""
     if kind == NEAREST:
         take_nearest(pixels, base, places, out)
         return
-    whole, start = places.view(np.uint64), np.uint64(base)
+    start = np.uint64(base)
     if kind == LINEAR:
-        for j in range(0, out.shape[0], 4):
-            four_linear(pixels, start, stride, whole, row_fractions, col_fractions, np.uint64(j), out)
+        for j in range(0, out.shape[0], 8):
+            eight_linear(pixels, start, stride, places, row_fractions, col_fractions, np.uint64(j), out)
     elif kind == CUBIC:
         for j in range(0, out.shape[0], 4):
-            four_cubic(pixels, start, stride, whole, row_fractions, col_fractions, np.uint64(j), out)
+            four_cubic(pixels, start, stride, places, row_fractions, col_fractions, np.uint64(j), out)
     else:
         for j in range(0, out.shape[0], 4):
-            four_lanczos(pixels, start, stride, whole, row_fractions, col_fractions, np.uint64(j), out, lanczos)
+            four_lanczos(pixels, start, stride, places, row_fractions, col_fractions, np.uint64(j), out, lanczos)
 
 
-@helper
-def take_nearest(pixels: Any, base: int, places: Floats, out: Any) -> None:
+@inlined
+def take_nearest(pixels: Any, base: int, places: Integers, out: Any) -> None:
     """Copy the one tap."""
-    whole, start = places.view(np.int64), base - BASE_BITS
+    start = base - BASE_BITS
     for j in range(out.shape[0]):
-        out[j] = pixels[np.uint64(start + whole[j])]
+        out[j] = pixels[np.uint64(start + places[j])]

@@ -1,10 +1,11 @@
-"""Pixels four at a time, as vector instructions: what numba does not make of a loop.
+"""Pixels four or eight at a time, as vector instructions: what numba does not make of a loop.
 
 The only file with vectors. Each function has a plain twin, which says what it computes, and runs where nothing is
-compiled: the same products and sums in the same order, none of them fused, so the bits are the same on every
-processor.
+compiled: the same products and sums in the same order, so the bits are the same on every processor. In float32, a
+product and the sum that it is added to are rounded once, as IEEE 754 has it (fused multiply-add); in float64, both are.
+Processors without that instruction, or code that is not compiled for it, call the C library for it: the same, slowly.
 
-All take a flat table of pixels in rows `stride` apart, and write four numbers of `out` from `j` on, each from
+All take a flat table of pixels in rows `stride` apart, and write four or eight numbers of `out` from `j` on, each from
 ``places[j]``, which says where in the table its first tap is, beyond `base`, and from its fractions along rows and
 columns. Places are float64 with 2**52 added, looked at as integers: the lower 52 bits are the number.
 """
@@ -29,14 +30,31 @@ BASE_BITS = int(np.float64(PLACE_BASE).view(np.int64))
 #: Keys' kernel with a = -0.5: of each of the four taps, of the powers of the fraction.
 KEYS = ((0.0, -0.5, 1.0, -0.5), (1.0, 0.0, -2.5, 1.5), (0.0, 0.5, 2.0, -1.5), (0.0, 0.0, -0.5, 0.5))
 
+#: Scratch for a row of pixels has a multiple of so many numbers.
+MOST_AT_A_TIME = 8
+
 #: Numbers of a place of the table of Lanczos' weights: six taps. The last two are not looked at.
 LANES = 8
 
 # -- plain ----------------------------------------------------------------------------------------------------------
 
 
+def _fused(a: Any, b: Any, c: Any) -> Any:
+    """Return a * b + c: of float32, rounded once."""
+    if np.result_type(a, b, c) != np.float32:
+        return a * b + c
+    product, c = np.asarray(a, np.float64) * b, np.asarray(c, np.float64)  # exact
+    total = product + c
+    part = total - product
+    error = (product - (total - part)) + (c - part)
+    # Rounded to odd: then rounding to float32 is as if from the exact sum.
+    even = np.asarray(total).view(np.int64) % 2 == 0
+    away = even & (error != 0) & np.isfinite(error)
+    return np.where(away, np.nextafter(total, np.copysign(np.inf, error)), total).astype(np.float32)
+
+
 def _rows_of_taps(pixels: Any, places: Any, base: Any, stride: Any, rows: int, cols: int) -> list[Any]:
-    """Return the taps of four pixels, row by row: (4, cols) each."""
+    """Return the taps of some pixels, row by row: (pixels, cols) each."""
     starts = (places.astype(np.int64) & PLACE_BITS) + int(base)
     return [pixels[starts[:, np.newaxis] + row * int(stride) + np.arange(cols)] for row in range(rows)]
 
@@ -44,12 +62,12 @@ def _rows_of_taps(pixels: Any, places: Any, base: Any, stride: Any, rows: int, c
 def _plain_linear(
     pixels: Any, base: Any, stride: Any, places: Any, row_fractions: Any, col_fractions: Any, j: Any, out: Any
 ) -> None:
-    four = slice(int(j), int(j) + 4)
+    eight = slice(int(j), int(j) + 8)
     one = out.dtype.type(1)
-    f, g = row_fractions[four], col_fractions[four]
-    top, bottom = _rows_of_taps(pixels, places[four], base, stride, 2, 2)
-    left, right = (top[:, col] * (one - f) + bottom[:, col] * f for col in range(2))
-    out[four] = left * (one - g) + right * g
+    f, g = row_fractions[eight], col_fractions[eight]
+    top, bottom = _rows_of_taps(pixels, places[eight], base, stride, 2, 2)
+    left, right = (_fused(bottom[:, col], f, top[:, col] * (one - f)) for col in range(2))
+    out[eight] = _fused(right, g, left * (one - g))
 
 
 def _plain_cubic(
@@ -58,7 +76,7 @@ def _plain_cubic(
     four = slice(int(j), int(j) + 4)
     c = np.array(KEYS, out.dtype).T
     f, g = row_fractions[four, np.newaxis], col_fractions[four, np.newaxis]
-    down, across = (((c[3] * f + c[2]) * f + c[1]) * f + c[0]), (((c[3] * g + c[2]) * g + c[1]) * g + c[0])
+    down, across = (_fused(_fused(_fused(c[3], x, c[2]), x, c[1]), x, c[0]) for x in (f, g))
     sums = _summed_down(_rows_of_taps(pixels, places[four], base, stride, 4, 4), down) * across
     out[four] = (sums[:, 0] + sums[:, 2]) + (sums[:, 1] + sums[:, 3])
 
@@ -84,7 +102,7 @@ def _plain_lanczos(
 def _summed_down(rows: list[Any], weights: Any) -> Any:
     total = rows[0] * weights[:, :1]
     for tap, row in enumerate(rows[1:], 1):
-        total = total + row * weights[:, tap : tap + 1]
+        total = _fused(row, weights[:, tap : tap + 1], total)
     return total
 
 
@@ -95,7 +113,7 @@ def _lanczos_weights(fractions: Any, table: Any) -> Any:
     rest = (places - parts.astype(table.dtype))[:, np.newaxis]
     weights = table[parts, -1]
     for power in range(table.shape[1] - 2, -1, -1):
-        weights = weights * rest + table[parts, power]
+        weights = _fused(weights, rest, table[parts, power])
     return weights
 
 
@@ -145,8 +163,13 @@ class _Code:
         return ir.Constant(ir.VectorType(self.number, len(values)), [float(value) for value in values])
 
     def multiply_add(self, a: Any, b: Any, c: Any) -> Any:
-        """Return a * b + c, rounded twice."""
-        return self.builder.fadd(self.builder.fmul(a, b), c)
+        """Return a * b + c: of float32, rounded once."""
+        if self.number != ir.FloatType():
+            return self.builder.fadd(self.builder.fmul(a, b), c)
+        kind = ir.FunctionType(a.type, [a.type] * 3)
+        name = f"llvm.fma.v{a.type.count}f32"
+        fused = self.builder.module.globals.get(name) or ir.Function(self.builder.module, kind, name)
+        return self.builder.call(fused, [a, b, c])
 
     def rows(self, count: int) -> list[Any]:
         """Return from where each row's taps are counted: the same for all pixels, so no loop computes it.
@@ -160,44 +183,48 @@ class _Code:
         pixels = self.data(0)
         return [build.gep(pixels, [start]) for start in starts]
 
-    def places(self) -> list[Any]:
-        """Load the four places, one by one: as a vector they would have to be taken apart."""
+    def places(self, count: int) -> list[Any]:
+        """Load so many places, one by one: as a vector they would have to be taken apart."""
         build, places, j = self.builder, self.data(3), self.arguments[6]
-        return [build.load(build.gep(places, [build.add(j, ir.Constant(_I64, lane))])) for lane in range(4)]
+        return [build.load(build.gep(places, [build.add(j, ir.Constant(_I64, lane))])) for lane in range(count)]
 
-    def fractions(self) -> tuple[Any, Any]:
+    def fractions(self, count: int) -> tuple[Any, Any]:
         """Load them, along rows and columns."""
-        return self.vector(self.data(4), self.arguments[6], 4), self.vector(self.data(5), self.arguments[6], 4)
+        return self.vector(self.data(4), self.arguments[6], count), self.vector(self.data(5), self.arguments[6], count)
 
     def finish(self, value: Any) -> Any:
-        """Write the four results."""
+        """Write the results."""
         self.store(value, self.data(7), self.arguments[6])
         return self._context.get_dummy_value()
 
 
 def _write_linear(code: _Code) -> Any:
     build = code.builder
-    down, across = code.fractions()
-    one = code.constant([1.0] * 4)
-    places = code.places()
+    down, across = code.fractions(8)
+    one = code.constant([1.0] * 8)
+    places = code.places(8)
 
     def columns(row: Any) -> tuple[Any, Any]:
         taps = [code.vector(row, place, 2) for place in places]
-        first, last = code.pick(taps[0], range(4), taps[1]), code.pick(taps[2], range(4), taps[3])
-        return code.pick(first, [0, 2, 4, 6], last), code.pick(first, [1, 3, 5, 7], last)
+        pairs = [code.pick(taps[lane], range(4), taps[lane + 1]) for lane in (0, 2, 4, 6)]
+        # Of the pixels 0, 1, 4, 5, and of the others: what is picked of both halves stays in its half.
+        some, others = (code.pick(pairs[at], range(8), pairs[at + 2]) for at in (0, 1))
+        return code.pick(some, [0, 2, 8, 10, 4, 6, 12, 14], others), code.pick(
+            some, [1, 3, 9, 11, 5, 7, 13, 15], others
+        )
 
     top, bottom = (columns(row) for row in code.rows(2))
     up = build.fsub(one, down)
     left, right = (
-        build.fadd(build.fmul(above, up), build.fmul(below, down)) for above, below in zip(top, bottom, strict=True)
+        code.multiply_add(below, down, build.fmul(above, up)) for above, below in zip(top, bottom, strict=True)
     )
-    return code.finish(build.fadd(build.fmul(left, build.fsub(one, across)), build.fmul(right, across)))
+    return code.finish(code.multiply_add(right, across, build.fmul(left, build.fsub(one, across))))
 
 
 def _write_cubic(code: _Code) -> Any:
     build = code.builder
-    down, across = code.fractions()
-    places, rows = code.places(), code.rows(4)
+    down, across = code.fractions(4)
+    places, rows = code.places(4), code.rows(4)
     powers = [code.constant([KEYS[tap][power] for tap in range(4)] * 2) for power in range(4)]
 
     def weights(fractions: Any, pair: int) -> Any:
@@ -214,8 +241,8 @@ def _write_cubic(code: _Code) -> Any:
         total = None
         for tap, row in enumerate(rows):
             taps = code.pick(code.vector(row, one, 4), range(8), code.vector(row, other, 4))
-            product = build.fmul(taps, code.pick(weights_down, [tap] * 4 + [4 + tap] * 4))
-            total = product if total is None else build.fadd(total, product)
+            weight = code.pick(weights_down, [tap] * 4 + [4 + tap] * 4)
+            total = build.fmul(taps, weight) if total is None else code.multiply_add(taps, weight, total)
         pairs.append(build.fmul(total, weights(across, pair)))
     a, b = pairs
     halves = build.fadd(
@@ -226,7 +253,7 @@ def _write_cubic(code: _Code) -> Any:
 
 def _write_lanczos(code: _Code) -> Any:
     build = code.builder
-    places, rows, table = code.places(), code.rows(6), code.data(8)
+    places, rows, table = code.places(4), code.rows(6), code.data(8)
     parts = _POWERS_AND_PARTS[code.number][1]
     powers = _POWERS_AND_PARTS[code.number][0]
 
@@ -246,13 +273,13 @@ def _write_lanczos(code: _Code) -> Any:
             found.append(total)
         return found
 
-    down, across = (weights(fractions) for fractions in code.fractions())
+    down, across = (weights(fractions) for fractions in code.fractions(4))
     sums = []
     for lane in range(4):
         place, total = places[lane], None
         for tap, row in enumerate(rows):
-            product = build.fmul(code.vector(row, place, LANES), code.pick(down[lane], [tap] * LANES))
-            total = product if total is None else build.fadd(total, product)
+            taps, weight = code.vector(row, place, LANES), code.pick(down[lane], [tap] * LANES)
+            total = build.fmul(taps, weight) if total is None else code.multiply_add(taps, weight, total)
         total = build.fmul(total, across[lane])
         zeros = code.constant([0.0] * LANES)
         sums.append(build.fadd(code.pick(total, range(4)), code.pick(total, [4, 5, 8, 8], zeros)))
@@ -329,9 +356,9 @@ def _compiled_prefetch(_: Any, pixels: Any, index: Any) -> Any:
 
 _JIT = not numba.config.DISABLE_JIT
 
-#: ``four_linear(pixels, base, stride, places, row_fractions, col_fractions, j, out)``: 2 x 2 taps.
-four_linear: Any = _compiled(_write_linear) if _JIT else _plain_linear
-#: The same with Keys' kernel: 4 x 4 taps.
+#: ``eight_linear(pixels, base, stride, places, row_fractions, col_fractions, j, out)``: 2 x 2 taps.
+eight_linear: Any = _compiled(_write_linear) if _JIT else _plain_linear
+#: The same of four pixels, with Keys' kernel: 4 x 4 taps.
 four_cubic: Any = _compiled(_write_cubic) if _JIT else _plain_cubic
 #: The same with one more argument, the table of Lanczos' weights (parts, powers, LANES): 6 x 6 taps.
 four_lanczos: Any = _compiled_with_table(_write_lanczos) if _JIT else _plain_lanczos

@@ -1,0 +1,174 @@
+"""Which pixels of a source image are valid.
+
+In a table NaN says so. Pixels that are as the image holds them have bytes beside them that do, and most of these are
+not looked at: it is known of squares of pixels whether all of them are valid, or none.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .bilinear import Nodes
+from .jit import borrowed, helper, kernel
+from .source_table import SOURCE_INVALID, VALID, Source, Tile
+from .vectors import BASE_BITS
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+Bytes = NDArray[np.uint8]
+
+#: Rows and columns of a square.
+SQUARE = 64
+#: What its pixels are.
+MIXED, ALL_VALID, NONE_VALID = range(3)
+
+# So many pixels are passed over at a time where all of them are valid.
+_RUN = 256
+# Positions may lie so far beyond the nodes of a tile that are looked at: a part of their range, and pixels.
+_BESIDE = 1 / 16
+_PIXELS_BESIDE = 2.0
+
+
+@kernel
+def void_pixels(valid: Bytes, row: int, col: int, value: Any, out: Any) -> None:
+    """Write a value where pixels are invalid.
+
+    Parameters
+    ----------
+    valid : uint8 (rows, columns)
+        0 where they are, else 1.
+    row, col : int
+        Of `out`, where these begin.
+    value : number
+    out : array
+        A band; written.
+    """
+    valid, out = borrowed(valid), borrowed(out)
+    for i in range(valid.shape[0]):
+        line = out[row + i, col : col + valid.shape[1]]
+        for start in range(0, valid.shape[1], _RUN):
+            some = valid[i, start : start + _RUN]
+            if not all_set(some):  # as they are not in most places
+                write_where(some, value, line[start : start + _RUN])
+
+
+@helper
+def all_set(valid: Bytes) -> bool:
+    """Say whether all bytes are 1."""
+    every = np.uint8(1)
+    for j in range(valid.shape[0]):
+        every = np.uint8(every & valid[j])
+    return bool(every == 1)
+
+
+@helper
+def write_where(valid: Bytes, value: Any, out: Any) -> None:
+    """Write a value where bytes are 0."""
+    for j in range(out.shape[0]):
+        out[j] = out[j] if valid[j] != 0 else value
+
+
+@kernel
+def look_at_squares(valid: Bytes, squares: Bytes) -> None:
+    """Say of each square of pixels what they are.
+
+    Parameters
+    ----------
+    valid : uint8 (bands, rows, columns)
+        1 where they are valid, else 0.
+    squares : uint8 (rows, columns)
+        `ALL_VALID` where all bands are, and so on; written.
+    """
+    valid, squares = borrowed(valid), borrowed(squares)
+    _, rows, cols = valid.shape
+    every, some = np.empty(cols, np.uint8), np.empty(cols, np.uint8)
+    every_line, some_line = borrowed(every), borrowed(some)
+    for row in range(squares.shape[0]):
+        for j in range(cols):
+            every_line[j] = 1
+            some_line[j] = 0
+        for band in range(valid.shape[0]):
+            for i in range(row * SQUARE, min((row + 1) * SQUARE, rows)):
+                combine(valid[band, i], every_line, some_line)
+        for col in range(squares.shape[1]):
+            there = slice(col * SQUARE, min((col + 1) * SQUARE, cols))
+            squares[row, col] = ALL_VALID if all_set(every_line[there]) else MIXED
+            if none_set(some_line[there]):
+                squares[row, col] = NONE_VALID
+    # `every` and `some` are borrowed until here.
+    every[0] = some[0]
+
+
+@helper
+def combine(line: Bytes, every: Bytes, some: Bytes) -> None:
+    """Take a line into those that say where all bytes are 1, and where any is."""
+    for j in range(line.shape[0]):
+        every[j] &= line[j]
+        some[j] |= line[j]
+
+
+@helper
+def none_set(values: Bytes) -> bool:
+    """Say whether all bytes are 0."""
+    some = np.uint8(0)
+    for j in range(values.shape[0]):
+        some = np.uint8(some | values[j])
+    return bool(some == 0)
+
+
+@helper
+def look_around(nodes: Nodes, tile: Tile, shift: float, source: Source, box: Floats) -> int:
+    """Say what the source's pixels around a tile are, and write within which positions: most of the tile's.
+
+    Some nodes are looked at, which is enough where the mapping is smooth. Positions beyond the box are not known of.
+    """
+    if source.valid.shape[0] == 0:
+        return ALL_VALID
+    corners = np.empty((2, 3), np.int64)
+    for axis in range(2):
+        start, stop = (tile.row_start, tile.row_stop) if axis == 0 else (tile.col_start, tile.col_stop)
+        step = nodes.resolution[axis]
+        corners[axis, 0] = (nodes.first[axis] + start) // step
+        corners[axis, 2] = (nodes.first[axis] + stop - 1 + step - 1) // step
+        corners[axis, 1] = (corners[axis, 0] + corners[axis, 2]) // 2
+    first, last = np.empty(2, np.int64), np.empty(2, np.int64)
+    for axis in range(2):
+        low, high = np.inf, -np.inf
+        for i in corners[0]:
+            for j in corners[1]:
+                value = nodes.values[axis, i, j]
+                if value != value:
+                    return MIXED
+                low, high = min(low, value), max(high, value)
+        beside = (high - low) * _BESIDE + _PIXELS_BESIDE
+        box[axis, 0] = max(low - beside, source.answered[axis, 0])
+        box[axis, 1] = min(high + beside, source.answered[axis, 1])
+        if not box[axis, 0] <= box[axis, 1]:
+            return MIXED
+        first[axis] = int(np.floor(box[axis, 0] + shift) - source.origin[axis]) // SQUARE
+        last[axis] = int(np.floor(box[axis, 1] + shift) - source.origin[axis]) // SQUARE
+    what = source.squares[first[0], first[1]]
+    for row in range(first[0], last[0] + 1):
+        for col in range(first[1], last[1] + 1):
+            if source.squares[row, col] != what:
+                return MIXED
+    return int(what)
+
+
+@helper
+def mark_taps(valid: Bytes, shift: int, places: Integers, causes: Bytes) -> None:
+    """Mark the pixels of which the one tap is invalid."""
+    start = shift - BASE_BITS
+    for j in range(causes.shape[0]):
+        void = (valid[np.uint64(start + places[j])] == 0) & (causes[j] == 0)
+        causes[j] |= SOURCE_INVALID if void else VALID
+
+
+@helper
+def mark_all_taps(causes: Bytes) -> None:
+    """Mark all pixels."""
+    for j in range(causes.shape[0]):
+        causes[j] |= SOURCE_INVALID if causes[j] == 0 else VALID
