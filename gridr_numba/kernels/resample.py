@@ -38,7 +38,7 @@ from .lost import count_lost, settle_row
 from .pixels import fill_invalid, finish_row, take_raw
 from .source_table import VALID, Finish, Lines, Source, Taps, Tile
 from .taps import are_apart, axis_of, fetch_ahead, mark_beyond, pixels_ahead, place_row, split_row, sum_taps
-from .validity import MIXED, NONE_VALID, look_around, mark_all_taps, mark_taps
+from .validity import MIXED, NONE_VALID, SQUARE, look_around, mark_all_taps, mark_taps
 from .vectors import MOST_AT_A_TIME, PLACE_BASE
 
 Floats = NDArray[np.float64]
@@ -91,7 +91,11 @@ def resample_tile(
     base = first_col % rc if rc > n else 0
     weights = Weights(base, column_weights(base, min(rc, n), rc))
     lines = new_lines(n, out.shape[0], source.pixels)
-    resample_rows(nodes, rules, marked, weights, source, taps, finish, lines, tile, mask, out, counts)
+    # What is known of squares of the source is looked up for so many rows.
+    step = SQUARE if source.valid.shape[0] > 0 else TILE_ROWS
+    for row in range(tile.row_start, tile.row_stop, step):
+        part = Tile(row, min(row + step, tile.row_stop), tile.col_start, tile.col_stop)
+        resample_rows(nodes, rules, marked, weights, source, taps, finish, lines, part, mask, out, counts)
 
 
 @helper
