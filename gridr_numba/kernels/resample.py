@@ -181,7 +181,7 @@ def resample_rows(
     around = look_around(nodes, tile, taps.shift, source, box)
     if around == MIXED:
         box = source.answered
-    answered = Rules(rules.threshold_sum, borrowed(rules.limits), borrowed(box), True, rules.fill, False)
+    answered = Rules(rules.threshold_sum, rules.limits, box, True, rules.fill, False)
     states = 0  # of each of the two spread rows, in four bits
     spread_rows = 0  # node rows before this one are spread, or not needed
     ahead = 0

@@ -85,21 +85,17 @@ def look_at_squares(valid: Bytes, squares: Bytes) -> None:
     valid, squares = borrowed(valid), borrowed(squares)
     _, rows, cols = valid.shape
     every, some = np.empty(cols, np.uint8), np.empty(cols, np.uint8)
-    every_line, some_line = borrowed(every), borrowed(some)
     for row in range(squares.shape[0]):
         for j in range(cols):
-            every_line[j] = 1
-            some_line[j] = 0
+            every[j] = 1
+            some[j] = 0
         for band in range(valid.shape[0]):
             for i in range(row * SQUARE, min((row + 1) * SQUARE, rows)):
-                combine(valid[band, i], every_line, some_line)
+                combine(valid[band, i], every, some)
         for col in range(squares.shape[1]):
             there = slice(col * SQUARE, min((col + 1) * SQUARE, cols))
-            squares[row, col] = ALL_VALID if all_set(every_line[there]) else MIXED
-            if none_set(some_line[there]):
-                squares[row, col] = NONE_VALID
-    # `every` and `some` are borrowed until here.
-    every[0] = some[0]
+            what = ALL_VALID if all_set(every[there]) else NONE_VALID if none_set(some[there]) else MIXED
+            squares[row, col] = what
 
 
 @helper
