@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import os
 import re
 import time
@@ -12,10 +14,12 @@ from pathlib import Path
 import browser
 import numpy as np
 import pytest
+import rasterio
 
 import gridr_numba
 from gridr_numba.cli import main
 from gridr_numba.doors import legend
+from gridr_numba.doors.report_page import page_of
 
 SITE = Path(os.environ.get("GRIDR_NUMBA_SITE", ""))
 pytestmark = pytest.mark.skipif(
@@ -211,6 +215,49 @@ def test_letters_in_pictures_are_readable_at_a_width(window, page, width, scheme
     assert len(shown) > 0 or not Loaded((SITE / page).read_text()).pictures
     for address, wide, natural in shown:
         assert letters_of(SITE / address.removeprefix(f"{window.root}/")) * wide / natural >= 9.0, address
+
+
+@pytest.fixture(scope="module")
+def reports(tmp_path_factory):
+    """Serve the report pages of `densify` and of `resample`."""
+    folder = tmp_path_factory.mktemp("reports")
+    i, j = np.mgrid[0:40, 0:60].astype(float)
+    gridr_numba.make_grid(lambda rows, cols: (rows + 3, cols), folder / "grid.tif", shape=(390, 590), step=10)
+    with rasterio.open(
+        folder / "image.tif", "w", driver="GTiff", height=390, width=590, count=1, dtype="uint8"
+    ) as made:
+        made.write(np.hypot(*np.mgrid[:390, :590] / 4).astype(np.uint8), 1)
+    with rasterio.open(folder / "mask.tif", "w", driver="GTiff", height=40, width=60, count=1, dtype="uint8") as made:
+        made.write((np.hypot(i - 20, j - 30) > 9).astype(np.uint8), 1)
+    grid, mask = folder / "grid.tif", folder / "mask.tif"
+    dense = gridr_numba.densify(grid, folder / "dense.tif", mask=mask, mask_out=folder / "valid.tif")
+    image = gridr_numba.resample(folder / "image.tif", grid, folder / "out.tif", nodata=0)
+    for name, report in (("densify", dense), ("resample", image)):
+        (folder / f"{name}.html").write_text(page_of(report))
+    with browser.serving(folder) as root:
+        yield root
+
+
+@in_a_browser
+@pytest.mark.parametrize(("width", "scheme"), [(1400, "light"), (390, "light"), (390, "dark")])
+@pytest.mark.parametrize("name", ["densify", "resample"])
+def test_a_report_page_asks_for_nothing_and_is_readable(window, reports, name, width, scheme):
+    window.shown = None
+    window.size(width, 1000)
+    window.colour_scheme(scheme)
+    address = f"{reports}/{name}.html"
+    assert [each for each in window.open(address) if not each.startswith("data:")] == [address]
+    assert window.complaints() == []
+    assert window.run("return document.documentElement.scrollWidth") <= width
+    assert window.run("return getComputedStyle(document.documentElement).colorScheme") == "light dark"
+    if scheme == "light":
+        assert window.run(CONTRAST) == []
+    ((source, wide, natural),) = window.run(
+        "return [...document.images].map(i => [i.src, i.clientWidth, i.naturalWidth])"
+    )
+    picture = io.BytesIO(base64.b64decode(source.partition(",")[2]))
+    assert letters_of(picture) * wide / natural >= 9.0
+    assert wide <= natural
 
 
 @in_a_browser

@@ -17,7 +17,7 @@ _STYLE = """
 @media (prefers-color-scheme: dark) { :root { --alarm: #ff9a8f } }
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem }
 h1 { font-size: 1.5rem } h2 { font-size: 1.1rem; margin-top: 2rem }
-img { max-width: 100%; height: auto; border: 1px solid var(--line) }
+img { max-width: 100%; min-width: 32rem; height: auto; border: 1px solid var(--line) }
 table { border-collapse: collapse } .wide { overflow-x: auto }
 th, td { text-align: left; vertical-align: top; padding: .25rem 1rem .25rem 0; border-bottom: 1px solid var(--line) }
 th { font-weight: 600; white-space: nowrap } td.number { text-align: right; font-variant-numeric: tabular-nums }
@@ -57,7 +57,7 @@ def _image(plain: Mapping[str, Any]) -> Iterator[str]:
     if not any(is_store_name(plain.get(name)) for name in ("grid", "mask")):
         picture, said = _picture(plain)
         data = b64encode(picture).decode("ascii")
-        yield f'<p><img src="data:image/png;base64,{data}" alt="{escape(said)}"></p>'
+        yield f'<div class="wide"><img src="data:image/png;base64,{data}" alt="{escape(said)}"></div>'
 
 
 def _picture(plain: Mapping[str, Any]) -> tuple[bytes, str]:
