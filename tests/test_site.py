@@ -217,6 +217,16 @@ def test_letters_in_pictures_are_readable_at_a_width(window, page, width, scheme
         assert letters_of(SITE / address.removeprefix(f"{window.root}/")) * wide / natural >= 9.0, address
 
 
+# On how many lines a number stands.
+LINES_OF_NUMBERS = """
+return [...new Set([...document.querySelectorAll('td.number')].map(e => {
+    const range = document.createRange();
+    range.selectNodeContents(e);
+    return range.getClientRects().length;
+}))];
+"""
+
+
 @pytest.fixture(scope="module")
 def reports(tmp_path_factory):
     """Serve the report pages of `densify` and of `resample`."""
@@ -230,7 +240,7 @@ def reports(tmp_path_factory):
     with rasterio.open(folder / "mask.tif", "w", driver="GTiff", height=40, width=60, count=1, dtype="uint8") as made:
         made.write((np.hypot(i - 20, j - 30) > 9).astype(np.uint8), 1)
     grid, mask = folder / "grid.tif", folder / "mask.tif"
-    dense = gridr_numba.densify(grid, folder / "dense.tif", mask=mask, mask_out=folder / "valid.tif")
+    dense = gridr_numba.densify(grid, folder / f"{'d' * 60}.tif", mask=mask, mask_out=folder / "valid.tif")
     image = gridr_numba.resample(folder / "image.tif", grid, folder / "out.tif", nodata=0)
     for name, report in (("densify", dense), ("resample", image)):
         (folder / f"{name}.html").write_text(page_of(report))
@@ -249,6 +259,7 @@ def test_a_report_page_asks_for_nothing_and_is_readable(window, reports, name, w
     assert [each for each in window.open(address) if not each.startswith("data:")] == [address]
     assert window.complaints() == []
     assert window.run("return document.documentElement.scrollWidth") <= width
+    assert window.run(LINES_OF_NUMBERS) == [1]
     assert window.run("return getComputedStyle(document.documentElement).colorScheme") == "light dark"
     if scheme == "light":
         assert window.run(CONTRAST) == []

@@ -16,12 +16,12 @@ _STYLE = """
 :root { color-scheme: light dark; --line: #8884; --quiet: #888; --alarm: #b3261e }
 @media (prefers-color-scheme: dark) { :root { --alarm: #ff9a8f } }
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem }
-h1 { font-size: 1.5rem } h2 { font-size: 1.1rem; margin-top: 2rem }
+h1 { font-size: 1.5rem; overflow-wrap: anywhere } h2 { font-size: 1.1rem; margin-top: 2rem }
 img { max-width: 100%; min-width: 32rem; height: auto; border: 1px solid var(--line) }
 table { border-collapse: collapse } .wide { overflow-x: auto }
 th, td { text-align: left; vertical-align: top; padding: .25rem 1rem .25rem 0; border-bottom: 1px solid var(--line) }
-th { font-weight: 600; white-space: nowrap } td.number { text-align: right; font-variant-numeric: tabular-nums }
-td { overflow-wrap: anywhere }
+th { font-weight: 600; white-space: nowrap } td { overflow-wrap: anywhere }
+td.number { text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums }
 .colour { display: inline-block; width: 1em; height: 1em; border: 1px solid #888; vertical-align: -.15em }
 .warning { color: var(--alarm) } footer { color: var(--quiet); margin-top: 3rem; font-size: .85rem }
 """
