@@ -17,7 +17,7 @@ _STYLE = """
 @media (prefers-color-scheme: dark) { :root { --alarm: #ff9a8f } }
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem }
 h1 { font-size: 1.5rem; overflow-wrap: anywhere } h2 { font-size: 1.1rem; margin-top: 2rem }
-img { max-width: 100%; min-width: 32rem; height: auto; border: 1px solid var(--line) }
+img { max-width: 100%; min-width: 32rem; height: auto; margin: 1rem 0; border: 1px solid var(--line) }
 table { border-collapse: collapse } .wide { overflow-x: auto }
 th, td { text-align: left; vertical-align: top; padding: .25rem 1rem .25rem 0; border-bottom: 1px solid var(--line) }
 th { font-weight: 600; white-space: nowrap } td { overflow-wrap: anywhere }
