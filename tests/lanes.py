@@ -89,6 +89,7 @@ OWN = {
     "test_cli_process::test_ctrl_c_and_termination_leave_nothing": "signals, which test_faults has at any moment",
     "test_docs": "documents, and what they name",
     "test_layers": "which module imports which",
+    "test_lazy::test_a_cluster_whose_workers_all_die_gives_the_same": "test_write_zarr kills those of the oldest too",
     "test_packaging": "versions in files",
     "test_plan": "windows, in integers",
     "test_site": "the site, which another lane builds",
