@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from gridr_numba import build_grid, grid_full_resolution_shape
 from gridr_numba.engine.dense import DenseOptions
 from gridr_numba.engine.resampling import resample_window
-from gridr_numba.engine.tables import RawPixels, SourceTable, SourceWindow, table_dtype, table_size
+from gridr_numba.engine.tables import source_window, stays_raw, table_dtype, table_size
 from gridr_numba.types import Interpolation
 from gridr_numba.window import Window
 
@@ -140,13 +140,11 @@ def package(
     room = np.zeros(table_size(bands, job.source_shape), table_dtype(job.image.dtype))
     out, mask = np.zeros((bands, *job.shape), job.image.dtype), np.zeros((1, *job.shape), np.uint8)
     options = DenseOptions((_RESOLUTION, _RESOLUTION), threads=threads)
+    raw = stays_raw(kind, job.image.dtype, out.dtype)
     more = {} if valid_nodes is None else {"valid_nodes": valid_nodes}
 
     def call() -> NDArray[Any]:
-        if kind is Interpolation.NEAREST:
-            source: SourceWindow = RawPixels.of(job.image, valid, (0, 0), job.source_shape)
-        else:
-            source = SourceTable.of(job.image, valid, (0, 0), job.source_shape, out=room, threads=threads)
+        source = source_window(job.image, valid, (0, 0), job.source_shape, raw=raw, out=room, threads=threads)
         resample_window(source, options, Window.whole(job.shape), kind, out, mask, nodes=job.nodes, **more)
         return out
 

@@ -16,7 +16,7 @@ from ..engine.dense import DenseOptions
 from ..engine.job import Names, Warnings
 from ..engine.resampling import ResampleCounts, resample_window
 from ..engine.step import DenseStep
-from ..engine.tables import RawPixels, SourceTable, SourceWindow, source_validity, stays_raw
+from ..engine.tables import source_validity, source_window, stays_raw
 from ..errors import GridrValueError
 from ..files.arrays import ArrayRaster
 from ..files.source import BAND_VALIDITIES
@@ -200,10 +200,8 @@ def resample_array(
     if polygons is not None:
         polygons.write_causes(piece.dense, causes[0], options.threads)
     shape = bands.shape[1], bands.shape[2]
-    if stays_raw(kind, bands.dtype, held):
-        source: SourceWindow = RawPixels.of(bands, table_valid, (0, 0), shape)
-    else:
-        source = SourceTable.of(bands, table_valid, (0, 0), shape, threads=options.threads)
+    raw = stays_raw(kind, bands.dtype, held)
+    source = source_window(bands, table_valid, (0, 0), shape, raw=raw, threads=options.threads)
     result, counts = np.empty((len(bands), *piece.dense.shape), held), ResampleCounts()
     resample_window(
         source,

@@ -13,7 +13,7 @@ from ..files.source import SourceImage
 from ..types import Pair
 from ..window import Window
 from .source_box import blocks_in, united
-from .tables import RawPixels, SourceTable, SourceWindow, source_validity, table_dtype, table_size
+from .tables import SourceWindow, source_validity, source_window, table_dtype, table_size
 
 # Windows that were read are looked up by squares of so many pixels a side.
 _SQUARE = 2048, 2048
@@ -104,9 +104,7 @@ class SourceTables:
         image = self._image
         if box is None:  # no pixel has a position in the image, and none takes anything of this
             nothing = np.zeros((len(image.indexes), 1, 1), image.dtype)
-            if self._raw:
-                return RawPixels.of(nothing, None, (0, 0), image.shape)
-            return SourceTable.of(nothing, None, (0, 0), image.shape, threads=1)
+            return source_window(nothing, None, (0, 0), image.shape, raw=self._raw, threads=1)
         for buffers in (self._values, self._valid, self._tables):
             buffers[:] = buffers[1:] + buffers[:1]
         values, mask = image.read(box, self._values[0].part(box.shape))
@@ -114,10 +112,10 @@ class SourceTables:
         valid, differing = source_validity(values, image.nodata, mask, all_bands=image.validity == "all", out=room)
         self.use.add(box, differing)
         origin = box.row_start, box.col_start
-        if self._raw:
-            return RawPixels.of(values, valid, origin, image.shape)
-        numbers = self._tables[0].part((1, table_size(len(values), box.shape)), touched=False)[0, 0]
-        return SourceTable.of(values, valid, origin, image.shape, numbers, self._threads)
+        numbers = None
+        if not self._raw:
+            numbers = self._tables[0].part((1, table_size(len(values), box.shape)), touched=False)[0, 0]
+        return source_window(values, valid, origin, image.shape, raw=self._raw, out=numbers, threads=self._threads)
 
     def only(self, box: Window) -> SourceWindow:
         """Read the one window that there is, and leave no more memory in use than it takes."""

@@ -274,6 +274,23 @@ class RawPixels:
 #: Either.
 SourceWindow = SourceTable | RawPixels
 
+
+def source_window(
+    values: AnyArray,
+    valid: NDArray[np.bool_] | None,
+    origin_row_col: Pair,
+    image_shape: Pair,
+    *,
+    raw: bool,
+    out: AnyArray | None = None,
+    threads: int | None = None,
+) -> SourceWindow:
+    """Return a window as `RawPixels` where it `stays_raw`, else as a `SourceTable`, whose arguments these are."""
+    if raw:
+        return RawPixels.of(values, valid, origin_row_col, image_shape)
+    return SourceTable.of(values, valid, origin_row_col, image_shape, out, threads)
+
+
 _NO_NUMBERS: NDArray[np.float32] = np.zeros(LANES, np.float32)
 
 

@@ -494,7 +494,7 @@ def summarise(dense: DensePart, counts: Integers, boxes: Floats) -> None:
     for i in range(dense.mask.shape[0]):
         causes = dense.mask[i]
         counts[i, 0] = causes.shape[0]
-        some = causes_in(causes)
+        some = bits_in(causes)
         for kind in range(counts.shape[1] - 1):
             counts[i, kind + 1] = count_first(causes, np.uint8(1 << kind)) if some & (1 << kind) else 0
             counts[i, 0] -= counts[i, kind + 1]
@@ -514,11 +514,11 @@ def widen_row(values: Floats32, out: Floats) -> None:
 
 
 @helper
-def causes_in(mask: Bytes) -> int:
-    """Return the causes of a row's pixels, all together."""
+def bits_in(values: Bytes) -> int:
+    """Return the bits of all bytes together: of causes, those of a row's pixels."""
     some = np.uint8(0)
-    for j in range(mask.shape[0]):
-        some = np.uint8(some | mask[j])
+    for j in range(values.shape[0]):
+        some = np.uint8(some | values[j])
     return int(some)
 
 

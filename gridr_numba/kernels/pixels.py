@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .bilinear import causes_in
+from .bilinear import bits_in
 from .jit import helper, inlined
 from .source_table import (
     CLIPPED,
@@ -81,7 +81,7 @@ def fill_invalid(causes: Bytes, finish: Finish, out: Bytes, counts: Integers) ->
             counts[EQUAL_TO_NODATA] += count_equal(out.view(np.float32), causes, np.float32(finish.nodata))
         else:
             counts[EQUAL_TO_NODATA] += count_equal(out.view(np.float64), causes, finish.nodata)
-    if causes_in(causes):
+    if bits_in(causes):
         if finish.kind == INTEGERS_1:
             fill_row(causes, np.uint8(finish.fill), out)
         elif finish.kind == INTEGERS_2:

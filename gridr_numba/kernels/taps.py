@@ -97,61 +97,6 @@ def between(apart: bool, above: float, below: float, weight_above: float, weight
 
 
 @inlined
-def place_nearest(
-    apart: bool,
-    above: Floats,
-    below: Floats,
-    weight_above: float,
-    weight_below: float,
-    row_axis: Axis,
-    col_axis: Axis,
-    stride: float,
-    out: Floats,
-) -> None:
-    """Interpolate positions between two spread rows: where the one tap is."""
-    upper_rows, upper_cols, lower_rows, lower_cols = above[0], above[1], below[0], below[1]
-    shift, first_row, first_col = row_axis.shift, row_axis.first, PLACE_BASE - col_axis.first
-    n = upper_rows.shape[0]
-    out = out[:n]
-    for j in range(n):
-        y = np.floor(between(apart, upper_rows[j], lower_rows[j], weight_above, weight_below) + shift)
-        x = np.floor(between(apart, upper_cols[j], lower_cols[j], weight_above, weight_below) + shift)
-        out[j] = (y - first_row) * stride + (x + first_col)
-
-
-@inlined
-def place_and_split(
-    apart: bool,
-    above: Floats,
-    below: Floats,
-    weight_above: float,
-    weight_below: float,
-    row_axis: Axis,
-    col_axis: Axis,
-    stride: float,
-    out: Floats,
-    out_row_fractions: Reals,
-    out_col_fractions: Reals,
-) -> None:
-    """Interpolate positions between two spread rows, and split them: where the first taps are, and the fractions."""
-    upper_rows, upper_cols, lower_rows, lower_cols = above[0], above[1], below[0], below[1]
-    first_row, first_col = row_axis.first, PLACE_BASE - col_axis.first
-    most = out_row_fractions.dtype.type(row_axis.most)
-    n = upper_rows.shape[0]
-    out, out_row_fractions, out_col_fractions = out[:n], out_row_fractions[:n], out_col_fractions[:n]
-    for j in range(n):
-        y = between(apart, upper_rows[j], lower_rows[j], weight_above, weight_below)
-        x = between(apart, upper_cols[j], lower_cols[j], weight_above, weight_below)
-        row = np.floor(y)
-        col = np.floor(x)
-        out[j] = (row - first_row) * stride + (col + first_col)
-        down = out_row_fractions.dtype.type(y - row)
-        right = out_row_fractions.dtype.type(x - col)
-        out_row_fractions[j] = down if down < most else most
-        out_col_fractions[j] = right if right < most else most
-
-
-@inlined
 def place_row(
     kind: int,
     apart: bool,
@@ -166,16 +111,33 @@ def place_row(
     out_row_fractions: Reals,
     out_col_fractions: Reals,
 ) -> None:
-    """Interpolate positions between two spread rows, `a` rows of `rr` below the upper one, and split them.
+    """Interpolate positions between two spread rows, `a` rows of `rr` below the upper one: where the first taps are.
 
-    All positions are answered: no fraction is so small that its type does not hold it. `apart`: see `are_apart`.
+    And the fractions, which nearest ones have not. All positions are answered: no fraction is so small that its type
+    does not hold it. `apart`: see `are_apart`.
     """
-    up, down = (rr - a) / rr, a / rr
-    rows, cols = out_row_fractions, out_col_fractions
+    weight_above, weight_below = (rr - a) / rr, a / rr
+    upper_rows, upper_cols, lower_rows, lower_cols = above[0], above[1], below[0], below[1]
+    shift, first_row, first_col = row_axis.shift, row_axis.first, PLACE_BASE - col_axis.first
+    most = out_row_fractions.dtype.type(row_axis.most)
+    n = upper_rows.shape[0]
+    out, out_row_fractions, out_col_fractions = out[:n], out_row_fractions[:n], out_col_fractions[:n]
     if kind == NEAREST:
-        place_nearest(apart, above, below, up, down, row_axis, col_axis, stride, out)
-    else:
-        place_and_split(apart, above, below, up, down, row_axis, col_axis, stride, out, rows, cols)
+        for j in range(n):
+            y = np.floor(between(apart, upper_rows[j], lower_rows[j], weight_above, weight_below) + shift)
+            x = np.floor(between(apart, upper_cols[j], lower_cols[j], weight_above, weight_below) + shift)
+            out[j] = (y - first_row) * stride + (x + first_col)
+        return
+    for j in range(n):
+        y = between(apart, upper_rows[j], lower_rows[j], weight_above, weight_below)
+        x = between(apart, upper_cols[j], lower_cols[j], weight_above, weight_below)
+        row = np.floor(y)
+        col = np.floor(x)
+        out[j] = (row - first_row) * stride + (col + first_col)
+        down = out_row_fractions.dtype.type(y - row)
+        right = out_row_fractions.dtype.type(x - col)
+        out_row_fractions[j] = down if down < most else most
+        out_col_fractions[j] = right if right < most else most
 
 
 @helper

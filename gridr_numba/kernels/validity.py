@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .bilinear import Nodes
+from .bilinear import Nodes, bits_in
 from .jit import borrowed, helper, kernel
 from .source_table import SOURCE_INVALID, VALID, Source, Tile
 from .vectors import BASE_BITS
@@ -94,7 +94,7 @@ def look_at_squares(valid: Bytes, squares: Bytes) -> None:
                 combine(valid[band, i], every, some)
         for col in range(squares.shape[1]):
             there = slice(col * SQUARE, min((col + 1) * SQUARE, cols))
-            what = ALL_VALID if all_set(every[there]) else NONE_VALID if none_set(some[there]) else MIXED
+            what = ALL_VALID if all_set(every[there]) else MIXED if bits_in(some[there]) else NONE_VALID
             squares[row, col] = what
 
 
@@ -104,15 +104,6 @@ def combine(line: Bytes, every: Bytes, some: Bytes) -> None:
     for j in range(line.shape[0]):
         every[j] &= line[j]
         some[j] |= line[j]
-
-
-@helper
-def none_set(values: Bytes) -> bool:
-    """Say whether all bytes are 0."""
-    some = np.uint8(0)
-    for j in range(values.shape[0]):
-        some = np.uint8(some | values[j])
-    return bool(some == 0)
 
 
 @helper

@@ -209,9 +209,8 @@ def _write_linear(code: _Code) -> Any:
         pairs = [code.pick(taps[lane], range(4), taps[lane + 1]) for lane in (0, 2, 4, 6)]
         # Of the pixels 0, 1, 4, 5, and of the others: what is picked of both halves stays in its half.
         some, others = (code.pick(pairs[at], range(8), pairs[at + 2]) for at in (0, 1))
-        return code.pick(some, [0, 2, 8, 10, 4, 6, 12, 14], others), code.pick(
-            some, [1, 3, 9, 11, 5, 7, 13, 15], others
-        )
+        lefts = [0, 2, 8, 10, 4, 6, 12, 14]
+        return code.pick(some, lefts, others), code.pick(some, [left + 1 for left in lefts], others)
 
     top, bottom = (columns(row) for row in code.rows(2))
     up = build.fsub(one, down)
