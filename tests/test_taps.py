@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import numba
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -54,3 +56,12 @@ def test_which_rows_are_apart():
         below[1, 2] = wrong
         assert not apart_and_between(above, below, 1000, 1, out)
     assert not apart_and_between(above, above + 0.01, 10**9, 1, out)
+
+
+@pytest.mark.parametrize("step", [-1, 0, 1])
+def test_every_pixel_has_its_turn_to_be_fetched_and_so_has_every_place(step):
+    # A place that one pixel takes in this row, and in the next row the one beside it, or the same.
+    turn = taps.fetched_first if numba.config.DISABLE_JIT else taps.fetched_first.py_func
+    for first_row in range(0, 64, 16):
+        rows = range(first_row, first_row + 2 * taps.FETCHED_EVERY)
+        assert {(turn(row) - step * row) % taps.FETCHED_EVERY for row in rows} == set(range(taps.FETCHED_EVERY))

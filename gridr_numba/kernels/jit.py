@@ -41,6 +41,7 @@ from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
+from numba.np.arrayobj import populate_array
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -198,6 +199,28 @@ def _borrowed(_: Any, array: Any) -> Any:
 #: count no references, which takes longer than the arithmetic of a few pixels. The caller holds the array: one that is
 #: made in the same function may be freed while it is borrowed.
 borrowed: Any = (lambda array: array) if numba.config.DISABLE_JIT else _borrowed
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _seen_as(_: Any, array: Any, dtype: Any) -> Any:
+    seen = types.Array(dtype.dtype, 1, "C")
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        given = context.make_array(signature.args[0])(context, builder, arguments[0])
+        result = context.make_array(seen)(context, builder)
+        number = context.get_data_type(seen.dtype)
+        size = context.get_constant(types.intp, context.get_abi_sizeof(number))
+        count = builder.udiv(builder.mul(given.nitems, given.itemsize), size)
+        data = builder.bitcast(given.data, number.as_pointer())
+        populate_array(result, data, (count,), (size,), size, None)
+        return result._getvalue()
+
+    return seen(array, dtype), generate
+
+
+#: In a kernel or a helper, ``seen_as(array, np.uint16)`` is what ``array.view(np.uint16)`` is, of a flat array without
+#: gaps, borrowed. Nothing is checked, which takes longer than the arithmetic of some pixels.
+seen_as: Any = (lambda array, dtype: array.view(dtype)) if numba.config.DISABLE_JIT else _seen_as
 
 
 # -- launching ----------------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .jit import helper, inlined
+from .jit import helper, inlined, seen_as
 from .source_table import CUBIC, LINEAR, NEAREST, OVERFLOWN, SOURCE_INVALID, VALID, Lines, Source, Taps
 from .vectors import KEYS, PLACE_BITS
 
@@ -70,7 +70,7 @@ def settle_again(
     bound = out.dtype.type(min(limit, source.largest))
     row_weights = np.empty(6)
     col_weights = np.empty(6)
-    whole = lines.places.view(np.int64)
+    whole = seen_as(lines.places, np.int64)
     for j in range(out.shape[0]):
         if abs(out[j]) <= bound or mask[j] != 0:
             continue

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .bilinear import bits_in
-from .jit import helper, inlined
+from .jit import helper, inlined, seen_as
 from .source_table import (
     CLIPPED,
     EQUAL_TO_NODATA,
@@ -35,9 +35,9 @@ def take_raw(pixels: Bytes, raw: int, shift: int, ahead: int, row: int, places: 
     if raw == 1:
         take_some(pixels, shift, ahead, row, places, out)
     elif raw == 2:
-        take_some(pixels.view(np.uint16), shift, ahead, row, places, out.view(np.uint16))
+        take_some(seen_as(pixels, np.uint16), shift, ahead, row, places, seen_as(out, np.uint16))
     else:
-        take_some(pixels.view(np.uint32), shift, ahead, row, places, out.view(np.uint32))
+        take_some(seen_as(pixels, np.uint32), shift, ahead, row, places, seen_as(out, np.uint32))
 
 
 @inlined
@@ -58,13 +58,13 @@ def finish_row(values: Reals, causes: Bytes, finish: Finish, out: Bytes, counts:
         counts[CLIPPED] += round_row(values, causes, low, high, out)
     elif finish.kind == INTEGERS_2:
         low, high = values.dtype.type(finish.low), values.dtype.type(finish.high)
-        counts[CLIPPED] += round_row(values, causes, low, high, out.view(np.uint16))
+        counts[CLIPPED] += round_row(values, causes, low, high, seen_as(out, np.uint16))
     elif finish.kind == INTEGERS_4:  # of which float32 may not hold the limits
-        counts[CLIPPED] += round_wide_row(values, causes, finish.low, finish.high, out.view(np.uint32))
+        counts[CLIPPED] += round_wide_row(values, causes, finish.low, finish.high, seen_as(out, np.uint32))
     elif finish.kind == REALS_4:
-        copy_row(values, out.view(np.float32))
+        copy_row(values, seen_as(out, np.float32))
     else:
-        copy_row(values, out.view(np.float64))
+        copy_row(values, seen_as(out, np.float64))
 
 
 @inlined
@@ -74,24 +74,24 @@ def fill_invalid(causes: Bytes, finish: Finish, out: Bytes, counts: Integers) ->
         if finish.kind == INTEGERS_1:
             counts[EQUAL_TO_NODATA] += count_equal(out, causes, np.uint8(finish.nodata))
         elif finish.kind == INTEGERS_2:
-            counts[EQUAL_TO_NODATA] += count_equal(out.view(np.uint16), causes, np.uint16(finish.nodata))
+            counts[EQUAL_TO_NODATA] += count_equal(seen_as(out, np.uint16), causes, np.uint16(finish.nodata))
         elif finish.kind == INTEGERS_4:
-            counts[EQUAL_TO_NODATA] += count_equal(out.view(np.uint32), causes, np.uint32(finish.nodata))
+            counts[EQUAL_TO_NODATA] += count_equal(seen_as(out, np.uint32), causes, np.uint32(finish.nodata))
         elif finish.kind == REALS_4:
-            counts[EQUAL_TO_NODATA] += count_equal(out.view(np.float32), causes, np.float32(finish.nodata))
+            counts[EQUAL_TO_NODATA] += count_equal(seen_as(out, np.float32), causes, np.float32(finish.nodata))
         else:
-            counts[EQUAL_TO_NODATA] += count_equal(out.view(np.float64), causes, finish.nodata)
+            counts[EQUAL_TO_NODATA] += count_equal(seen_as(out, np.float64), causes, finish.nodata)
     if bits_in(causes):
         if finish.kind == INTEGERS_1:
             fill_row(causes, np.uint8(finish.fill), out)
         elif finish.kind == INTEGERS_2:
-            fill_row(causes, np.uint16(finish.fill), out.view(np.uint16))
+            fill_row(causes, np.uint16(finish.fill), seen_as(out, np.uint16))
         elif finish.kind == INTEGERS_4:
-            fill_row(causes, np.uint32(finish.fill), out.view(np.uint32))
+            fill_row(causes, np.uint32(finish.fill), seen_as(out, np.uint32))
         elif finish.kind == REALS_4:
-            fill_row(causes, np.float32(finish.fill), out.view(np.float32))
+            fill_row(causes, np.float32(finish.fill), seen_as(out, np.float32))
         else:
-            fill_row(causes, finish.fill, out.view(np.float64))
+            fill_row(causes, finish.fill, seen_as(out, np.float64))
 
 
 @inlined
@@ -145,4 +145,5 @@ def count_equal(values: Any, causes: Bytes, nodata: Any) -> int:
 def fill_row(causes: Bytes, fill: Any, out: Any) -> None:
     """Fill the invalid pixels of a row."""
     for j in range(out.shape[0]):
-        out[j] = out[j] if causes[j] == 0 else fill
+        value = out[j]
+        out[j] = value if causes[j] == 0 else fill

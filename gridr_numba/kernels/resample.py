@@ -33,11 +33,21 @@ from .bilinear import (
     set_bytes,
     spread_nodes,
 )
-from .jit import borrowed, helper, inlined, kernel
+from .jit import borrowed, helper, inlined, kernel, seen_as
 from .lost import count_lost, settle_row
 from .pixels import fill_invalid, finish_row, take_raw
 from .source_table import VALID, Finish, Lines, Source, Taps, Tile
-from .taps import are_apart, axis_of, fetch_ahead, mark_beyond, pixels_ahead, place_row, split_row, sum_taps
+from .taps import (
+    are_apart,
+    axis_of,
+    fetch_ahead,
+    fetch_below,
+    mark_beyond,
+    pixels_ahead,
+    place_row,
+    split_row,
+    sum_taps,
+)
 from .validity import MIXED, NONE_VALID, SQUARE, look_around, mark_all_taps, mark_taps
 from .vectors import MOST_AT_A_TIME, PLACE_BASE
 
@@ -171,7 +181,7 @@ def resample_rows(
     weights = Weights(weights.base, borrowed(weights.table))
     spread, valid_sums, positions = borrowed(lines.spread), borrowed(lines.valid_sums), borrowed(lines.blended)
     places, values = borrowed(lines.places), borrowed(lines.values)
-    whole = places.view(np.int64)
+    whole = seen_as(places, np.int64)
     row_fractions, col_fractions = borrowed(lines.row_fractions), borrowed(lines.col_fractions)
     ys, xs = positions[0], positions[1]
     bound = values.dtype.type(min(finish.limit, source.largest))
@@ -199,11 +209,18 @@ def resample_rows(
         lower = (r + 1) % 2 if a > 0 else upper
         state = (states >> 4 * upper | states >> 4 * lower) & 15
         causes = mask[0, i, col : col + n]
+        for band in range(mask.shape[0]):
+            fetch_below(mask[band, i], mask.shape[2], col, col + n)
+        for band in range(bands):
+            fetch_below(out[band, i], out.shape[2], col * size, (col + n) * size)
         if not marked:
             set_bytes(VALID, causes)
         if state & MASKED:
             mark_masked(valid_sums[upper], valid_sums[lower], a, rr, rules.threshold_sum, causes)
         above, below = spread[upper], spread[lower]
+        if a > 0 and r != pair:
+            pair, apart = r, are_apart(above, below, rr, row_axis, col_axis)
+            ahead = pixels_ahead(above, below, rr, source.row_stride, taps.support)
         if state & OUTSIDE:
             mark_positions(above, below, a, rr, rules, positions, causes)
             if split_row(ys, xs, row_axis, col_axis, stride, places, row_fractions, col_fractions) > 0:
@@ -211,8 +228,6 @@ def resample_rows(
         elif around == NONE_VALID:
             mark_all_taps(causes)
         else:
-            if a > 0 and r != pair:
-                pair, apart = r, are_apart(above, below, rr, row_axis, col_axis)
             place_row(
                 kind,
                 apart,
@@ -233,8 +248,6 @@ def resample_rows(
             for band in range(bands):
                 fill_invalid(causes, finish, out[band, i, col * size : (col + n) * size], counts)
             continue
-        if a > 0:
-            ahead = pixels_ahead(above, below, rr, source.row_stride, taps.support)
         for band in range(bands):
             line, line_causes = values[band, :n], mask[band if mask.shape[0] > 1 else 0, i, col : col + n]
             shift = band * band_stride

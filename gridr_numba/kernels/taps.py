@@ -35,10 +35,11 @@ Bytes = NDArray[np.uint8]
 # What a row so many rows below takes is fetched: one pixel of so many, in turns. Along a steep row each pixel has a
 # cache line of its own, which serves the next rows: it is fetched in time if it is fetched in one turn of all.
 _AHEAD = 2
-_AHEAD_STEEP = 10
+_AHEAD_STEEP = 24
 _STEEP = 0.25  # source rows a pixel
-_FETCHED_EVERY = 8
+FETCHED_EVERY = 8
 _FAR = 1e6
+_CACHE_LINE = 64  # bytes
 # Twice what an interpolation between two positions errs by, of the largest.
 _ERROR = 2.0**-50
 
@@ -200,10 +201,27 @@ def pixels_ahead(above: Floats, below: Floats, rr: int, stride: int, support: in
 
 
 @inlined
+def fetched_first(row: int) -> int:
+    """Return the first of the pixels of a row whose turn it is: each has one in `FETCHED_EVERY` rows, a power of 2.
+
+    Turns go neither from left to right nor back: along a row at 45 degrees, what a pixel takes is next to what the one
+    beside it took a row before, and some places would never have their turn.
+    """
+    return row * (row + 1) // 2 % FETCHED_EVERY
+
+
+@inlined
 def fetch_ahead(pixels: Any, ahead: int, row: int, places: Integers) -> None:
     """Have what a row further down needs brought near: of each row, other pixels."""
-    for j in range(row % _FETCHED_EVERY, places.shape[0], _FETCHED_EVERY):
+    for j in range(fetched_first(row), places.shape[0], FETCHED_EVERY):
         prefetch(pixels, ahead - BASE_BITS + places[j])
+
+
+@inlined
+def fetch_below(line: Bytes, below: int, start: int, stop: int) -> None:
+    """Have a part of the next row of an array, which lies so many bytes below this one, brought near to be written."""
+    for k in range(below + start, below + stop, _CACHE_LINE):
+        prefetch(line, k)
 
 
 @helper

@@ -68,7 +68,8 @@ def all_set(valid: Bytes) -> bool:
 def write_where(valid: Bytes, value: Any, out: Any) -> None:
     """Write a value where bytes are 0."""
     for j in range(out.shape[0]):
-        out[j] = out[j] if valid[j] != 0 else value
+        there = out[j]
+        out[j] = there if valid[j] != 0 else value
 
 
 @kernel
