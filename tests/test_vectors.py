@@ -18,7 +18,7 @@ N, STRIDE, ROWS = 16, 23, 40
 def test_pixels_are_those_of_the_twin(kind, dtype):
     compiled, plain, count = {
         "linear": (vectors.eight_linear, vectors._plain_linear, 8),
-        "cubic": (vectors.four_cubic, vectors._plain_cubic, 4),
+        "cubic": (vectors.eight_cubic, vectors._plain_cubic, 8),
         "lanczos3": (vectors.four_lanczos, vectors._plain_lanczos, 4),
     }[kind]
     random = np.random.default_rng(3)

@@ -25,7 +25,7 @@ from .source_table import (
     Source,
     Taps,
 )
-from .vectors import BASE_BITS, PLACE_BASE, eight_linear, four_cubic, four_lanczos, prefetch
+from .vectors import BASE_BITS, PLACE_BASE, eight_cubic, eight_linear, four_lanczos, prefetch
 
 Floats = NDArray[np.float64]
 Reals = NDArray[Any]  # float32 or float64
@@ -278,8 +278,8 @@ def sum_taps(
         for j in range(0, out.shape[0], 8):
             eight_linear(pixels, start, stride, places, row_fractions, col_fractions, np.uint64(j), out)
     elif kind == CUBIC:
-        for j in range(0, out.shape[0], 4):
-            four_cubic(pixels, start, stride, places, row_fractions, col_fractions, np.uint64(j), out)
+        for j in range(0, out.shape[0], 8):
+            eight_cubic(pixels, start, stride, places, row_fractions, col_fractions, np.uint64(j), out)
     else:
         for j in range(0, out.shape[0], 4):
             four_lanczos(pixels, start, stride, places, row_fractions, col_fractions, np.uint64(j), out, lanczos)

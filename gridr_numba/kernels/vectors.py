@@ -73,12 +73,12 @@ def _plain_linear(
 def _plain_cubic(
     pixels: Any, base: Any, stride: Any, places: Any, row_fractions: Any, col_fractions: Any, j: Any, out: Any
 ) -> None:
-    four = slice(int(j), int(j) + 4)
+    eight = slice(int(j), int(j) + 8)
     c = np.array(KEYS, out.dtype).T
-    f, g = row_fractions[four, np.newaxis], col_fractions[four, np.newaxis]
+    f, g = row_fractions[eight, np.newaxis], col_fractions[eight, np.newaxis]
     down, across = (_fused(_fused(_fused(c[3], x, c[2]), x, c[1]), x, c[0]) for x in (f, g))
-    sums = _summed_down(_rows_of_taps(pixels, places[four], base, stride, 4, 4), down) * across
-    out[four] = (sums[:, 0] + sums[:, 2]) + (sums[:, 1] + sums[:, 3])
+    sums = _summed_down(_rows_of_taps(pixels, places[eight], base, stride, 4, 4), down) * across
+    out[eight] = (sums[:, 0] + sums[:, 2]) + (sums[:, 1] + sums[:, 3])
 
 
 def _plain_lanczos(
@@ -222,32 +222,34 @@ def _write_linear(code: _Code) -> Any:
 
 def _write_cubic(code: _Code) -> Any:
     build = code.builder
-    down, across = code.fractions(4)
-    places, rows = code.places(4), code.rows(4)
+    fractions, places, rows = code.fractions(8), code.places(8), code.rows(4)
     powers = [code.constant([KEYS[tap][power] for tap in range(4)] * 2) for power in range(4)]
 
-    def weights(fractions: Any, pair: int) -> Any:
-        f = code.pick(fractions, [pair] * 4 + [pair + 1] * 4)
+    def weights(fractions: Any, lane: int) -> Any:
+        f = code.pick(fractions, [lane] * 4 + [lane + 4] * 4)
         total = powers[3]
         for power in powers[2::-1]:
             total = code.multiply_add(total, f, power)
         return total
 
-    pairs = []
-    for pair in (0, 2):
-        one, other = places[pair], places[pair + 1]
-        weights_down = weights(down, pair)
+    sums = []
+    for lane in range(4):  # and the pixel four further: so each half of a vector stays where it is
+        down, across = (weights(each, lane) for each in fractions)
         total = None
         for tap, row in enumerate(rows):
-            taps = code.pick(code.vector(row, one, 4), range(8), code.vector(row, other, 4))
-            weight = code.pick(weights_down, [tap] * 4 + [4 + tap] * 4)
+            taps = code.pick(code.vector(row, places[lane], 4), range(8), code.vector(row, places[lane + 4], 4))
+            weight = code.pick(down, [tap] * 4 + [4 + tap] * 4)
             total = build.fmul(taps, weight) if total is None else code.multiply_add(taps, weight, total)
-        pairs.append(build.fmul(total, weights(across, pair)))
-    a, b = pairs
-    halves = build.fadd(
-        code.pick(a, [0, 1, 8, 9, 4, 5, 12, 13], b), code.pick(a, [2, 3, 10, 11, 6, 7, 14, 15], b)
-    )  # of the pixels 0, 2, 1, 3
-    return code.finish(build.fadd(code.pick(halves, [0, 4, 2, 6]), code.pick(halves, [1, 5, 3, 7])))
+        sums.append(build.fmul(total, across))
+    a, b = (
+        build.fadd(
+            code.pick(one, [0, 1, 8, 9, 4, 5, 12, 13], other), code.pick(one, [2, 3, 10, 11, 6, 7, 14, 15], other)
+        )
+        for one, other in (sums[:2], sums[2:])
+    )
+    return code.finish(
+        build.fadd(code.pick(a, [0, 2, 8, 10, 4, 6, 12, 14], b), code.pick(a, [1, 3, 9, 11, 5, 7, 13, 15], b))
+    )
 
 
 def _write_lanczos(code: _Code) -> Any:
@@ -300,7 +302,7 @@ _POWERS_AND_PARTS = {
 
 def _compiled(write: Callable[[_Code], Any]) -> Any:
     @intrinsic  # type: ignore[untyped-decorator]
-    def four(
+    def some(
         _: Any,
         pixels: Any,
         base: Any,
@@ -315,12 +317,12 @@ def _compiled(write: Callable[[_Code], Any]) -> Any:
         signature = types.none(pixels, u, u, places, row_fractions, col_fractions, u, out)
         return signature, lambda *given: write(_Code(*given))
 
-    return four
+    return some
 
 
 def _compiled_with_table(write: Callable[[_Code], Any]) -> Any:
     @intrinsic  # type: ignore[untyped-decorator]
-    def four(
+    def some(
         _: Any,
         pixels: Any,
         base: Any,
@@ -336,7 +338,7 @@ def _compiled_with_table(write: Callable[[_Code], Any]) -> Any:
         signature = types.none(pixels, u, u, places, row_fractions, col_fractions, u, out, table)
         return signature, lambda *given: write(_Code(*given))
 
-    return four
+    return some
 
 
 @intrinsic  # type: ignore[untyped-decorator]
@@ -357,9 +359,9 @@ _JIT = not numba.config.DISABLE_JIT
 
 #: ``eight_linear(pixels, base, stride, places, row_fractions, col_fractions, j, out)``: 2 x 2 taps.
 eight_linear: Any = _compiled(_write_linear) if _JIT else _plain_linear
-#: The same of four pixels, with Keys' kernel: 4 x 4 taps.
-four_cubic: Any = _compiled(_write_cubic) if _JIT else _plain_cubic
-#: The same with one more argument, the table of Lanczos' weights (parts, powers, LANES): 6 x 6 taps.
+#: The same with Keys' kernel: 4 x 4 taps.
+eight_cubic: Any = _compiled(_write_cubic) if _JIT else _plain_cubic
+#: The same of four pixels, with one more argument, the table of Lanczos' weights (parts, powers, LANES): 6 x 6 taps.
 four_lanczos: Any = _compiled_with_table(_write_lanczos) if _JIT else _plain_lanczos
 #: ``prefetch(pixels, index)``: have a line of memory brought near, which need not be in the table. Changes nothing.
 prefetch: Any = _compiled_prefetch if _JIT else _plain_prefetch
