@@ -140,7 +140,7 @@ def package(
     room = np.zeros(table_size(bands, job.source_shape), table_dtype(job.image.dtype))
     out, mask = np.zeros((bands, *job.shape), job.image.dtype), np.zeros((1, *job.shape), np.uint8)
     options = DenseOptions((_RESOLUTION, _RESOLUTION), threads=threads)
-    raw = stays_raw(kind, job.image.dtype, out.dtype)
+    raw = stays_raw(kind, job.image.dtype, out.dtype, job.source_shape)
     more = {} if valid_nodes is None else {"valid_nodes": valid_nodes}
 
     def call() -> NDArray[Any]:

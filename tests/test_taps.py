@@ -12,7 +12,7 @@ from gridr_numba.kernels import taps
 from gridr_numba.kernels.jit import kernel
 
 SIZE = 1e6
-AXIS = taps.Axis(0.0, 0.0, SIZE, 1.0, SIZE, 0.0, 0.0, 1.0)
+AXIS = taps.Axis(shift=0.0, low=0.0, high=SIZE, last=SIZE, sure_low=1.0, sure_high=SIZE, first=0.0, least=0.0, most=1.0)
 
 positions = st.floats(1.0, SIZE)
 

@@ -1,4 +1,4 @@
-"""Pixels that are copied from the image itself: what squares of it say of many of them is what each says."""
+"""Pixels that are taken from the image itself: what squares of it say of many of them is what each says."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gridr_numba import build_grid
 from gridr_numba.engine.dense import DenseOptions
-from gridr_numba.engine.resampling import ResampleCounts, resample_window
+from gridr_numba.engine.resampling import ResampleCounts, resample_window, taps_of
 from gridr_numba.engine.tables import RawPixels, SourceTable
 from gridr_numba.kernels.validity import ALL_VALID, MIXED, NONE_VALID, SQUARE, look_at_squares
 from gridr_numba.types import Cause, Interpolation
@@ -58,25 +59,43 @@ def mappings(draw):
     return nodes
 
 
-def compare(nodes, valid, dtype="uint8", nodata=None, marked=False):
-    """Resample raw pixels, and a table."""
-    bands = len(valid)
-    image = np.random.default_rng(0).integers(0, 100, (bands, *SHAPE)).astype(dtype)
+NEAREST, LINEAR = Interpolation.NEAREST, Interpolation.LINEAR
+
+
+def compare(nodes, valid, kind=NEAREST, dtype="uint8", out_dtype=None, mask_bands=None, box=None, **more):
+    """Resample raw pixels, and a table: of the whole image, or of a window of it."""
+    bands, out_dtype, box = 2 if mask_bands else len(valid), out_dtype or dtype, box or Window.whole(SHAPE)
+    low = -50 if np.dtype(dtype).kind == "i" else 0
+    image = np.random.default_rng(0).integers(low, low + 100, (bands, *SHAPE)).astype(dtype)
+    there = (slice(None), *box.to_slices())
     shape = tuple((n - 1) * RESOLUTION + 1 for n in nodes.shape[1:])
     results = []
-    for kind in (RawPixels, SourceTable):
-        out, mask = np.empty((bands, *shape), dtype), np.zeros((bands, *shape), np.uint8)
-        mask[0, ::3, ::5] = Cause.RASTER_MASK if marked else 0
+    for window_of in (RawPixels, SourceTable):
+        out, mask = np.empty((bands, *shape), out_dtype), np.zeros((mask_bands or bands, *shape), np.uint8)
+        mask[0, ::3, ::5] = Cause.RASTER_MASK if more.get("marked") else 0
         counts, options = ResampleCounts(), DenseOptions((RESOLUTION, RESOLUTION))
-        source, nearest = kind.of(image, valid[0] if bands == 1 else valid, (0, 0), SHAPE), Interpolation.NEAREST
-        window, more = Window.whole(shape), {"nodes": nodes, "marked": marked, "nodata": nodata, "counts": counts}
-        resample_window(source, options, window, nearest, out, mask, **more)
+        its_valid = valid[there][0] if len(valid) == 1 else valid[there]
+        source = window_of.of(image[there], its_valid, (box.row_start, box.col_start), SHAPE)
+        resample_window(source, options, Window.whole(shape), kind, out, mask, nodes=nodes, counts=counts, **more)
         results.append((out, mask, counts))
     got, expected = results
     assert np.array_equal(got[1], expected[1])
-    assert np.array_equal(got[0], expected[0])
-    assert got[2] == expected[2]
+    moved = np.zeros(shape, bool)
+    if kind is not NEAREST:
+        # Where a position is moved into the image, a table has the same number twice, and weighs both.
+        for positions, size in zip(densify(nodes), SHAPE, strict=True):
+            moved |= (positions < 0) | (positions > size - 1)
+    assert np.array_equal(got[0][:, ~moved], expected[0][:, ~moved], equal_nan=out.dtype.kind == "f")
+    atol = 100 * 2.0**-22 if out.dtype.kind == "f" else 1
+    np.testing.assert_allclose(got[0].astype(float), expected[0].astype(float), rtol=0, atol=atol)
+    assert got[2] == expected[2] or moved.any()
     return got[1]
+
+
+def densify(nodes):
+    """Return positions of whole rows and columns."""
+    with np.errstate(invalid="ignore"):
+        return build_grid((1, 1), nodes, None, (RESOLUTION, RESOLUTION), None)
 
 
 @pytest.mark.large
@@ -84,14 +103,64 @@ def compare(nodes, valid, dtype="uint8", nodata=None, marked=False):
     mappings(), validities(), st.sampled_from(["uint8", "int16", "uint32"]), st.sampled_from([None, 0]), st.booleans()
 )
 def test_raw_pixels_are_those_of_a_table(nodes, valid, dtype, nodata, marked):
-    compare(nodes, valid, dtype, nodata, marked)
+    compare(nodes, valid, NEAREST, dtype, nodata=nodata, marked=marked)
+
+
+@pytest.mark.large
+@given(
+    mappings(),
+    validities(),
+    st.sampled_from(["uint8", "int8", "uint16", "int16"]),
+    st.sampled_from([None, "uint8", "int32", "float32", "float64"]),
+    st.sampled_from([None, 1]),
+    st.sampled_from([None, 0]),
+    st.booleans(),
+    st.booleans(),
+)
+def test_sums_of_raw_pixels_are_those_of_a_table(nodes, valid, dtype, out_dtype, mask_bands, nodata, marked, strict):
+    compare(nodes, valid, LINEAR, dtype, out_dtype, mask_bands, nodata=nodata, marked=marked, strict=strict)
+
+
+@pytest.mark.large
+@pytest.mark.parametrize("kind", [NEAREST, LINEAR])
+@pytest.mark.parametrize("box", [Window(0, 150, 0, 210), Window(50, 300, 200, 410), Window(51, 249, 63, 347)])
+@pytest.mark.parametrize("offset", [0.0, 0.25])
+def test_windows_of_raw_pixels_answer_to_their_last_pixel(kind, box, offset):
+    """At whole positions one tap counts along each axis; and at the image's edges positions are moved into it."""
+    beside = 1.5 if kind is NEAREST else 1.0  # as tables have it
+    corners = [
+        (start - 0.5 if start == 0 else start, stop - 0.5 if stop == size else stop - beside)
+        for (start, stop), size in zip(
+            ((box.row_start, box.row_stop), (box.col_start, box.col_stop)), SHAPE, strict=True
+        )
+    ]
+    nodes = np.stack(np.meshgrid(*(np.linspace(*ends, 20) for ends in corners), indexing="ij"))
+    nodes[:, 5:15, 5:15] = np.floor(nodes[:, 5:15, 5:15]) + offset
+    valid = np.random.default_rng(1).random((1, *SHAPE)) > 0.3
+    assert (compare(nodes, valid, kind, "uint16", box=box) == 0).any()
+
+
+def test_two_by_two_pixels_are_needed_for_their_sums():
+    source = RawPixels.of(np.zeros((1, 1, 5), np.uint16), None, (0, 0), (4, 5))
+    with pytest.raises(ValueError, match="two by two"):
+        source.source(taps_of(LINEAR, source.dtype))
+
+
+def test_raw_pixels_make_only_what_they_can():
+    source = RawPixels.of(np.zeros((1, 4, 5), np.uint16), None, (0, 0), (4, 5))
+    out, mask = np.zeros((1, 9, 9), np.uint8), np.zeros((1, 9, 9), np.uint8)
+    nodes, options = np.zeros((2, 2, 2)), DenseOptions((RESOLUTION, RESOLUTION))
+    for kind in (NEAREST, Interpolation.CUBIC):
+        with pytest.raises(ValueError, match=f"uint16 as they are make none of uint8, {kind.value}"):
+            resample_window(source, options, Window.whole((9, 9)), kind, out, mask, nodes=nodes)
 
 
 @pytest.mark.large
 @pytest.mark.parametrize("void", [None, (0, 0), (16, 32), (32, 64)])
 @pytest.mark.parametrize("folded", [False, True])
+@pytest.mark.parametrize("kind", [NEAREST, LINEAR])
 @pytest.mark.parametrize("place", [(slice(100, 200), slice(100, 300)), (slice(0, 300), slice(0, 410))])
-def test_what_is_not_known_of_a_tile_is_looked_at(void, folded, place):
+def test_what_is_not_known_of_a_tile_is_looked_at(void, folded, kind, place):
     """A tile has void nodes or positions beyond those of the nodes that are looked at, and invalid pixels there."""
     nodes = 0.7 * RESOLUTION * np.mgrid[:38, :68].astype(np.float64)
     if void is not None:
@@ -100,7 +169,7 @@ def test_what_is_not_known_of_a_tile_is_looked_at(void, folded, place):
         nodes[1, :, 20:28] += 150
     valid = np.ones((1, *SHAPE), bool)
     valid[:, place[0], place[1]] = False
-    assert (compare(nodes, valid) == Cause.SOURCE_INVALID).any()
+    assert (compare(nodes, valid, kind) == Cause.SOURCE_INVALID).any()
 
 
 def test_read_only_pixels_are_taken_and_those_of_any_layout():

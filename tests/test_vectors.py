@@ -45,3 +45,27 @@ def test_pixels_are_those_of_the_twin(kind, dtype):
         plain(pixels, base, STRIDE, places, *fractions, j, expected, *more)
     assert np.isnan(expected).any()
     assert got.tobytes() == expected.tobytes()
+
+
+@pytest.mark.parametrize("pixel", ["uint8", "int8", "uint16", "int16"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_sums_of_integers_are_those_of_their_numbers(pixel, dtype):
+    random = np.random.default_rng(4)
+    limits = np.iinfo(pixel)
+    pixels = random.integers(limits.min, limits.max, ROWS * STRIDE, pixel, endpoint=True)
+    pixels[:4] = limits.min, limits.max, limits.max, limits.min
+    places = (random.integers(0, (ROWS - 2) * STRIDE, N) * (np.arange(N) > 0) + vectors.PLACE_BASE).view(np.int64)
+    fractions = random.random((2, N)).astype(dtype)
+    fractions[:, :2] = [[1, 0], [0, 1]]
+
+    @numba.njit(error_model="numpy")
+    def run(pixels, places, down, across, out):
+        for j in range(0, places.shape[0], 8):
+            vectors.eight_linear(pixels, np.uint64(0), np.uint64(STRIDE), places, down, across, np.uint64(j), out)
+
+    of_integers, of_numbers, of_twin = np.zeros((3, N), dtype)
+    run(pixels, places, *fractions, of_integers)
+    run(pixels.astype(dtype), places, *fractions, of_numbers)
+    for j in range(0, N, 8):
+        vectors._plain_linear(pixels, 0, STRIDE, places, *fractions, j, of_twin)
+    assert of_integers.tobytes() == of_numbers.tobytes() == of_twin.tobytes()

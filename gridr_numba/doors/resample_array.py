@@ -200,7 +200,7 @@ def resample_array(
     if polygons is not None:
         polygons.write_causes(piece.dense, causes[0], options.threads)
     shape = bands.shape[1], bands.shape[2]
-    raw = stays_raw(kind, bands.dtype, held)
+    raw = stays_raw(kind, bands.dtype, held, shape)
     source = source_window(bands, table_valid, (0, 0), shape, raw=raw, threads=options.threads)
     result, counts = np.empty((len(bands), *piece.dense.shape), held), ResampleCounts()
     resample_window(

@@ -139,7 +139,7 @@ class ResampleStep(DenseStep):
         self._part_pixels = WindowBuffer(len(out.target.bands), out.target.dtype)
         # Until room is made for windows of a plan: one window alone may take as much.
         self._room, self._tables = job.limits.bounds.buffer_bytes // _WHOLE_SHARE, 1
-        self._raw = stays_raw(out.interpolation, image.dtype, out.target.dtype)
+        self._raw = stays_raw(out.interpolation, image.dtype, out.target.dtype, image.shape)
         self._whole = self._table_bytes(image.shape) <= self._room
         # What is next: with the whole source in memory, and with one thread, nothing is read ahead.
         self._ahead = None if self._whole or usable_threads(job.limits.threads) == 1 else Ahead()

@@ -36,7 +36,7 @@ from ..kernels.vectors import LANCZOS_PARTS, LANCZOS_POWERS, LANES
 from ..types import AnyArray, AnyDtype, Interpolation, Pair
 from ..window import Window
 from .dense import NO_BYTES, DenseOptions, largest_float64_in, rules_of
-from .tables import SourceWindow
+from .tables import SourceWindow, stays_raw
 
 # So many tiles a thread, or more, and no tile that is lower than this for their sake.
 _TILES = 2
@@ -146,8 +146,8 @@ def resample_window(
     largest = float(np.finfo(np.float64).max)
     rules = rules_of(replace(options, limits=(largest, largest), source=area, fill=np.nan, fill_masked=False))
     around = Nodes(nodes, valid_nodes, (relative.row_start, relative.col_start), options.resolution_row_col)
-    if source.raw is not None and (interpolation is not Interpolation.NEAREST or out.dtype != source.raw):
-        raise ValueError(f"raw pixels of {source.raw} are for pixels of their type, and for the nearest interpolation")
+    if source.raw is not None and not stays_raw(interpolation, source.raw, out.dtype, source.image_shape):
+        raise ValueError(f"pixels of {source.raw} as they are make none of {out.dtype}, {interpolation.value}")
     finish = _finish(out.dtype, nodata)
     pixels = out.view(np.uint8)
     threads = usable_threads(options.threads) if options.parallel else 1

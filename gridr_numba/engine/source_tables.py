@@ -103,7 +103,7 @@ class SourceTables:
         """Read a window as the next one: valid until as many more are read as are in use at a time."""
         image = self._image
         if box is None:  # no pixel has a position in the image, and none takes anything of this
-            nothing = np.zeros((len(image.indexes), 1, 1), image.dtype)
+            nothing = np.zeros((len(image.indexes), 2, 2), image.dtype)
             return source_window(nothing, None, (0, 0), image.shape, raw=self._raw, threads=1)
         for buffers in (self._values, self._valid, self._tables):
             buffers[:] = buffers[1:] + buffers[:1]

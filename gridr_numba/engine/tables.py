@@ -13,7 +13,7 @@ from ..kernels.jit import share, usable_threads
 from ..kernels.source_table import NEAREST, PAD, Source, Taps
 from ..kernels.validity import SQUARE, look_at_squares, void_pixels
 from ..kernels.vectors import LANES
-from ..types import AnyArray, AnyDtype, Interpolation, Pair
+from ..types import AnyArray, AnyDtype, Interpolation, Pair, Range
 from .codes import parts_of
 from .dense import NO_BYTES, largest_float64_in
 
@@ -23,8 +23,13 @@ def table_dtype(dtype: AnyDtype) -> AnyDtype:
     return np.dtype(np.float32 if dtype.itemsize <= 2 or dtype == np.float32 else np.float64)
 
 
-def stays_raw(interpolation: Interpolation, dtype: AnyDtype, out_dtype: AnyDtype) -> bool:
-    """Say whether pixels are copied as they are: then `RawPixels` are enough, which take less memory and time."""
+def stays_raw(interpolation: Interpolation, dtype: AnyDtype, out_dtype: AnyDtype, image_shape: Pair) -> bool:
+    """Say whether `RawPixels` are enough, which take less memory and time than a table.
+
+    Integers that are copied are; and small ones of which two by two are summed, in an image that has as many.
+    """
+    if interpolation is Interpolation.LINEAR:
+        return dtype.kind != "f" and dtype.itemsize <= 2 and min(image_shape) >= 2
     return interpolation is Interpolation.NEAREST and dtype == out_dtype and dtype.kind != "f"
 
 
@@ -192,6 +197,8 @@ class SourceTable:
             (float(self.origin_row_col[0] - PAD), float(self.origin_row_col[1] - PAD)),
             reach,
             _answered(reach, taps, self.image_shape),
+            reach,
+            (np.inf, np.inf),
             self.image_shape,
             self.of_reals,
             float(np.finfo(self.numbers.dtype).max),
@@ -205,7 +212,9 @@ class SourceTable:
 
 @dataclass(frozen=True)
 class RawPixels:
-    """A window of a source image as it is, of which the nearest interpolation copies pixels.
+    """A window of a source image as it is, of which pixels are copied, or two by two are summed.
+
+    The image's edge is not repeated: a position beyond the middle of its last pixels has the value that is there.
 
     Attributes
     ----------
@@ -251,19 +260,25 @@ class RawPixels:
     def source(self, taps: Taps) -> Source:
         """Return it as the kernels take it."""
         _, rows, cols = self.values.shape
-        starts, stops = self.origin_row_col, (self.origin_row_col[0] + rows, self.origin_row_col[1] + cols)
-        reach = np.array([(start, np.nextafter(stop, 0)) for start, stop in zip(starts, stops, strict=True)])
+        starts = self.origin_row_col
+        axes = [
+            _raw_axis(taps, start, start + side, size)
+            for start, side, size in zip(starts, (rows, cols), self.image_shape, strict=True)
+        ]
+        reach, sure, clamp, last = (np.array(each, np.float64) for each in zip(*axes, strict=True))
         return Source(
             _NO_NUMBERS,
             rows * cols,
             cols,
             (float(starts[0]), float(starts[1])),
             reach,
-            _answered(reach, taps, self.image_shape),
+            _answered(sure, taps, self.image_shape),
+            clamp,
+            (float(last[0]), float(last[1])),
             self.image_shape,
             False,
             float(np.finfo(_NO_NUMBERS.dtype).max),
-            self.raw.itemsize,
+            -self.raw.itemsize if self.raw.kind == "i" else self.raw.itemsize,
             self.values.reshape(-1).view(np.uint8),
             self.valid.reshape(-1),
             rows * cols if len(self.valid) > 1 else 0,
@@ -292,6 +307,18 @@ def source_window(
 
 
 _NO_NUMBERS: NDArray[np.float32] = np.zeros(LANES, np.float32)
+
+
+def _raw_axis(taps: Taps, start: int, stop: int, size: int) -> tuple[Range, Range, Range, float]:
+    """Return `reach`, what of it needs no look, `clamp` and `last` of `Source`, of some pixels of an image's axis."""
+    if taps.kind == NEAREST:
+        whole = start, float(np.nextafter(stop, 0))
+        return whole, whole, whole, np.inf
+    if stop - start < 2:
+        raise ValueError(f"two by two pixels are summed, not {stop - start} along an axis")
+    low, high = pixel_area(size)
+    reach = low if start == 0 else start, high if stop == size else stop - 1
+    return reach, (start, float(np.nextafter(stop - 1, 0))), (start, stop - 1), stop - 2
 
 
 def _answered(reach: NDArray[np.float64], taps: Taps, image_shape: Pair) -> NDArray[np.float64]:

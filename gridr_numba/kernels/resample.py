@@ -35,8 +35,8 @@ from .bilinear import (
 )
 from .jit import borrowed, helper, inlined, kernel, seen_as
 from .lost import count_lost, settle_row
-from .pixels import fill_invalid, finish_row, take_raw
-from .source_table import VALID, Finish, Lines, Source, Taps, Tile
+from .pixels import fill_invalid, finish_row, sum_raw, take_raw
+from .source_table import NEAREST, VALID, Finish, Lines, Source, Taps, Tile
 from .taps import (
     are_apart,
     axis_of,
@@ -117,6 +117,7 @@ def new_lines(n: int, bands: int, like: Reals) -> Lines:
         np.empty((2, n)),
         np.empty((2, n)),
         np.full(size, PLACE_BASE),
+        np.ones(size, np.uint8),
         np.zeros(size, like.dtype),
         np.zeros(size, like.dtype),
         np.empty((bands, size), like.dtype),
@@ -173,14 +174,16 @@ def resample_rows(
     row_axis, col_axis = axis_of(source, taps, 0), axis_of(source, taps, 1)
     stride, row_stride, band_stride = float(source.row_stride), np.uint64(source.row_stride), source.band_stride
     kind, raw, size, bands = taps.kind, source.raw, finish.size, out.shape[0]
-    looked_up = source.valid.shape[0] > 0
-    raw_pixels, valid, valid_stride = borrowed(source.image_bytes), borrowed(source.valid), source.valid_stride
+    copied = raw != 0 and kind == NEAREST
+    # Of how many bands of the source it is looked up which pixels are valid.
+    looked_up = 0 if source.valid.shape[0] == 0 else bands if source.valid_stride > 0 else mask.shape[0]
+    raw_pixels, valid = borrowed(source.image_bytes), borrowed(source.valid)
     mask, out, pixels, lanczos = borrowed(mask), borrowed(out), borrowed(source.pixels), borrowed(taps.lanczos)
     nodes = Nodes(borrowed(nodes.values), borrowed(nodes.valid), nodes.first, nodes.resolution)
     first_row = nodes.first[0]
     weights = Weights(weights.base, borrowed(weights.table))
     spread, valid_sums, positions = borrowed(lines.spread), borrowed(lines.valid_sums), borrowed(lines.blended)
-    places, values = borrowed(lines.places), borrowed(lines.values)
+    places, values, valid_taps = borrowed(lines.places), borrowed(lines.values), borrowed(lines.valid)
     whole = seen_as(places, np.int64)
     row_fractions, col_fractions = borrowed(lines.row_fractions), borrowed(lines.col_fractions)
     ys, xs = positions[0], positions[1]
@@ -248,23 +251,37 @@ def resample_rows(
             for band in range(bands):
                 fill_invalid(causes, finish, out[band, i, col * size : (col + n) * size], counts)
             continue
+        for band in range(looked_up if around == MIXED or state & OUTSIDE else 0):
+            line_causes = mask[band if mask.shape[0] > 1 else 0, i, col : col + n]
+            shift = band * source.valid_stride
+            mark_taps(
+                kind,
+                valid,
+                shift,
+                row_stride,
+                whole[:n],
+                row_fractions[:n],
+                col_fractions[:n],
+                valid_taps[:n],
+                line_causes,
+            )
         for band in range(bands):
             line, line_causes = values[band, :n], mask[band if mask.shape[0] > 1 else 0, i, col : col + n]
             shift = band * band_stride
-            if raw > 0:
+            if copied:
                 row_out = out[band, i, col * size : (col + n) * size]
-                take_raw(raw_pixels, raw, shift, ahead, i, whole[:n], row_out)
-                if looked_up and (around == MIXED or state & OUTSIDE):
-                    mark_taps(valid, band * valid_stride, whole[:n], line_causes)
-                continue
-            fetch_ahead(pixels, shift + ahead, i, whole)
-            sum_taps(kind, pixels, shift, row_stride, whole, row_fractions, col_fractions, lanczos, values[band])
-            if count_lost(line, bound) > 0:
-                settle_row(source, band, taps, finish.limit, lines, line_causes, line, counts)
+                take_raw(raw, raw_pixels, shift, ahead, i, whole[:n], row_out)
+            elif raw != 0:
+                sum_raw(raw, raw_pixels, shift, ahead, i, row_stride, whole, row_fractions, col_fractions, values[band])
+            else:
+                fetch_ahead(pixels, shift + ahead, i, whole)
+                sum_taps(kind, pixels, shift, row_stride, whole, row_fractions, col_fractions, lanczos, values[band])
+                if count_lost(line, bound) > 0:
+                    settle_row(source, band, taps, finish.limit, lines, line_causes, line, counts)
         # When it is known which are valid in all bands.
         for band in range(bands):
             line, line_causes = values[band, :n], mask[band if mask.shape[0] > 1 else 0, i, col : col + n]
             row_out = out[band, i, col * size : (col + n) * size]
-            if raw == 0:
+            if not copied:
                 finish_row(line, line_causes, finish, row_out, counts)
             fill_invalid(line_causes, finish, row_out, counts)

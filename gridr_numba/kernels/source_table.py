@@ -50,14 +50,18 @@ class Source(NamedTuple):
         The same of those that need no look: before the interpolation's shift, in the image and within `reach` and,
         where the edge is strict, with all taps in the image. From 1 on where there are fractions, which then are
         multiples of 2**-52.
+    clamp : float64 (2, 2)
+        The least and the largest position along each axis that is split; what is beyond is moved there.
+    last : (float, float)
+        The largest whole part along each axis: the next one is split into this, and a fraction of 1.
     image_shape : (int, int)
     may_overflow : bool
         Whether a sum of pixels may be beyond the table's type: not where they are integers.
     largest : float
         Number of that type.
     raw : int
-        Bytes of a pixel where there is no table, but pixels of the image as they are, of a type that is the output's;
-        else 0.
+        Bytes of a pixel where there is no table, but integers as the image holds them, less than 0 where they have a
+        sign; else 0.
     image_bytes : uint8, flat
         Those pixels; `band_stride`, `row_stride` and `origin` are theirs.
     valid : uint8, flat
@@ -74,6 +78,8 @@ class Source(NamedTuple):
     origin: tuple[float, float]
     reach: Floats
     answered: Floats
+    clamp: Floats
+    last: tuple[float, float]
     image_shape: Pair
     may_overflow: bool
     largest: float
@@ -134,6 +140,8 @@ class Lines(NamedTuple):
         Positions, where they are looked at one by one.
     places : float64 (columns,)
         Where in the table the first taps are, `PLACE_BASE` added.
+    valid : uint8 (columns,)
+        1 where the taps are valid, else 0.
     row_fractions, col_fractions : float32 or float64 (columns,)
     values : float32 or float64 (bands, columns)
         What is made. Of invalid pixels, anything.
@@ -143,6 +151,7 @@ class Lines(NamedTuple):
     valid_sums: Floats
     blended: Floats
     places: Floats
+    valid: Bytes
     row_fractions: Reals
     col_fractions: Reals
     values: Reals

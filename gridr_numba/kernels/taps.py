@@ -50,6 +50,7 @@ class Axis(NamedTuple):
     shift: float
     low: float
     high: float
+    last: float
     sure_low: float
     sure_high: float
     first: float
@@ -62,8 +63,9 @@ def axis_of(source: Source, taps: Taps, axis: int) -> Axis:
     """Return what is for an axis."""
     return Axis(
         taps.shift,
-        source.reach[axis, 0],
-        source.reach[axis, 1],
+        source.clamp[axis, 0],
+        source.clamp[axis, 1],
+        source.last[axis],
         source.answered[axis, 0],
         source.answered[axis, 1],
         source.origin[axis] + (taps.support - 1),
@@ -167,11 +169,13 @@ def split_row(
         y = y if y < row_axis.high else row_axis.high
         x = x if x > col_axis.low else col_axis.low
         x = x if x < col_axis.high else col_axis.high
-        row = np.floor(y)
-        col = np.floor(x)
+        whole_row = np.floor(y)
+        whole_col = np.floor(x)
+        row = whole_row if whole_row < row_axis.last else row_axis.last
+        col = whole_col if whole_col < col_axis.last else col_axis.last
         out[j] = ((row - row_axis.first) * stride + (col - col_axis.first)) + PLACE_BASE
-        out_row_fractions[j] = kept(y - row, row_axis.least, row_axis.most)
-        out_col_fractions[j] = kept(x - col, row_axis.least, row_axis.most)
+        out_row_fractions[j] = 1.0 if row < whole_row else kept(y - row, row_axis.least, row_axis.most)
+        out_col_fractions[j] = 1.0 if col < whole_col else kept(x - col, row_axis.least, row_axis.most)
     return beyond
 
 
@@ -269,20 +273,33 @@ def sum_taps(
     lanczos: Reals,
     out: Reals,
 ) -> None:
-    """Sum the taps of a row of a band, four or eight pixels at a time."""
+    """Sum the taps of a row of a band, some pixels at a time."""
+    start = np.uint64(base)
     if kind == NEAREST:
         take_nearest(pixels, base, places, out)
-        return
-    start = np.uint64(base)
-    if kind == LINEAR:
-        for j in range(0, out.shape[0], 8):
-            eight_linear(pixels, start, stride, places, row_fractions, col_fractions, np.uint64(j), out)
+    elif kind == LINEAR:
+        sum_linear(pixels, start, stride, places, row_fractions, col_fractions, out)
     elif kind == CUBIC:
         for j in range(0, out.shape[0], 8):
             eight_cubic(pixels, start, stride, places, row_fractions, col_fractions, np.uint64(j), out)
     else:
         for j in range(0, out.shape[0], 4):
             four_lanczos(pixels, start, stride, places, row_fractions, col_fractions, np.uint64(j), out, lanczos)
+
+
+@inlined
+def sum_linear(
+    pixels: Any,
+    start: np.uint64,
+    stride: np.uint64,
+    places: Integers,
+    row_fractions: Reals,
+    col_fractions: Reals,
+    out: Reals,
+) -> None:
+    """Sum two by two taps."""
+    for j in range(0, out.shape[0], 8):
+        eight_linear(pixels, start, stride, places, row_fractions, col_fractions, np.uint64(j), out)
 
 
 @inlined

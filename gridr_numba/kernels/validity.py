@@ -13,10 +13,12 @@ from numpy.typing import NDArray
 
 from .bilinear import Nodes, bits_in
 from .jit import borrowed, helper, kernel
-from .source_table import SOURCE_INVALID, VALID, Source, Tile
+from .source_table import NEAREST, SOURCE_INVALID, VALID, Source, Tile
+from .taps import take_nearest
 from .vectors import BASE_BITS
 
 Floats = NDArray[np.float64]
+Reals = NDArray[Any]  # float32 or float64
 Integers = NDArray[np.int64]
 Bytes = NDArray[np.uint8]
 
@@ -137,7 +139,9 @@ def look_around(nodes: Nodes, tile: Tile, shift: float, source: Source, box: Flo
         if not box[axis, 0] <= box[axis, 1]:
             return MIXED
         first[axis] = int(np.floor(box[axis, 0] + shift) - source.origin[axis]) // SQUARE
-        last[axis] = int(np.floor(box[axis, 1] + shift) - source.origin[axis]) // SQUARE
+        # And the pixel beside it, which may be a tap too.
+        beside_last = int(np.floor(box[axis, 1] + shift) - source.origin[axis]) + 1
+        last[axis] = min(beside_last // SQUARE, source.squares.shape[axis] - 1)
     what = source.squares[first[0], first[1]]
     for row in range(first[0], last[0] + 1):
         for col in range(first[1], last[1] + 1):
@@ -147,17 +151,74 @@ def look_around(nodes: Nodes, tile: Tile, shift: float, source: Source, box: Flo
 
 
 @helper
-def mark_taps(valid: Bytes, shift: int, places: Integers, causes: Bytes) -> None:
-    """Mark the pixels of which the one tap is invalid."""
-    start = shift - BASE_BITS
-    every = np.uint8(1)
-    for j in range(causes.shape[0]):
-        every = np.uint8(every & valid[np.uint64(start + places[j])])
-    if every == 1:  # as they are in most rows
+def mark_taps(
+    kind: int,
+    valid: Bytes,
+    shift: int,
+    stride: np.uint64,
+    places: Integers,
+    row_fractions: Reals,
+    col_fractions: Reals,
+    some: Bytes,
+    causes: Bytes,
+) -> None:
+    """Mark the pixels of which a tap that counts is invalid: the one there is, or of two by two. `some` is scratch."""
+    if kind == NEAREST:
+        take_nearest(valid, shift, places, some)
+    else:
+        look_at_four(valid, shift, stride, places, some)
+    if all_set(some):  # as they are in most rows
         return
+    if kind != NEAREST and any_whole(row_fractions, col_fractions):
+        look_at_those_that_count(valid, shift, stride, places, row_fractions, col_fractions, some)
     for j in range(causes.shape[0]):
-        void = (valid[np.uint64(start + places[j])] == 0) & (causes[j] == 0)
-        causes[j] |= SOURCE_INVALID if void else VALID
+        void = np.uint8((some[j] == 0) & (causes[j] == 0))
+        causes[j] |= np.uint8(void * SOURCE_INVALID)
+
+
+@helper
+def look_at_four(valid: Bytes, shift: int, stride: np.uint64, places: Integers, out: Bytes) -> None:
+    """Say of each pixel whether two by two taps are valid."""
+    start = shift - BASE_BITS
+    for j in range(out.shape[0]):
+        top = np.uint64(start + places[j])
+        bottom = top + stride
+        out[j] = valid[top] & valid[top + np.uint64(1)] & valid[bottom] & valid[bottom + np.uint64(1)]
+
+
+@helper
+def any_whole(row_fractions: Reals, col_fractions: Reals) -> bool:
+    """Say whether a fraction is 0 or 1, as few are."""
+    some = False
+    for j in range(row_fractions.shape[0]):
+        f, g = row_fractions[j], col_fractions[j]
+        some = some | (f == 0) | (f == 1) | (g == 0) | (g == 1)
+    return bool(some)
+
+
+@helper
+def look_at_those_that_count(
+    valid: Bytes,
+    shift: int,
+    stride: np.uint64,
+    places: Integers,
+    row_fractions: Reals,
+    col_fractions: Reals,
+    out: Bytes,
+) -> None:
+    """Say of each pixel whether those of two by two taps are valid whose weight is not 0."""
+    start = shift - BASE_BITS
+    for j in range(out.shape[0]):
+        top = np.uint64(start + places[j])
+        bottom = top + stride
+        no_top, no_bottom = np.uint8(row_fractions[j] == 1), np.uint8(row_fractions[j] == 0)
+        no_left, no_right = np.uint8(col_fractions[j] == 1), np.uint8(col_fractions[j] == 0)
+        out[j] = (
+            (valid[top] | no_top | no_left)
+            & (valid[top + np.uint64(1)] | no_top | no_right)
+            & (valid[bottom] | no_bottom | no_left)
+            & (valid[bottom + np.uint64(1)] | no_bottom | no_right)
+        )
 
 
 @helper

@@ -7,7 +7,8 @@ Processors without that instruction, or code that is not compiled for it, call t
 
 All take a flat table of pixels in rows `stride` apart, and write four or eight numbers of `out` from `j` on, each from
 ``places[j]``, which says where in the table its first tap is, beyond `base`, and from its fractions along rows and
-columns. Places are float64 with 2**52 added, looked at as integers: the lower 52 bits are the number.
+columns. Places are float64 with 2**52 added, looked at as integers: the lower 52 bits are the number. Pixels are of the
+type of `out`; those of two by two may be integers of one or two bytes, which are numbers of that type too.
 """
 
 from __future__ import annotations
@@ -53,10 +54,10 @@ def _fused(a: Any, b: Any, c: Any) -> Any:
     return np.where(away, np.nextafter(total, np.copysign(np.inf, error)), total).astype(np.float32)
 
 
-def _rows_of_taps(pixels: Any, places: Any, base: Any, stride: Any, rows: int, cols: int) -> list[Any]:
+def _rows_of_taps(pixels: Any, places: Any, base: Any, stride: Any, rows: int, cols: int, dtype: Any) -> list[Any]:
     """Return the taps of some pixels, row by row: (pixels, cols) each."""
     starts = (places.astype(np.int64) & PLACE_BITS) + int(base)
-    return [pixels[starts[:, np.newaxis] + row * int(stride) + np.arange(cols)] for row in range(rows)]
+    return [pixels[starts[:, np.newaxis] + row * int(stride) + np.arange(cols)].astype(dtype) for row in range(rows)]
 
 
 def _plain_linear(
@@ -65,7 +66,7 @@ def _plain_linear(
     eight = slice(int(j), int(j) + 8)
     one = out.dtype.type(1)
     f, g = row_fractions[eight], col_fractions[eight]
-    top, bottom = _rows_of_taps(pixels, places[eight], base, stride, 2, 2)
+    top, bottom = _rows_of_taps(pixels, places[eight], base, stride, 2, 2, out.dtype)
     left, right = (_fused(bottom[:, col], f, top[:, col] * (one - f)) for col in range(2))
     out[eight] = _fused(right, g, left * (one - g))
 
@@ -77,7 +78,7 @@ def _plain_cubic(
     c = np.array(KEYS, out.dtype).T
     f, g = row_fractions[eight, np.newaxis], col_fractions[eight, np.newaxis]
     down, across = (_fused(_fused(_fused(c[3], x, c[2]), x, c[1]), x, c[0]) for x in (f, g))
-    sums = _summed_down(_rows_of_taps(pixels, places[eight], base, stride, 4, 4), down) * across
+    sums = _summed_down(_rows_of_taps(pixels, places[eight], base, stride, 4, 4, out.dtype), down) * across
     out[eight] = (sums[:, 0] + sums[:, 2]) + (sums[:, 1] + sums[:, 3])
 
 
@@ -94,7 +95,7 @@ def _plain_lanczos(
 ) -> None:
     four = slice(int(j), int(j) + 4)
     down, across = (_lanczos_weights(fractions[four], table) for fractions in (row_fractions, col_fractions))
-    sums = _summed_down(_rows_of_taps(pixels, places[four], base, stride, 6, LANES), down) * across
+    sums = _summed_down(_rows_of_taps(pixels, places[four], base, stride, 6, LANES, out.dtype), down) * across
     sums = sums[:, :4] + np.pad(sums[:, 4:6], ((0, 0), (0, 2)))
     out[four] = (sums[:, 0] + sums[:, 2]) + (sums[:, 1] + sums[:, 3])
 
@@ -132,7 +133,8 @@ class _Code:
     def __init__(self, context: Any, builder: Any, signature: Any, arguments: Any) -> None:
         self.builder, self._context, self._signature = builder, context, signature
         self.arguments = arguments
-        self.number = context.get_data_type(signature.args[0].dtype)
+        self.number = context.get_data_type(signature.args[7].dtype)
+        self.pixel = signature.args[0].dtype
         self._align = self.number.get_abi_size(context.target_data)
 
     def data(self, index: int) -> Any:
@@ -192,6 +194,25 @@ class _Code:
         """Load them, along rows and columns."""
         return self.vector(self.data(4), self.arguments[6], count), self.vector(self.data(5), self.arguments[6], count)
 
+    def integer_pairs(self, row: Any, places: Sequence[Any]) -> tuple[Any, Any]:
+        """Load two integers from each place, and return the left ones and the right ones as numbers."""
+        build, bits = self.builder, self.pixel.bitwidth
+        pair, lanes = ir.IntType(2 * bits), ir.VectorType(_I32, len(places))
+        pairs = ir.Constant(ir.VectorType(pair, len(places)), ir.Undefined)
+        for lane, place in enumerate(places):
+            there = build.load(build.bitcast(build.gep(row, [place]), pair.as_pointer()), align=bits // 8)
+            pairs = build.insert_element(pairs, there, ir.Constant(_I32, lane))
+        pairs = pairs if pair == _I32 else build.zext(pairs, lanes)
+
+        def cut(up: int) -> Any:
+            """Move a number to the upper end, and back to the lower one, with its sign if it has one."""
+            moved = build.shl(pairs, ir.Constant(lanes, [up] * len(places)))
+            back = ir.Constant(lanes, [32 - bits] * len(places))
+            return build.ashr(moved, back) if self.pixel.signed else build.lshr(moved, back)
+
+        number = ir.VectorType(self.number, len(places))
+        return build.sitofp(cut(32 - bits), number), build.sitofp(cut(32 - 2 * bits), number)
+
     def finish(self, value: Any) -> Any:
         """Write the results."""
         self.store(value, self.data(7), self.arguments[6])
@@ -205,6 +226,8 @@ def _write_linear(code: _Code) -> Any:
     places = code.places(8)
 
     def columns(row: Any) -> tuple[Any, Any]:
+        if code.pixel in types.integer_domain:
+            return code.integer_pairs(row, places)
         taps = [code.vector(row, place, 2) for place in places]
         pairs = [code.pick(taps[lane], range(4), taps[lane + 1]) for lane in (0, 2, 4, 6)]
         # Of the pixels 0, 1, 4, 5, and of the others: what is picked of both halves stays in its half.
