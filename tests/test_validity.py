@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from gridr_numba import build_grid
-from gridr_numba.engine.dense import DenseOptions
+from gridr_numba.engine.dense import NO_BYTES, DenseOptions
 from gridr_numba.engine.resampling import ResampleCounts, resample_window, taps_of
-from gridr_numba.engine.tables import RawPixels, SourceTable
-from gridr_numba.kernels.validity import ALL_VALID, MIXED, NONE_VALID, SQUARE, look_at_squares
+from gridr_numba.engine.tables import RawPixels, SourceTable, squares_of, stays_raw
+from gridr_numba.kernels.validity import ALL_VALID, MIXED, NONE_VALID, SQUARE
 from gridr_numba.types import Cause, Interpolation
 from gridr_numba.window import Window
 
@@ -34,8 +36,8 @@ def validities(draw):
 
 @given(validities())
 def test_squares_say_what_their_pixels_are(valid):
-    squares = np.full([-(-size // SQUARE) for size in SHAPE], 9, np.uint8)
-    look_at_squares(valid.view(np.uint8), squares)
+    squares = squares_of(valid)
+    assert squares.shape == tuple(-(-size // SQUARE) for size in SHAPE)
     for (row, col), what in np.ndenumerate(squares):
         pixels = valid[:, row * SQUARE : (row + 1) * SQUARE, col * SQUARE : (col + 1) * SQUARE]
         assert what == (ALL_VALID if pixels.all() else MIXED if pixels.any() else NONE_VALID)
@@ -63,33 +65,46 @@ NEAREST, LINEAR = Interpolation.NEAREST, Interpolation.LINEAR
 
 
 def compare(nodes, valid, kind=NEAREST, dtype="uint8", out_dtype=None, mask_bands=None, box=None, **more):
-    """Resample raw pixels, and a table: of the whole image, or of a window of it."""
+    """Resample raw pixels, and a table of which no squares are known: of the whole image, or of a window of it.
+
+    Where pixels are no longer raw, a table of which squares are known takes their place.
+    """
+    ways = (
+        (RawPixels.of if stays_raw(kind, np.dtype(dtype), np.dtype(out_dtype or dtype), SHAPE) else SourceTable.of),
+        table,
+    )
     bands, out_dtype, box = 2 if mask_bands else len(valid), out_dtype or dtype, box or Window.whole(SHAPE)
     low = -50 if np.dtype(dtype).kind == "i" else 0
     image = np.random.default_rng(0).integers(low, low + 100, (bands, *SHAPE)).astype(dtype)
     there = (slice(None), *box.to_slices())
     shape = tuple((n - 1) * RESOLUTION + 1 for n in nodes.shape[1:])
     results = []
-    for window_of in (RawPixels, SourceTable):
+    for window_of in ways:
         out, mask = np.empty((bands, *shape), out_dtype), np.zeros((mask_bands or bands, *shape), np.uint8)
         mask[0, ::3, ::5] = Cause.RASTER_MASK if more.get("marked") else 0
         counts, options = ResampleCounts(), DenseOptions((RESOLUTION, RESOLUTION))
         its_valid = valid[there][0] if len(valid) == 1 else valid[there]
-        source = window_of.of(image[there], its_valid, (box.row_start, box.col_start), SHAPE)
+        source = window_of(image[there], its_valid, (box.row_start, box.col_start), SHAPE)
         resample_window(source, options, Window.whole(shape), kind, out, mask, nodes=nodes, counts=counts, **more)
         results.append((out, mask, counts))
     got, expected = results
     assert np.array_equal(got[1], expected[1])
-    moved = np.zeros(shape, bool)
-    if kind is not NEAREST:
-        # Where a position is moved into the image, a table has the same number twice, and weighs both.
+    else_summed = np.zeros(shape, bool)
+    if kind is LINEAR:
+        # Where a position is moved into the image, a table has the same number twice, and weighs both. Where it is a
+        # whole one, and what is beside it is invalid, a table's pixel is summed again, in float64.
         for positions, size in zip(densify(nodes), SHAPE, strict=True):
-            moved |= (positions < 0) | (positions > size - 1)
-    assert np.array_equal(got[0][:, ~moved], expected[0][:, ~moved], equal_nan=out.dtype.kind == "f")
+            else_summed |= (positions < 0) | (positions > size - 1) | (positions == np.floor(positions))
+    assert np.array_equal(got[0][:, ~else_summed], expected[0][:, ~else_summed], equal_nan=out.dtype.kind == "f")
     atol = 100 * 2.0**-22 if out.dtype.kind == "f" else 1
     np.testing.assert_allclose(got[0].astype(float), expected[0].astype(float), rtol=0, atol=atol)
-    assert got[2] == expected[2] or moved.any()
+    assert got[2] == expected[2] or else_summed.any()
     return got[1]
+
+
+def table(*given):
+    """Make a table, and forget its squares."""
+    return replace(SourceTable.of(*given), squares=NO_BYTES)
 
 
 def densify(nodes):
@@ -122,14 +137,28 @@ def test_sums_of_raw_pixels_are_those_of_a_table(nodes, valid, dtype, out_dtype,
 
 
 @pytest.mark.large
-@pytest.mark.parametrize("kind", [NEAREST, LINEAR])
+@given(
+    mappings(),
+    validities(),
+    st.sampled_from(list(Interpolation)),
+    st.sampled_from(["uint8", "int32", "float32"]),
+    st.sampled_from([None, 1]),
+    st.booleans(),
+    st.booleans(),
+)
+def test_tables_of_which_squares_are_known_make_the_same_pixels(nodes, valid, kind, dtype, mask_bands, marked, strict):
+    compare(nodes, valid, kind, dtype, "float64", mask_bands, marked=marked, strict=strict)
+
+
+@pytest.mark.large
+@pytest.mark.parametrize("kind", list(Interpolation))
 @pytest.mark.parametrize("box", [Window(0, 150, 0, 210), Window(50, 300, 200, 410), Window(51, 249, 63, 347)])
 @pytest.mark.parametrize("offset", [0.0, 0.25])
 def test_windows_of_raw_pixels_answer_to_their_last_pixel(kind, box, offset):
     """At whole positions one tap counts along each axis; and at the image's edges positions are moved into it."""
-    beside = 1.5 if kind is NEAREST else 1.0  # as tables have it
+    before, after = kind.support - 1, kind.support + (0.5 if kind is NEAREST else 0.0)  # as tables have it
     corners = [
-        (start - 0.5 if start == 0 else start, stop - 0.5 if stop == size else stop - beside)
+        (start - 0.5 if start == 0 else start + before, stop - 0.5 if stop == size else stop - after)
         for (start, stop), size in zip(
             ((box.row_start, box.row_stop), (box.col_start, box.col_stop)), SHAPE, strict=True
         )
@@ -158,7 +187,7 @@ def test_raw_pixels_make_only_what_they_can():
 @pytest.mark.large
 @pytest.mark.parametrize("void", [None, (0, 0), (16, 32), (32, 64)])
 @pytest.mark.parametrize("folded", [False, True])
-@pytest.mark.parametrize("kind", [NEAREST, LINEAR])
+@pytest.mark.parametrize("kind", list(Interpolation))
 @pytest.mark.parametrize("place", [(slice(100, 200), slice(100, 300)), (slice(0, 300), slice(0, 410))])
 def test_what_is_not_known_of_a_tile_is_looked_at(void, folded, kind, place):
     """A tile has void nodes or positions beyond those of the nodes that are looked at, and invalid pixels there."""

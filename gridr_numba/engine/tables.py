@@ -38,6 +38,22 @@ def table_size(bands: int, shape_row_col: Pair) -> int:
     return bands * (shape_row_col[0] + 2 * PAD) * (shape_row_col[1] + 2 * PAD) + LANES
 
 
+def squares_of(valid: NDArray[np.bool_] | None, threads: int | None = None) -> NDArray[np.uint8]:
+    """Return what squares of pixels are, for the kernels: see `validity.look_at_squares`. None is valid everywhere."""
+    if valid is None:
+        return NO_BYTES
+    pixels = np.require(valid, requirements=("C", "W")).view(np.uint8).reshape(-1, *valid.shape[-2:])
+    squares = np.empty([-(-side // SQUARE) for side in valid.shape[-2:]], np.uint8)
+    remaining = iter(range(len(squares)))  # shared: each row of squares is taken once
+
+    def work() -> None:
+        for row in remaining:
+            look_at_squares(pixels, row, squares)
+
+    share(work, min(usable_threads(threads), len(squares)))
+    return squares
+
+
 def source_validity(
     values: AnyArray,
     nodata: Sequence[float | None],
@@ -109,6 +125,8 @@ class SourceTable:
         Rows and columns of the whole image.
     of_reals : bool
         Whether the image holds floating-point numbers.
+    squares : uint8 (rows, columns)
+        See `squares_of`.
     """
 
     numbers: AnyArray
@@ -116,6 +134,7 @@ class SourceTable:
     origin_row_col: Pair
     image_shape: Pair
     of_reals: bool
+    squares: NDArray[np.uint8]
 
     @classmethod
     def of(
@@ -147,7 +166,8 @@ class SourceTable:
         numbers = np.empty(size, dtype) if out is None else out[:size]
         numbers[-LANES:] = 0
         shape = bands, rows + 2 * PAD, cols + 2 * PAD
-        table = cls(numbers, shape, origin_row_col, image_shape, values.dtype.kind == "f")
+        squares = squares_of(valid, threads)
+        table = cls(numbers, shape, origin_row_col, image_shape, values.dtype.kind == "f", squares)
         pixels = table.pixels
         parts = parts_of((rows, cols))
         remaining = iter(parts)  # shared: each part is taken once
@@ -206,7 +226,8 @@ class SourceTable:
             NO_BYTES.reshape(-1),
             NO_BYTES.reshape(-1),
             0,
-            NO_BYTES,
+            self.squares,
+            PAD,
         )
 
 
@@ -223,7 +244,7 @@ class RawPixels:
     valid : uint8 (1 or bands, rows, columns)
         0 where they are invalid, else 1. Empty where all are valid.
     squares : uint8 (rows, columns)
-        See `validity.look_at_squares`.
+        See `squares_of`.
     origin_row_col, image_shape
         As `SourceTable` has them.
     """
@@ -236,16 +257,20 @@ class RawPixels:
 
     @classmethod
     def of(
-        cls, values: AnyArray, valid: NDArray[np.bool_] | None, origin_row_col: Pair, image_shape: Pair
+        cls,
+        values: AnyArray,
+        valid: NDArray[np.bool_] | None,
+        origin_row_col: Pair,
+        image_shape: Pair,
+        threads: int | None = None,
     ) -> RawPixels:
         """Look at a window: the arguments are those of `SourceTable.of`. Neither array is copied, as a rule."""
         values = np.require(values, requirements=("C", "W"))  # kernels are compiled for arrays that may be written
         if valid is None:
             return cls(values, NO_BYTES[np.newaxis], NO_BYTES, origin_row_col, image_shape)
-        its_valid = np.require(valid, requirements=("C", "W")).view(np.uint8).reshape(-1, *values.shape[1:])
-        squares = np.empty([-(-side // SQUARE) for side in values.shape[1:]], np.uint8)
-        look_at_squares(its_valid, squares)
-        return cls(values, its_valid, squares, origin_row_col, image_shape)
+        its_valid = np.require(valid, requirements=("C", "W"))
+        pixels = its_valid.view(np.uint8).reshape(-1, *values.shape[1:])
+        return cls(values, pixels, squares_of(its_valid, threads), origin_row_col, image_shape)
 
     @property
     def raw(self) -> AnyDtype:
@@ -283,6 +308,7 @@ class RawPixels:
             self.valid.reshape(-1),
             rows * cols if len(self.valid) > 1 else 0,
             self.squares,
+            0,
         )
 
 
@@ -302,7 +328,7 @@ def source_window(
 ) -> SourceWindow:
     """Return a window as `RawPixels` where it `stays_raw`, else as a `SourceTable`, whose arguments these are."""
     if raw:
-        return RawPixels.of(values, valid, origin_row_col, image_shape)
+        return RawPixels.of(values, valid, origin_row_col, image_shape, threads)
     return SourceTable.of(values, valid, origin_row_col, image_shape, out, threads)
 
 

@@ -102,7 +102,7 @@ def resample_tile(
     weights = Weights(base, column_weights(base, min(rc, n), rc))
     lines = new_lines(n, out.shape[0], source.pixels)
     # What is known of squares of the source is looked up for so many rows.
-    step = SQUARE if source.valid.shape[0] > 0 else TILE_ROWS
+    step = SQUARE if look_around(nodes, tile, taps, source, source.answered.copy()) == MIXED else TILE_ROWS
     for row in range(tile.row_start, tile.row_stop, step):
         part = Tile(row, min(row + step, tile.row_stop), tile.col_start, tile.col_stop)
         resample_rows(nodes, rules, marked, weights, source, taps, finish, lines, part, mask, out, counts)
@@ -191,7 +191,7 @@ def resample_rows(
     # A spread row is `OUTSIDE` where not all of its positions are answered, and so are those between two that are. Nor
     # are they beyond the box of which it is known what its pixels are.
     box = source.answered.copy()
-    around = look_around(nodes, tile, taps.shift, source, box)
+    around = look_around(nodes, tile, taps, source, box)
     if around == MIXED:
         box = source.answered
     answered = Rules(rules.threshold_sum, rules.limits, box, True, rules.fill, False)
@@ -254,6 +254,7 @@ def resample_rows(
         for band in range(looked_up if around == MIXED or state & OUTSIDE else 0):
             line_causes = mask[band if mask.shape[0] > 1 else 0, i, col : col + n]
             shift = band * source.valid_stride
+            fetch_ahead(valid, shift + ahead, i, whole)
             mark_taps(
                 kind,
                 valid,

@@ -69,7 +69,10 @@ class Source(NamedTuple):
     valid_stride : int
         From one band of `valid` to the next; 0 where it is of all bands.
     squares : uint8 (rows, columns)
-        See `validity.look_at_squares`.
+        See `validity.look_at_squares`; of the window, without what is around it in a table. Empty where all are valid,
+        but for NaN and infinities.
+    around : int
+        Rows and columns of the table before the window's.
     """
 
     pixels: Reals
@@ -88,6 +91,7 @@ class Source(NamedTuple):
     valid: Bytes
     valid_stride: int
     squares: Bytes
+    around: int
 
 
 class Tile(NamedTuple):

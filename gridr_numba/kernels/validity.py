@@ -1,7 +1,8 @@
 """Which pixels of a source image are valid.
 
 In a table NaN says so. Pixels that are as the image holds them have bytes beside them that do, and most of these are
-not looked at: it is known of squares of pixels whether all of them are valid, or none.
+not looked at: it is known of squares of pixels whether all of them are valid, or none. Where none is, nothing is
+summed.
 """
 
 from __future__ import annotations
@@ -11,9 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .bilinear import Nodes, bits_in
+from .bilinear import Nodes, bits_in, set_bytes
 from .jit import borrowed, helper, kernel
-from .source_table import NEAREST, SOURCE_INVALID, VALID, Source, Tile
+from .source_table import NEAREST, SOURCE_INVALID, VALID, Source, Taps, Tile
 from .taps import take_nearest
 from .vectors import BASE_BITS
 
@@ -75,30 +76,30 @@ def write_where(valid: Bytes, value: Any, out: Any) -> None:
 
 
 @kernel
-def look_at_squares(valid: Bytes, squares: Bytes) -> None:
-    """Say of each square of pixels what they are.
+def look_at_squares(valid: Bytes, row: int, squares: Bytes) -> None:
+    """Say of each of a row of squares of pixels what they are.
 
     Parameters
     ----------
     valid : uint8 (bands, rows, columns)
         1 where they are valid, else 0.
+    row : int
+        Of squares.
     squares : uint8 (rows, columns)
-        `ALL_VALID` where all bands are, and so on; written.
+        `ALL_VALID` where all bands are, and so on; its row is written.
     """
     valid, squares = borrowed(valid), borrowed(squares)
     _, rows, cols = valid.shape
     every, some = np.empty(cols, np.uint8), np.empty(cols, np.uint8)
-    for row in range(squares.shape[0]):
-        for j in range(cols):
-            every[j] = 1
-            some[j] = 0
-        for band in range(valid.shape[0]):
-            for i in range(row * SQUARE, min((row + 1) * SQUARE, rows)):
-                combine(valid[band, i], every, some)
-        for col in range(squares.shape[1]):
-            there = slice(col * SQUARE, min((col + 1) * SQUARE, cols))
-            what = ALL_VALID if all_set(every[there]) else MIXED if bits_in(some[there]) else NONE_VALID
-            squares[row, col] = what
+    set_bytes(np.uint8(1), every)
+    set_bytes(np.uint8(0), some)
+    for band in range(valid.shape[0]):
+        for i in range(row * SQUARE, min((row + 1) * SQUARE, rows)):
+            combine(valid[band, i], every, some)
+    for col in range(squares.shape[1]):
+        there = slice(col * SQUARE, min((col + 1) * SQUARE, cols))
+        what = ALL_VALID if all_set(every[there]) else MIXED if bits_in(some[there]) else NONE_VALID
+        squares[row, col] = what
 
 
 @helper
@@ -110,12 +111,12 @@ def combine(line: Bytes, every: Bytes, some: Bytes) -> None:
 
 
 @helper
-def look_around(nodes: Nodes, tile: Tile, shift: float, source: Source, box: Floats) -> int:
+def look_around(nodes: Nodes, tile: Tile, taps: Taps, source: Source, box: Floats) -> int:
     """Say what the source's pixels around a tile are, and write within which positions: most of the tile's.
 
     Some nodes are looked at, which is enough where the mapping is smooth. Positions beyond the box are not known of.
     """
-    if source.valid.shape[0] == 0:
+    if source.squares.shape[0] == 0:
         return ALL_VALID
     corners = np.empty((2, 3), np.int64)
     for axis in range(2):
@@ -138,10 +139,10 @@ def look_around(nodes: Nodes, tile: Tile, shift: float, source: Source, box: Flo
         box[axis, 1] = min(high + beside, source.answered[axis, 1])
         if not box[axis, 0] <= box[axis, 1]:
             return MIXED
-        first[axis] = int(np.floor(box[axis, 0] + shift) - source.origin[axis]) // SQUARE
-        # And the pixel beside it, which may be a tap too.
-        beside_last = int(np.floor(box[axis, 1] + shift) - source.origin[axis]) + 1
-        last[axis] = min(beside_last // SQUARE, source.squares.shape[axis] - 1)
+        origin = source.origin[axis] + source.around - taps.shift
+        least, most = np.floor(box[axis, 0] - origin), np.floor(box[axis, 1] - origin)
+        first[axis] = max(int(least) - (taps.support - 1), 0) // SQUARE
+        last[axis] = min((int(most) + taps.support) // SQUARE, source.squares.shape[axis] - 1)
     what = source.squares[first[0], first[1]]
     for row in range(first[0], last[0] + 1):
         for col in range(first[1], last[1] + 1):
