@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 import rasterio
+from images import read
 from rasterio.enums import Resampling
 from rasterio.transform import Affine, from_gcps
 from rasterio.vrt import WarpedVRT
@@ -16,29 +19,15 @@ import gridr_numba as gn
 from gridr_numba.demo.checks import WARPED_VRT_TOLERANCE
 from gridr_numba.errors import DatasetError, GridrValueError
 
-SHAPE = (180, 220)
-PLACE = {"crs": "EPSG:32618", "transform": Affine(300.0, 0.0, 4e5, 0.0, -300.0, 4.6e6)}
-TARGET = {"crs": "EPSG:5070", "transform": Affine(310.0, 0.0, 1.628e6, 0.0, -310.0, 2.232e6), "shape": (200, 240)}
-
-
-def texture(bands=3, seed=4):
-    """What looks like ground: waves and noise, 0 beyond a slanted edge, as satellite images have it."""
-    random = np.random.default_rng(seed)
-    i, j = np.mgrid[: SHAPE[0], : SHAPE[1]]
-    waves = [np.sin(i / (7.0 + band)) * np.cos(j / (9.0 - band)) for band in range(bands)]
-    values = 120 + 60 * np.stack(waves) + random.normal(0, 12, (bands, *SHAPE))
-    values = np.clip(np.rint(values), 1, 255).astype(np.uint8)
-    values[:, j + i // 3 < 30] = 0
-    return values
+IMAGE = Path(__file__).with_name("data") / "RGB.byte.cut.tif"  # beside it, where it is from and whose it is
+TARGET = {"crs": "EPSG:5070", "transform": Affine(310.0, 0.0, 1.7545e6, 0.0, -310.0, 4.4537e5), "shape": (200, 240)}
+IN_SOME = "nodata in some of the bands [1, 2, 3] only, and are invalid; see band_validity"
 
 
 @pytest.fixture(scope="module")
 def image(tmp_path_factory):
-    path = tmp_path_factory.mktemp("image") / "image.tif"
-    profile = {"driver": "GTiff", "count": 3, "height": SHAPE[0], "width": SHAPE[1], "dtype": "uint8", "nodata": 0}
-    with rasterio.open(path, "w", **profile, **PLACE) as dataset:
-        dataset.write(texture())
-    return path
+    """A satellite image, in a folder of its own."""
+    return Path(shutil.copy(IMAGE, tmp_path_factory.mktemp("image") / "image.tif"))
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +77,17 @@ def test_it_is_what_gdal_makes(image, like, tmp_path, interpolation, of_gdal):
     assert report.valid_pixels == valid.sum()
 
 
+def test_pixels_that_are_nodata_in_some_bands(image, like, tmp_path):
+    """As GDAL has it, each band for itself: the whole target, what is nodata and beyond the image too."""
+    how = {"interpolation": "nearest", "tolerance": 1e-3, "band_validity": "each"}
+    gn.warp(image, tmp_path / "out.tif", like=like, **how)
+    values, wanted = read(tmp_path / "out.tif"), by_gdal(image, "nearest")
+    some = (wanted == 0).any(axis=0) & (wanted != 0).any(axis=0)
+    assert some.sum() > 50
+    assert (values == wanted)[:, some].mean() > 0.95
+    assert (values == wanted).mean() > 0.995
+
+
 def test_it_is_make_grid_and_resample(image, like, tmp_path):
     grid, kept = tmp_path / "grid.tif", tmp_path / "kept.tif"
     gn.make_grid(image, grid, like=like, unreachable="void")
@@ -104,7 +104,7 @@ def test_it_is_make_grid_and_resample(image, like, tmp_path):
         tags = made.tags()
     assert tags["GRIDR_NUMBA_INPUTS"].split() == ["image.tif", "like.tif"]
     assert json.loads(tags["GRIDR_NUMBA_OPTIONS"]) == {"like": "like.tif"}
-    assert report.warnings == ()
+    assert [each.split(" hold ")[1] for each in report.warnings] == [IN_SOME]
 
 
 def test_the_grid_is_not_on_the_disk_unless_asked(image, like, tmp_path):
@@ -152,7 +152,8 @@ def test_what_is_void_and_has_a_mapping_is_warned_of(image, tmp_path):
     assert said.startswith("100.0% of the target's pixels have a mapping and no node; a larger max_evaluations")
     with pytest.raises(gn.StrictError):
         gn.warp(image, tmp_path / "b.tif", **how, strict=True)
-    assert not gn.warp(image, tmp_path / "c.tif", crs=5070).warnings
+    (said,) = gn.warp(image, tmp_path / "c.tif", crs=5070).warnings
+    assert said.endswith(IN_SOME)
 
 
 def test_images_placed_by_control_points(tmp_path):
@@ -162,7 +163,7 @@ def test_images_placed_by_control_points(tmp_path):
         for row in (0, 50, 99)
         for col in (0, 60, 119)
     ]
-    values = texture(1)[:, :100, :120]
+    values = read(IMAGE)[:1, :100, :120]
     profile = {"driver": "GTiff", "count": 1, "height": 100, "width": 120, "dtype": "uint8", "nodata": 0}
     with rasterio.open(path, "w", gcps=points, crs="EPSG:32631", **profile) as dataset:
         dataset.write(values)
