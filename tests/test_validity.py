@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from gridr_numba import build_grid
 from gridr_numba.engine.dense import NO_BYTES, DenseOptions
 from gridr_numba.engine.resampling import ResampleCounts, resample_window, taps_of
-from gridr_numba.engine.tables import RawPixels, SourceTable, squares_of, stays_raw
+from gridr_numba.engine.tables import RawPixels, SourceTable, bytes_of, squares_of, stays_raw
 from gridr_numba.kernels.validity import ALL_VALID, MIXED, NONE_VALID, SQUARE
 from gridr_numba.types import Cause, Interpolation
 from gridr_numba.window import Window
@@ -36,7 +36,7 @@ def validities(draw):
 
 @given(validities())
 def test_squares_say_what_their_pixels_are(valid):
-    squares = squares_of(valid)
+    squares = squares_of(bytes_of(valid))
     assert squares.shape == tuple(-(-size // SQUARE) for size in SHAPE)
     for (row, col), what in np.ndenumerate(squares):
         pixels = valid[:, row * SQUARE : (row + 1) * SQUARE, col * SQUARE : (col + 1) * SQUARE]

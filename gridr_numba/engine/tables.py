@@ -38,17 +38,22 @@ def table_size(bands: int, shape_row_col: Pair) -> int:
     return bands * (shape_row_col[0] + 2 * PAD) * (shape_row_col[1] + 2 * PAD) + LANES
 
 
-def squares_of(valid: NDArray[np.bool_] | None, threads: int | None = None) -> NDArray[np.uint8]:
-    """Return what squares of pixels are, for the kernels: see `validity.look_at_squares`. None is valid everywhere."""
+def bytes_of(valid: NDArray[np.bool_] | None) -> NDArray[np.uint8]:
+    """Return which pixels are valid, band by band, for the kernels: not a copy, as a rule. None is nothing at all."""
     if valid is None:
-        return NO_BYTES
-    pixels = np.require(valid, requirements=("C", "W")).view(np.uint8).reshape(-1, *valid.shape[-2:])
-    squares = np.empty([-(-side // SQUARE) for side in valid.shape[-2:]], np.uint8)
+        return NO_BYTES[np.newaxis]
+    pixels = np.require(valid, requirements=("C", "W"))  # kernels are compiled for arrays that may be written
+    return pixels.view(np.uint8).reshape(-1, *valid.shape[-2:])
+
+
+def squares_of(valid: NDArray[np.uint8], threads: int | None = None) -> NDArray[np.uint8]:
+    """Return what squares of pixels are: see `validity.look_at_squares`. Nothing where all are valid."""
+    squares = np.empty([-(-side // SQUARE) for side in valid.shape[1:]], np.uint8)
     remaining = iter(range(len(squares)))  # shared: each row of squares is taken once
 
     def work() -> None:
         for row in remaining:
-            look_at_squares(pixels, row, squares)
+            look_at_squares(valid, row, squares)
 
     share(work, min(usable_threads(threads), len(squares)))
     return squares
@@ -166,7 +171,7 @@ class SourceTable:
         numbers = np.empty(size, dtype) if out is None else out[:size]
         numbers[-LANES:] = 0
         shape = bands, rows + 2 * PAD, cols + 2 * PAD
-        squares = squares_of(valid, threads)
+        squares = squares_of(bytes_of(valid), threads)
         table = cls(numbers, shape, origin_row_col, image_shape, values.dtype.kind == "f", squares)
         pixels = table.pixels
         parts = parts_of((rows, cols))
@@ -265,12 +270,9 @@ class RawPixels:
         threads: int | None = None,
     ) -> RawPixels:
         """Look at a window: the arguments are those of `SourceTable.of`. Neither array is copied, as a rule."""
-        values = np.require(values, requirements=("C", "W"))  # kernels are compiled for arrays that may be written
-        if valid is None:
-            return cls(values, NO_BYTES[np.newaxis], NO_BYTES, origin_row_col, image_shape)
-        its_valid = np.require(valid, requirements=("C", "W"))
-        pixels = its_valid.view(np.uint8).reshape(-1, *values.shape[1:])
-        return cls(values, pixels, squares_of(its_valid, threads), origin_row_col, image_shape)
+        values = np.require(values, requirements=("C", "W"))
+        pixels = bytes_of(valid)
+        return cls(values, pixels, squares_of(pixels, threads), origin_row_col, image_shape)
 
     @property
     def raw(self) -> AnyDtype:

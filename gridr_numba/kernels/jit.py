@@ -196,9 +196,14 @@ def _borrowed(_: Any, array: Any) -> Any:
 
 
 #: In a kernel or a helper, ``borrowed(array)`` is an array that it was given, without its owner: slices and views of it
-#: count no references, which takes longer than the arithmetic of a few pixels. The caller holds the array: one that is
-#: made in the same function may be freed while it is borrowed.
+#: count no references, which takes longer than the arithmetic of a few pixels. The caller holds the array, or the
+#: function that made it, with `hold`.
 borrowed: Any = (lambda array: array) if numba.config.DISABLE_JIT else _borrowed
+
+
+@inlined
+def hold(_: Any) -> None:
+    """Keep an array, or a tuple of them, until here: numba frees it after the last line that names it."""
 
 
 @intrinsic  # type: ignore[untyped-decorator]

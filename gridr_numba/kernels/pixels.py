@@ -21,7 +21,7 @@ from .source_table import (
     REALS_4,
     Finish,
 )
-from .taps import fetch_ahead, sum_linear, take_nearest
+from .taps import sum_linear, take_nearest
 
 Floats = NDArray[np.float64]
 Reals = NDArray[Any]  # float32 or float64
@@ -30,30 +30,21 @@ Bytes = NDArray[np.uint8]
 
 
 @inlined
-def take_raw(raw: int, pixels: Bytes, shift: int, ahead: int, row: int, places: Integers, out: Bytes) -> None:
+def take_raw(raw: int, pixels: Bytes, base: int, places: Integers, out: Bytes) -> None:
     """Copy the one tap of each pixel, of so many bytes, which are looked at as an integer without a sign."""
     if abs(raw) == 1:
-        fetch_and_take(pixels, shift, ahead, row, places, out)
+        take_nearest(pixels, base, places, out)
     elif abs(raw) == 2:
-        fetch_and_take(seen_as(pixels, np.uint16), shift, ahead, row, places, seen_as(out, np.uint16))
+        take_nearest(seen_as(pixels, np.uint16), base, places, seen_as(out, np.uint16))
     else:
-        fetch_and_take(seen_as(pixels, np.uint32), shift, ahead, row, places, seen_as(out, np.uint32))
-
-
-@inlined
-def fetch_and_take(pixels: Any, shift: int, ahead: int, row: int, places: Integers, out: Any) -> None:
-    """Copy the one tap."""
-    fetch_ahead(pixels, shift + ahead, row, places)
-    take_nearest(pixels, shift, places, out)
+        take_nearest(seen_as(pixels, np.uint32), base, places, seen_as(out, np.uint32))
 
 
 @inlined
 def sum_raw(
     raw: int,
     pixels: Bytes,
-    shift: int,
-    ahead: int,
-    row: int,
+    base: int,
     stride: np.uint64,
     places: Integers,
     row_fractions: Reals,
@@ -61,31 +52,15 @@ def sum_raw(
     out: Reals,
 ) -> None:
     """Sum two by two taps of integers of so many bytes, less than 0 where they have a sign."""
+    start = np.uint64(base)
     if raw == 1:
-        fetch_and_sum(pixels, shift, ahead, row, stride, places, row_fractions, col_fractions, out)
+        sum_linear(pixels, start, stride, places, row_fractions, col_fractions, out)
     elif raw == -1:
-        fetch_and_sum(seen_as(pixels, np.int8), shift, ahead, row, stride, places, row_fractions, col_fractions, out)
+        sum_linear(seen_as(pixels, np.int8), start, stride, places, row_fractions, col_fractions, out)
     elif raw == 2:
-        fetch_and_sum(seen_as(pixels, np.uint16), shift, ahead, row, stride, places, row_fractions, col_fractions, out)
+        sum_linear(seen_as(pixels, np.uint16), start, stride, places, row_fractions, col_fractions, out)
     else:
-        fetch_and_sum(seen_as(pixels, np.int16), shift, ahead, row, stride, places, row_fractions, col_fractions, out)
-
-
-@inlined
-def fetch_and_sum(
-    pixels: Any,
-    shift: int,
-    ahead: int,
-    row: int,
-    stride: np.uint64,
-    places: Integers,
-    row_fractions: Reals,
-    col_fractions: Reals,
-    out: Reals,
-) -> None:
-    """Sum the taps."""
-    fetch_ahead(pixels, shift + ahead, row, places)
-    sum_linear(pixels, np.uint64(shift), stride, places, row_fractions, col_fractions, out)
+        sum_linear(seen_as(pixels, np.int16), start, stride, places, row_fractions, col_fractions, out)
 
 
 @inlined

@@ -33,7 +33,7 @@ from .bilinear import (
     set_bytes,
     spread_nodes,
 )
-from .jit import borrowed, helper, inlined, kernel, seen_as
+from .jit import borrowed, helper, hold, inlined, kernel, seen_as
 from .lost import count_lost, settle_row
 from .pixels import fill_invalid, finish_row, sum_raw, take_raw
 from .source_table import NEAREST, VALID, Finish, Lines, Source, Taps, Tile
@@ -60,52 +60,6 @@ Bytes = NDArray[np.uint8]
 # near when the next one takes most of it again. Low tiles would begin too often: where rows are steep, nothing of what
 # a tile takes first is near.
 TILE_ROWS, TILE_COLS = 256, 512
-
-
-@kernel
-def resample_tile(
-    nodes: Nodes,
-    rules: Rules,
-    marked: bool,
-    source: Source,
-    taps: Taps,
-    finish: Finish,
-    tile: Tile,
-    mask: Bytes,
-    out: Bytes,
-    counts: Integers,
-) -> None:
-    """Compute a tile of a window.
-
-    Parameters
-    ----------
-    nodes : Nodes
-        Around the window.
-    rules : Rules
-        Of coordinates: `source` says what is inside the image.
-    marked : bool
-        Whether the first band of the mask holds causes already.
-    source : Source
-    taps : Taps
-    finish : Finish
-    tile : Tile
-    mask : uint8 (1 or bands, rows, columns)
-        Of the whole window; the tile is written. With one, a pixel is valid if it is in all bands.
-    out : uint8 (bands, rows, bytes of the columns)
-        Pixels of the whole window, looked at as bytes; the tile is written.
-    counts : int64 (COUNTS,)
-        Added to.
-    """
-    n, rc = tile.col_stop - tile.col_start, nodes.resolution[1]
-    first_col = nodes.first[1] + tile.col_start
-    base = first_col % rc if rc > n else 0
-    weights = Weights(base, column_weights(base, min(rc, n), rc))
-    lines = new_lines(n, out.shape[0], source.pixels)
-    # What is known of squares of the source is looked up for so many rows.
-    step = SQUARE if look_around(nodes, tile, taps, source, source.answered.copy()) == MIXED else TILE_ROWS
-    for row in range(tile.row_start, tile.row_stop, step):
-        part = Tile(row, min(row + step, tile.row_stop), tile.col_start, tile.col_stop)
-        resample_rows(nodes, rules, marked, weights, source, taps, finish, lines, part, mask, out, counts)
 
 
 @helper
@@ -153,24 +107,48 @@ def mark_positions(
 
 
 # Helpers that are called for each row take arrays, not tuples of them, and arrays of which no references are counted:
-# for a row, counting takes as long as its arithmetic. So this one takes all tuples apart.
-@helper
-def resample_rows(
+# for a row, counting takes as long as its arithmetic. So this one takes all tuples apart, and is long: a helper of its
+# size would be compiled twice over.
+@kernel
+def resample_tile(
     nodes: Nodes,
     rules: Rules,
     marked: bool,
-    weights: Weights,
     source: Source,
     taps: Taps,
     finish: Finish,
-    lines: Lines,
     tile: Tile,
     mask: Bytes,
     out: Bytes,
     counts: Integers,
 ) -> None:
-    """Compute a tile, every band, and its part of the mask: spread node rows down it, and go from row to row."""
-    rr, col, n = nodes.resolution[0], tile.col_start, tile.col_stop - tile.col_start
+    """Compute a tile of a window: spread node rows down it, and go from row to row.
+
+    Parameters
+    ----------
+    nodes : Nodes
+        Around the window.
+    rules : Rules
+        Of coordinates: `source` says what is inside the image.
+    marked : bool
+        Whether the first band of the mask holds causes already.
+    source : Source
+    taps : Taps
+    finish : Finish
+    tile : Tile
+    mask : uint8 (1 or bands, rows, columns)
+        Of the whole window; the tile is written. With one, a pixel is valid if it is in all bands.
+    out : uint8 (bands, rows, bytes of the columns)
+        Pixels of the whole window, looked at as bytes; the tile is written.
+    counts : int64 (COUNTS,)
+        Added to.
+    """
+    (rr, rc), col, n = nodes.resolution, tile.col_start, tile.col_stop - tile.col_start
+    lines = new_lines(n, out.shape[0], source.pixels)
+    first_row, first_col = nodes.first[0], nodes.first[1] + col
+    base = first_col % rc if rc > n else 0
+    its_weights = column_weights(base, min(rc, n), rc)
+    weights = Weights(base, borrowed(its_weights))
     row_axis, col_axis = axis_of(source, taps, 0), axis_of(source, taps, 1)
     stride, row_stride, band_stride = float(source.row_stride), np.uint64(source.row_stride), source.band_stride
     kind, raw, size, bands = taps.kind, source.raw, finish.size, out.shape[0]
@@ -179,9 +157,8 @@ def resample_rows(
     looked_up = 0 if source.valid.shape[0] == 0 else bands if source.valid_stride > 0 else mask.shape[0]
     raw_pixels, valid = borrowed(source.image_bytes), borrowed(source.valid)
     mask, out, pixels, lanczos = borrowed(mask), borrowed(out), borrowed(source.pixels), borrowed(taps.lanczos)
+    source_bytes, source_size = (raw_pixels, abs(raw)) if raw != 0 else (seen_as(pixels, np.uint8), pixels.itemsize)
     nodes = Nodes(borrowed(nodes.values), borrowed(nodes.valid), nodes.first, nodes.resolution)
-    first_row = nodes.first[0]
-    weights = Weights(weights.base, borrowed(weights.table))
     spread, valid_sums, positions = borrowed(lines.spread), borrowed(lines.valid_sums), borrowed(lines.blended)
     places, values, valid_taps = borrowed(lines.places), borrowed(lines.values), borrowed(lines.valid)
     whole = seen_as(places, np.int64)
@@ -189,17 +166,21 @@ def resample_rows(
     ys, xs = positions[0], positions[1]
     bound = values.dtype.type(min(finish.limit, source.largest))
     # A spread row is `OUTSIDE` where not all of its positions are answered, and so are those between two that are. Nor
-    # are they beyond the box of which it is known what its pixels are.
-    box = source.answered.copy()
-    around = look_around(nodes, tile, taps, source, box)
-    if around == MIXED:
-        box = source.answered
+    # are they beyond the box of which it is known what its pixels are: the whole tile's, or else that of some rows.
+    box = np.empty((2, 2))
     answered = Rules(rules.threshold_sum, rules.limits, box, True, rules.fill, False)
+    around = look_around(nodes, tile, taps, source, box)
+    part_stop = tile.row_start if around == MIXED else tile.row_stop
     states = 0  # of each of the two spread rows, in four bits
     spread_rows = 0  # node rows before this one are spread, or not needed
     ahead = 0
     pair, apart = -1, False  # of two spread rows
     for i in range(tile.row_start, tile.row_stop):
+        if i == part_stop:
+            part_stop = min(i + SQUARE, tile.row_stop)
+            part = Tile(i, part_stop, tile.col_start, tile.col_stop)
+            around = look_around(nodes, part, taps, source, box)
+            spread_rows = 0
         r = (first_row + i) // rr
         a = (first_row + i) % rr
         spread_rows = max(spread_rows, r)
@@ -254,7 +235,7 @@ def resample_rows(
         for band in range(looked_up if around == MIXED or state & OUTSIDE else 0):
             line_causes = mask[band if mask.shape[0] > 1 else 0, i, col : col + n]
             shift = band * source.valid_stride
-            fetch_ahead(valid, shift + ahead, i, whole)
+            fetch_ahead(valid, 1, shift + ahead, i, whole)
             mark_taps(
                 kind,
                 valid,
@@ -269,13 +250,13 @@ def resample_rows(
         for band in range(bands):
             line, line_causes = values[band, :n], mask[band if mask.shape[0] > 1 else 0, i, col : col + n]
             shift = band * band_stride
+            fetch_ahead(source_bytes, source_size, shift + ahead, i, whole)
             if copied:
                 row_out = out[band, i, col * size : (col + n) * size]
-                take_raw(raw, raw_pixels, shift, ahead, i, whole[:n], row_out)
+                take_raw(raw, raw_pixels, shift, whole[:n], row_out)
             elif raw != 0:
-                sum_raw(raw, raw_pixels, shift, ahead, i, row_stride, whole, row_fractions, col_fractions, values[band])
+                sum_raw(raw, raw_pixels, shift, row_stride, whole, row_fractions, col_fractions, values[band])
             else:
-                fetch_ahead(pixels, shift + ahead, i, whole)
                 sum_taps(kind, pixels, shift, row_stride, whole, row_fractions, col_fractions, lanczos, values[band])
                 if count_lost(line, bound) > 0:
                     settle_row(source, band, taps, finish.limit, lines, line_causes, line, counts)
@@ -286,3 +267,5 @@ def resample_rows(
             if not copied:
                 finish_row(line, line_causes, finish, row_out, counts)
             fill_invalid(line_causes, finish, row_out, counts)
+    hold(lines)
+    hold(its_weights)

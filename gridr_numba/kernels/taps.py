@@ -215,10 +215,10 @@ def fetched_first(row: int) -> int:
 
 
 @inlined
-def fetch_ahead(pixels: Any, ahead: int, row: int, places: Integers) -> None:
-    """Have what a row further down needs brought near: of each row, other pixels."""
+def fetch_ahead(pixels: Bytes, size: int, ahead: int, row: int, places: Integers) -> None:
+    """Have what a row further down needs brought near: of each row, other pixels, which are of so many bytes."""
     for j in range(fetched_first(row), places.shape[0], FETCHED_EVERY):
-        prefetch(pixels, ahead - BASE_BITS + places[j])
+        prefetch(pixels, (ahead - BASE_BITS + places[j]) * size)
 
 
 @inlined

@@ -112,10 +112,12 @@ def combine(line: Bytes, every: Bytes, some: Bytes) -> None:
 
 @helper
 def look_around(nodes: Nodes, tile: Tile, taps: Taps, source: Source, box: Floats) -> int:
-    """Say what the source's pixels around a tile are, and write within which positions: most of the tile's.
+    """Say what the source's pixels around a tile are, and write within which of the answered positions.
 
-    Some nodes are looked at, which is enough where the mapping is smooth. Positions beyond the box are not known of.
+    Some nodes are looked at, which is enough where the mapping is smooth: most of the tile's positions are in the box.
+    Of those beyond it nothing is known. It is all that are answered where pixels are mixed.
     """
+    set_box(source.answered, box)
     if source.squares.shape[0] == 0:
         return ALL_VALID
     corners = np.empty((2, 3), np.int64)
@@ -125,7 +127,7 @@ def look_around(nodes: Nodes, tile: Tile, taps: Taps, source: Source, box: Float
         corners[axis, 0] = (nodes.first[axis] + start) // step
         corners[axis, 2] = (nodes.first[axis] + stop - 1 + step - 1) // step
         corners[axis, 1] = (corners[axis, 0] + corners[axis, 2]) // 2
-    first, last = np.empty(2, np.int64), np.empty(2, np.int64)
+    near, first, last = np.empty((2, 2)), np.empty(2, np.int64), np.empty(2, np.int64)
     for axis in range(2):
         low, high = np.inf, -np.inf
         for i in corners[0]:
@@ -135,12 +137,12 @@ def look_around(nodes: Nodes, tile: Tile, taps: Taps, source: Source, box: Float
                     return MIXED
                 low, high = min(low, value), max(high, value)
         beside = (high - low) * _BESIDE + _PIXELS_BESIDE
-        box[axis, 0] = max(low - beside, source.answered[axis, 0])
-        box[axis, 1] = min(high + beside, source.answered[axis, 1])
-        if not box[axis, 0] <= box[axis, 1]:
+        near[axis, 0] = max(low - beside, source.answered[axis, 0])
+        near[axis, 1] = min(high + beside, source.answered[axis, 1])
+        if not near[axis, 0] <= near[axis, 1]:
             return MIXED
         origin = source.origin[axis] + source.around - taps.shift
-        least, most = np.floor(box[axis, 0] - origin), np.floor(box[axis, 1] - origin)
+        least, most = np.floor(near[axis, 0] - origin), np.floor(near[axis, 1] - origin)
         first[axis] = max(int(least) - (taps.support - 1), 0) // SQUARE
         last[axis] = min((int(most) + taps.support) // SQUARE, source.squares.shape[axis] - 1)
     what = source.squares[first[0], first[1]]
@@ -148,7 +150,16 @@ def look_around(nodes: Nodes, tile: Tile, taps: Taps, source: Source, box: Float
         for col in range(first[1], last[1] + 1):
             if source.squares[row, col] != what:
                 return MIXED
+    set_box(near, box)
     return int(what)
+
+
+@helper
+def set_box(values: Floats, out: Floats) -> None:
+    """Write the least and the largest value along each axis."""
+    for axis in range(2):
+        for end in range(2):
+            out[axis, end] = values[axis, end]
 
 
 @helper
