@@ -1,5 +1,7 @@
 """Measure all contenders: ``python -m bench.run [--quick] [--case NAME] [--rounds N]``; ``--table FILE`` prints again.
 
+``--part NAME`` measures a part alone, and keeps what else is in the output.
+
 For each case, every contender lives in a process of its own. Outputs are compared first, memory is sampled in a run
 of its own, then rounds alternate: each runs every contender once, starting with another one each time. Medians are of
 a contender's rounds, ratios are medians of the rounds' ratios, so that what disturbs a whole round cancels out.
@@ -16,7 +18,7 @@ import subprocess
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -25,7 +27,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from shutil import disk_usage
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import rasterio
@@ -45,6 +47,26 @@ _MEMORY_FILE_SYSTEM = Path("/dev/shm")
 # Fresh processes whose first calls are timed, of which the median is judged.
 _STARTS = 5
 
+
+class _Part(NamedTuple):
+    """A module that measures something else than grid and mask, and the packages without which it is left out."""
+
+    what: str
+    module: str
+    needs: tuple[str, ...] = ()
+
+
+_PARTS = {
+    "kernel": _Part("the kernel alone", "bench.kernel"),
+    "polygons": _Part("polygons", "bench.polygons"),
+    "in_memory": _Part("the public doors in memory", "bench.in_memory"),
+    "grids": _Part("coarse grids", "bench.make_grid"),
+    "resampling": _Part("resampling", "bench.resampling"),
+    "resample_files": _Part("resampling from files to files", "bench.resample_files"),
+    "lazy": _Part("windows when they are asked for, and lazy arrays", "bench.lazy", ("dask", "xarray")),
+    "stores": _Part("Zarr stores", "bench.stores", ("zarr", "distributed")),
+}
+
 # For the coarse inputs, and what else is there.
 _BYTES_BESIDE_OUTPUTS = 512 << 20
 
@@ -62,7 +84,7 @@ def main(arguments: list[str] | None = None) -> None:
     cases = [CASES[name] for name in options.case] or list(QUICK if options.quick else FULL)
     rounds = options.rounds or (2 if options.quick else 5)
     output = options.output
-    if output is None and not options.quick and not options.case:
+    if output is None and not options.quick and not options.case and not options.part:
         output = RESULTS / f"{os.cpu_count()}-cores.json"
 
     def save(result: dict[str, Any]) -> None:
@@ -70,7 +92,18 @@ def main(arguments: list[str] | None = None) -> None:
             output.parent.mkdir(parents=True, exist_ok=True)
             output.write_text(json.dumps(result, indent=1) + "\n")
 
-    result = measure(cases, rounds=rounds, quick=options.quick, only_cases=bool(options.case), save=save)
+    if options.part:
+        result = _nothing(options.quick)
+        if output is not None and output.exists():
+            kept = json.loads(output.read_text())
+            here, there = ((each["machine"]["cpu"], each["versions"], each["quick"]) for each in (result, kept))
+            if here != there:
+                raise SystemExit(f"{output} is of another machine or of other versions")
+            result = {**kept, "date": result["date"]}
+        result.update(_measure_parts(options.part, quick=options.quick))
+        save(result)
+    else:
+        result = measure(cases, rounds=rounds, quick=options.quick, only_cases=bool(options.case), save=save)
     print(render(result))
 
 
@@ -78,6 +111,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench.run", description="Benchmark gridr_numba.")
     parser.add_argument("--quick", action="store_true", help="small cases: are the outputs equal, does it all run")
     parser.add_argument("--case", action="append", default=[], choices=sorted(CASES), help="only this case; repeatable")
+    parser.add_argument("--part", action="append", default=[], choices=_PARTS, help="only this part; repeatable")
     parser.add_argument("--rounds", type=int, help="timed runs of each contender (default: 5, quick: 2)")
     parser.add_argument("--output", type=Path, metavar="FILE", help="JSON (default for all cases: in bench/results)")
     parser.add_argument("--table", type=Path, metavar="FILE", help="only print the tables of a JSON file")
@@ -88,45 +122,13 @@ def measure(
     cases: Sequence[Case], *, rounds: int, quick: bool, only_cases: bool, save: Callable[[dict[str, Any]], None]
 ) -> dict[str, Any]:
     """Measure parts and starts, unless `only_cases`, and cases. What is known is saved after each."""
-    result: dict[str, Any] = {
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "quick": quick,
-        "machine": _machine(),
-        "versions": _versions(),
-        "files": "",
-        "cases": [],
-        "kernel": [],
-        "polygons": [],
-        "in_memory": [],
-        "grids": [],
-        "resampling": [],
-        "resample_files": [],
-        "lazy": [],
-        "stores": [],
-        "startup": None,
-    }
+    result = _nothing(quick)
     # The outputs of the reference, and those of one more contender.
     needed = 2 * max(case.output_bytes for case in cases) + _BYTES_BESIDE_OUTPUTS
     with _fast_folder(needed) as (folder, in_memory):
         result["files"] = "memory file system" if in_memory else "default temporary directory"
         if not only_cases:
-            _say("the kernel alone")
-            result["kernel"] = _ask_module("bench.kernel", *(["--quick"] if quick else []))
-            _say("polygons")
-            result["polygons"] = _ask_module("bench.polygons", *(["--quick"] if quick else []))
-            _say("the public doors in memory")
-            result["in_memory"] = _ask_module("bench.in_memory", *(["--quick"] if quick else []))
-            _say("coarse grids")
-            result["grids"] = _ask_module("bench.make_grid", *(["--quick"] if quick else []))
-            _say("resampling")
-            result["resampling"] = _ask_module("bench.resampling", *(["--quick"] if quick else []))
-            result["resample_files"] = _ask_module("bench.resample_files", *(["--quick"] if quick else []))
-            if find_spec("dask") is not None and find_spec("xarray") is not None:
-                _say("windows when they are asked for, and lazy arrays")
-                result["lazy"] = _ask_module("bench.lazy", *(["--quick"] if quick else []))
-            if find_spec("zarr") is not None and find_spec("distributed") is not None:
-                _say("Zarr stores")
-                result["stores"] = _ask_module("bench.stores", *(["--quick"] if quick else []))
+            result.update(_measure_parts(_PARTS, quick=quick))
             if not quick:  # compiling anew takes longer than all of the rest
                 _say("starts")
                 result["startup"] = startup.measure(folder, _STARTS)
@@ -134,6 +136,25 @@ def measure(
             result["cases"].append(_measure_case(case, folder, rounds))
             save(result)
     return result
+
+
+def _nothing(quick: bool) -> dict[str, Any]:
+    """Return what is known before anything is measured."""
+    parts: dict[str, Any] = {name: [] for name in _PARTS}
+    about = {"quick": quick, "machine": _machine(), "versions": _versions(), "files": ""}
+    date = datetime.now(UTC).isoformat(timespec="seconds")
+    return {"date": date, **about, "cases": [], **parts, "startup": None}
+
+
+def _measure_parts(names: Iterable[str], *, quick: bool) -> dict[str, Any]:
+    """Measure those of which all that they need is installed."""
+    found = {}
+    for name in names:
+        part = _PARTS[name]
+        if all(find_spec(package) is not None for package in part.needs):
+            _say(part.what)
+            found[name] = _ask_module(part.module, *(["--quick"] if quick else []))
+    return found
 
 
 def _measure_case(case: Case, folder: Path, rounds: int) -> dict[str, Any]:
@@ -247,7 +268,7 @@ def _machine() -> dict[str, Any]:
         "cpu": _cpu_model(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "system": f"{platform.system()} {platform.machine()}",
-        "load_after": round(os.getloadavg()[0], 1),
+        "load_before": round(os.getloadavg()[0], 1),
     }
 
 

@@ -23,6 +23,7 @@ KERNELS = {
     "test_densify",
     "test_in_memory",
     "test_inspection",
+    "test_jit",
     "test_laws",
     "test_make_grid",
     "test_pipeline",

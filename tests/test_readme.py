@@ -91,6 +91,21 @@ def test_how_fast_is_what_the_bench_found():
     assert f"{result['cases'][0]['ratios']['gridr-2/package-2']:.1f}" in said
 
 
+def test_how_fast_it_resamples_is_what_the_bench_found():
+    result = json.loads((README.parent / "bench/results/2-cores-shared.json").read_text())
+    said = re.sub(r"\s+", " ", README.read_text().split("## How fast")[1].split("\n## ")[0])
+    for contender, words in (("GRIDR", "takes"), ("GDAL", "exact warp"), ("cv2", "the maps that it needs")):
+        ratios = [
+            entry["ratio"]
+            for entry in result["resampling"]
+            if entry["case"] == "1 band" and entry["contender"].startswith(contender)
+        ]
+        assert f"{words} {min(ratios):.2g} to {max(ratios):.2g}" in said
+    tiled = [entry for entry in result["resample_files"] if entry["source"] == "tiled"]
+    assert all(0.9 < entry["ratio"] < 2.1 for entry in tiled)
+    assert all(0.4 < entry["memory_of_budget"] < 0.6 for entry in tiled)
+
+
 def test_the_readme_is_read_in_five_minutes():
     assert len(README.read_text().splitlines()) < 200
 
