@@ -171,7 +171,8 @@ class SourceTable:
         numbers = np.empty(size, dtype) if out is None else out[:size]
         numbers[-LANES:] = 0
         shape = bands, rows + 2 * PAD, cols + 2 * PAD
-        squares = squares_of(bytes_of(valid), threads)
+        its_valid = bytes_of(valid)
+        squares = squares_of(its_valid, threads)
         table = cls(numbers, shape, origin_row_col, image_shape, values.dtype.kind == "f", squares)
         pixels = table.pixels
         parts = parts_of((rows, cols))
@@ -181,7 +182,7 @@ class SourceTable:
             for part in remaining:
                 row = PAD + part.start
                 for band in range(bands):
-                    mask = None if valid is None else valid[part] if valid.ndim == 2 else valid[band, part]
+                    mask = None if valid is None else its_valid[band if len(its_valid) > 1 else 0, part]
                     _fill(values[band, part], mask, pixels[band], row)
 
         share(work, min(usable_threads(threads), len(parts)))
@@ -362,7 +363,7 @@ def _answered(reach: NDArray[np.float64], taps: Taps, image_shape: Pair) -> NDAr
     return answered
 
 
-def _fill(values: AnyArray, valid: NDArray[np.bool_] | None, out: AnyArray, row: int) -> None:
+def _fill(values: AnyArray, valid: NDArray[np.uint8] | None, out: AnyArray, row: int) -> None:
     """Write some rows of a band into a table's, from a row on, and what is left and right of them."""
     rows, cols = values.shape
     body = out[row : row + rows, PAD : PAD + cols]
@@ -371,7 +372,7 @@ def _fill(values: AnyArray, valid: NDArray[np.bool_] | None, out: AnyArray, row:
     if values.dtype.kind == "f":
         void_pixels(np.isfinite(body).view(np.uint8), row, PAD, void, out)
     if valid is not None:
-        void_pixels(np.ascontiguousarray(valid).view(np.uint8), row, PAD, void, out)
+        void_pixels(valid, row, PAD, void, out)
     _repeat_sides(out[row : row + rows])
 
 

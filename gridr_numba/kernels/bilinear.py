@@ -147,10 +147,7 @@ def densify(nodes: Nodes, rules: Rules, marked: bool, tile_shape: Pair, loop: in
     tile_cols = (width + tile_shape[1] - 1) // tile_shape[1]
     # Tiles of one height: with a low last row of tiles, one thread would wait for the others.
     tile_height = (height + tile_rows - 1) // tile_rows
-    # A table of weights from the first column's offset on, where a cell is wider than the window.
-    rc = nodes.resolution[1]
-    base = nodes.first[1] % rc if rc > width else 0
-    weights = Weights(base, column_weights(base, min(rc, width), rc))
+    weights = column_weights(nodes.first[1], width, nodes.resolution[1])
     tiling = Tiling(height, width, tile_height, tile_shape[1], tile_cols)
     run_pieces(densify_tile, (nodes, rules, marked, weights, tiling, out), tile_rows * tile_cols, loop)
 
@@ -269,14 +266,15 @@ def set_bytes(value: np.uint8, out: Bytes) -> None:
 
 
 @helper
-def column_weights(base: int, size: int, rc: int) -> Floats:
-    """Return (rc - b)/rc and b/rc for so many column offsets b, from `base` on and round to 0 after rc - 1."""
-    weights = np.empty((2, size))
-    for index in range(size):
+def column_weights(first_col: int, width: int, rc: int) -> Weights:
+    """Return those of so many columns, the first of which is so many from the first node, with one every `rc`."""
+    base = first_col % rc if rc > width else 0  # where a cell is wider than all of them
+    table = np.empty((2, min(rc, width)))
+    for index in range(table.shape[1]):
         b = (base + index) % rc
-        weights[0, index] = (rc - b) / rc
-        weights[1, index] = b / rc
-    return weights
+        table[0, index] = (rc - b) / rc
+        table[1, index] = b / rc
+    return Weights(base, table)
 
 
 @helper

@@ -146,9 +146,8 @@ def resample_tile(
     (rr, rc), col, n = nodes.resolution, tile.col_start, tile.col_stop - tile.col_start
     lines = new_lines(n, out.shape[0], source.pixels)
     first_row, first_col = nodes.first[0], nodes.first[1] + col
-    base = first_col % rc if rc > n else 0
-    its_weights = column_weights(base, min(rc, n), rc)
-    weights = Weights(base, borrowed(its_weights))
+    its_weights = column_weights(first_col, n, rc)
+    weights = Weights(its_weights.base, borrowed(its_weights.table))
     row_axis, col_axis = axis_of(source, taps, 0), axis_of(source, taps, 1)
     stride, row_stride, band_stride = float(source.row_stride), np.uint64(source.row_stride), source.band_stride
     kind, raw, size, bands = taps.kind, source.raw, finish.size, out.shape[0]
