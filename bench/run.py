@@ -110,8 +110,9 @@ def main(arguments: list[str] | None = None) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench.run", description="Benchmark gridr_numba.")
     parser.add_argument("--quick", action="store_true", help="small cases: are the outputs equal, does it all run")
-    parser.add_argument("--case", action="append", default=[], choices=sorted(CASES), help="only this case; repeatable")
-    parser.add_argument("--part", action="append", default=[], choices=_PARTS, help="only this part; repeatable")
+    only = parser.add_mutually_exclusive_group()
+    only.add_argument("--case", action="append", default=[], choices=sorted(CASES), help="only this case; repeatable")
+    only.add_argument("--part", action="append", default=[], choices=_PARTS, help="only this part; repeatable")
     parser.add_argument("--rounds", type=int, help="timed runs of each contender (default: 5, quick: 2)")
     parser.add_argument("--output", type=Path, metavar="FILE", help="JSON (default for all cases: in bench/results)")
     parser.add_argument("--table", type=Path, metavar="FILE", help="only print the tables of a JSON file")
